@@ -1,0 +1,5 @@
+import type { ErrorDefinition } from '../errors.ts'
+
+export const stagingErrors = {
+
+} as const satisfies Record<string, ErrorDefinition>
