@@ -1,0 +1,16 @@
+/** An unmet (or met) requirement of a source, as `check` prints it. */
+import type { ErrorCode } from '../base/error-codes.ts'
+
+export interface Finding {
+  readonly severity: 'ok' | 'warning' | 'error'
+  /** For warnings and errors: the code the same trouble has at run time. */
+  readonly code?: ErrorCode
+  /** What was looked at, in a few words: `wal_level`. */
+  readonly subject: string
+  /** What was found, with the actual value. */
+  readonly message: string
+  /** The statement that fixes it, ready to paste; undefined when ok. */
+  readonly remedy?: string
+  /** `schema.table` when it concerns one table only. */
+  readonly table?: string
+}

@@ -1,0 +1,96 @@
+/** The seam every source implements; the gateway knows nothing else about a database. */
+import type { ChangeSink, SnapshotSink, TransactionInfo } from './change-sink.ts'
+import type { Finding } from './finding.ts'
+import type { SourceTable, TableId } from './table-schema.ts'
+
+/** A place in the source's log. Opaque outside the source's folder and never compared elsewhere. */
+export type Position = string & { readonly brand: 'Position' }
+
+/** Proof of which log we read: server, timeline, database, slot. Opaque; equality is judged by the source. */
+export type Incarnation = string & { readonly brand: 'Incarnation' }
+
+/** What the gateway remembers between runs, exactly as the source gave it. */
+export interface SourceState {
+  readonly incarnation: Incarnation
+  /** End of the last transaction that is durably staged. */
+  readonly position: Position
+}
+
+/** One piece of a table copy. `id` is dense from 0. */
+export interface SnapshotChunk {
+  readonly id: number
+  /** undefined when unknown. */
+  readonly estimatedRows: number | undefined
+}
+
+/**
+ * A consistent copy of one table, beside the stream. `point` is a durable text from which
+ * `parseSnapshotPoint` tells, after any restart, which transactions the copy already contains.
+ */
+export interface TableSnapshot {
+  readonly point: string
+  readonly chunks: readonly SnapshotChunk[]
+  /** Reads one chunk into `sink`; several calls may run at once, each on a connection of its own. */
+  readChunk(chunk: SnapshotChunk, sink: SnapshotSink, signal: AbortSignal): Promise<void>
+  close(): Promise<void>
+}
+
+export interface SnapshotPoint {
+  /** True when the copy already shows this transaction: its changes to the table are to be dropped. */
+  covers(transaction: TransactionInfo): boolean
+  /** True when a stream that has delivered everything before `position` has passed the copy. */
+  isPassedBy(position: Position): boolean
+}
+
+/** How far the source's log reaches back, for people (I7). */
+export interface SourceHealth {
+  /** Bytes of log the source keeps for us. */
+  readonly retainedBytes: bigint
+  /** Bytes it may still grow before the source drops our log; undefined: no limit set. */
+  readonly budgetBytes: bigint | undefined
+  /** Bytes of log between our acknowledged position and the source's current one. */
+  readonly lagBytes: bigint
+}
+
+export interface StreamOptions {
+  readonly from: Position
+  readonly tables: readonly SourceTable[]
+  readonly sink: ChangeSink
+  readonly signal: AbortSignal
+  /**
+   * Deliver transactions that commit before this position, then resolve. A transaction that commits
+   * at or after it is not delivered. The sink gets a final `heartbeat(until)`.
+   */
+  readonly until?: Position
+}
+
+export interface Source {
+  /** Every requirement at once, met or not; `tables` undefined checks the server only. */
+  check(tables: readonly SourceTable[] | undefined): Promise<readonly Finding[]>
+  /** All ordinary tables of the schemas, also those that cannot be captured (see `check`). */
+  discoverTables(schemas: readonly string[]): Promise<readonly SourceTable[]>
+  /**
+   * Makes sure the log is kept for us and that `tables` are in it (PostgreSQL: publication and slot).
+   * With `saved`: proves that the log still is the one we read and reaches back to the position,
+   * else throws SOURCE_INCARNATION_CHANGED or SOURCE_LOG_LOST. Without: starts now.
+   */
+  prepare(tables: readonly SourceTable[], saved: SourceState | undefined): Promise<SourceState>
+  /** No earlier than any change visible to whoever looks at the source before this call. */
+  currentPosition(): Promise<Position>
+  /**
+   * Begins a copy of one table. `delivered` are the transactions the stream has delivered lately,
+   * newest last: the returned copy shows every one of them (the call waits until it does).
+   */
+  beginSnapshot(table: SourceTable, delivered: readonly TransactionInfo[]): Promise<TableSnapshot>
+  parseSnapshotPoint(point: string): SnapshotPoint
+  /** Changes after `from`, whole transactions, commit order, each exactly once per call. */
+  streamChanges(options: StreamOptions): Promise<void>
+  /** The source may discard its log up to here. Called only once staging is durable (I1). */
+  acknowledge(position: Position): void
+  health(): Promise<SourceHealth>
+  /** Removes what `prepare` made at the source. */
+  dispose(): Promise<void>
+  close(): Promise<void>
+}
+
+export type { ChangeSink, SourceTable, TableId }

@@ -1,0 +1,41 @@
+/** What a source says about a table, in terms every source shares. */
+import type { CanonicalType } from '../columnar/canonical-type.ts'
+
+/** Stable over renames (PostgreSQL: the relation oid in decimal). Safe as a folder name. */
+export type TableId = string & { readonly brand: 'TableId' }
+
+export interface SourceColumn {
+  readonly name: string
+  readonly type: CanonicalType
+  /** The source's own spelling, `numeric(12,2)`; for people and for noticing a type change. */
+  readonly sourceType: string
+  readonly nullable: boolean
+}
+
+export interface TableSchema {
+  /** In the source's column order; names are unique ignoring case. */
+  readonly columns: readonly SourceColumn[]
+  /** Names of the key columns in key order; never empty. */
+  readonly key: readonly string[]
+}
+
+/** A table's name in the source. `catalog` is the database; absent for MySQL. */
+export interface SourceTableName {
+  readonly catalog?: string
+  readonly schema: string
+  readonly table: string
+}
+
+export interface SourceTable {
+  readonly id: TableId
+  readonly name: SourceTableName
+  readonly schema: TableSchema
+  /** From the source's own statistics; undefined when it has none yet. */
+  readonly estimatedRows: number | undefined
+  readonly estimatedBytes: number | undefined
+}
+
+/** Same columns, types, nullability and key, in the same order. */
+export function sameTableSchema(a: TableSchema, b: TableSchema): boolean {
+  return JSON.stringify(a) === JSON.stringify(b)
+}

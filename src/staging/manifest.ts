@@ -1,0 +1,123 @@
+/**
+ * A staged commit: one JSON file in `_log`, dense, put-if-absent, never rewritten. It is the only
+ * thing that makes staged data visible. `docs/staging-format.md` describes every field.
+ * Field names are the file's own spelling.
+ */
+import type { FileStatistics } from '../columnar/column-statistics.ts'
+
+/** Number of a staged commit, dense from 0; also its file name in 20 digits. */
+export type CommitNumber = number
+
+export interface StagedFile {
+  /** Relative to the volume. */
+  readonly path: string
+  readonly rows: number
+  readonly bytes: number
+  /** CRC-32 of the whole file, to notice a torn or altered one before it is applied. */
+  readonly crc32: number
+  readonly statistics?: FileStatistics
+}
+
+/** A table as the log first names it, and again when its source name or schema changes. */
+export interface TableEntry {
+  readonly kind: 'table'
+  readonly table_id: string
+  readonly source_catalog?: string
+  readonly source_schema: string
+  readonly source_table: string
+  /** n of `tables/<id>/schema-<n>.json`, dense from 0. */
+  readonly schema_version: number
+}
+
+export interface SnapshotStartedEntry {
+  readonly kind: 'snapshot_started'
+  readonly table_id: string
+  /** Dense per table from 0. Everything staged for the table under a smaller id is superseded. */
+  readonly snapshot_id: number
+  readonly schema_version: number
+  /** Opaque text of the source: which transactions the copy contains. */
+  readonly point: string
+  readonly chunk_count: number
+  readonly estimated_rows?: number
+}
+
+export interface SnapshotChunkEntry {
+  readonly kind: 'snapshot_chunk'
+  readonly table_id: string
+  readonly snapshot_id: number
+  readonly schema_version: number
+  readonly chunk: number
+  /** Empty when the chunk has no rows. Columns of the table only. */
+  readonly files: readonly StagedFile[]
+}
+
+/** The copy is whole and the stream has passed its point: the table may be loaded. */
+export interface SnapshotFinishedEntry {
+  readonly kind: 'snapshot_finished'
+  readonly table_id: string
+  readonly snapshot_id: number
+  readonly rows: number
+}
+
+export interface ChangesEntry {
+  readonly kind: 'changes'
+  readonly table_id: string
+  /** The snapshot these changes continue. */
+  readonly snapshot_id: number
+  readonly schema_version: number
+  readonly file: StagedFile
+  readonly inserts: number
+  readonly updates: number
+  readonly deletes: number
+  /** The file has an `_absent` column. */
+  readonly has_absent: boolean
+  readonly min_sequence: string
+  readonly max_sequence: string
+}
+
+export interface TruncateEntry {
+  readonly kind: 'truncate'
+  readonly table_id: string
+  readonly snapshot_id: number
+  readonly sequence: string
+  readonly ordinal: number
+}
+
+/** The table can not be continued from here; a new snapshot follows or a person has to act. */
+export interface GapEntry {
+  readonly kind: 'gap'
+  readonly table_id: string
+  readonly reason: string
+}
+
+export type ManifestEntry =
+  | TableEntry
+  | SnapshotStartedEntry
+  | SnapshotChunkEntry
+  | SnapshotFinishedEntry
+  | ChangesEntry
+  | TruncateEntry
+  | GapEntry
+
+export interface Manifest {
+  readonly format: 1
+  readonly commit: CommitNumber
+  /** Grows by one with every gateway that takes the volume over; a smaller one is fenced out. */
+  readonly epoch: number
+  /** Random per gateway process: tells our own lost acknowledgement from somebody else's commit. */
+  readonly writer: string
+  readonly created_at_ms: number
+  readonly incarnation: string
+  /** Opaque; equal when the commit moved nothing in the source's log. */
+  readonly position_before: string
+  readonly position_after: string
+  /** Sequences of the transactions in this commit, decimal; absent when it holds none. */
+  readonly first_sequence?: string
+  readonly last_sequence?: string
+  /** Microseconds since 1970, decimal; absent when it holds no transaction. */
+  readonly min_commit_time_us?: string
+  readonly max_commit_time_us?: string
+  /** An update of a pipeline never goes past such a commit in one step (`verify` compares there). */
+  readonly barrier?: true
+  readonly entries: readonly ManifestEntry[]
+}
