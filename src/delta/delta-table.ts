@@ -23,7 +23,11 @@ export interface DeltaSnapshot {
 export type CommitOutcome =
   | { readonly kind: 'committed'; readonly snapshot: DeltaSnapshot }
   /** Somebody else wrote that version; nothing of ours is visible. `snapshot` is the state now. */
-  | { readonly kind: 'conflict'; readonly snapshot: DeltaSnapshot; readonly winners: readonly Action[] }
+  | {
+      readonly kind: 'conflict'
+      readonly snapshot: DeltaSnapshot
+      readonly winners: readonly Action[]
+    }
 
 export interface DeltaTable {
   /** Root of the table inside `storage`, without a slash at the end. */

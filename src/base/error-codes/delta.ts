@@ -1,5 +1,3 @@
 import type { ErrorDefinition } from '../errors.ts'
 
-export const deltaErrors = {
-
-} as const satisfies Record<string, ErrorDefinition>
+export const deltaErrors = {} as const satisfies Record<string, ErrorDefinition>

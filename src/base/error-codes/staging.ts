@@ -1,5 +1,3 @@
 import type { ErrorDefinition } from '../errors.ts'
 
-export const stagingErrors = {
-
-} as const satisfies Record<string, ErrorDefinition>
+export const stagingErrors = {} as const satisfies Record<string, ErrorDefinition>

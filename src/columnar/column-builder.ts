@@ -1,0 +1,389 @@
+/**
+ * Typed column builders: decoders append cells, buffers come out as Parquet PLAIN data.
+ * One class per physical layout so that each decoder's call stays monomorphic.
+ */
+import type { CanonicalType } from './canonical-type.ts'
+import { cellState, type Column, type ColumnBatch } from './column-batch.ts'
+
+const initialRows = 1024
+const emptyBytes = new Uint8Array(0)
+
+/** What all builders share: the cell states, counts, NULL and absent. */
+abstract class CellBuilder {
+  readonly name: string
+  readonly type: CanonicalType
+  rowCount = 0
+  valueCount = 0
+  nullCount = 0
+  absentCount = 0
+  #states: Uint8Array | undefined
+
+  constructor(name: string, type: CanonicalType) {
+    this.name = name
+    this.type = type
+  }
+
+  /** Bytes held by cells so far; what memory budgets count. */
+  abstract get byteLength(): number
+
+  /** The column so far; the builder is empty afterwards and shares no memory with the column. */
+  abstract finish(): Column
+
+  appendNull(): void {
+    this.#mark(cellState.null)
+    this.nullCount++
+  }
+
+  appendAbsent(): void {
+    this.#mark(cellState.absent)
+    this.absentCount++
+  }
+
+  #mark(state: number): void {
+    let states = this.#states
+    if (states === undefined || this.rowCount >= states.length) {
+      const grown = new Uint8Array(Math.max(initialRows, this.rowCount * 2 + 1))
+      if (states !== undefined) grown.set(states)
+      states = this.#states = grown
+    }
+    states[this.rowCount++] = state
+  }
+
+  protected takeHead(values: Uint8Array): Column {
+    let states: Uint8Array | undefined
+    if (this.#states !== undefined) {
+      // Rows after the last NULL may lie beyond the buffer: they are values, which is 0.
+      states = new Uint8Array(this.rowCount)
+      states.set(this.#states.subarray(0, Math.min(this.rowCount, this.#states.length)))
+    }
+    const column: Column = {
+      name: this.name,
+      type: this.type,
+      rowCount: this.rowCount,
+      values,
+      valueCount: this.valueCount,
+      states,
+      nullCount: this.nullCount,
+      absentCount: this.absentCount,
+    }
+    this.rowCount = this.valueCount = this.nullCount = this.absentCount = 0
+    this.#states = undefined
+    return column
+  }
+}
+
+/** boolean: one byte a cell. */
+export class BooleanBuilder extends CellBuilder {
+  #values = new Uint8Array(initialRows)
+
+  get byteLength(): number {
+    return this.valueCount
+  }
+
+  append(value: boolean): void {
+    if (this.valueCount === this.#values.length) {
+      const grown = new Uint8Array(this.#values.length * 2)
+      grown.set(this.#values)
+      this.#values = grown
+    }
+    this.#values[this.valueCount++] = value ? 1 : 0
+    this.rowCount++
+  }
+
+  finish(): Column {
+    const values = this.#values.subarray(0, this.valueCount)
+    this.#values = new Uint8Array(initialRows)
+    return this.takeHead(values)
+  }
+}
+
+/** int8, int16, int32, date and decimals of at most 9 digits: 4 bytes a cell. */
+export class Int32Builder extends CellBuilder {
+  #values = new Int32Array(initialRows)
+
+  get byteLength(): number {
+    return this.valueCount * 4
+  }
+
+  append(value: number): void {
+    if (this.valueCount === this.#values.length) {
+      const grown = new Int32Array(this.#values.length * 2)
+      grown.set(this.#values)
+      this.#values = grown
+    }
+    this.#values[this.valueCount++] = value
+    this.rowCount++
+  }
+
+  finish(): Column {
+    const values = new Uint8Array(this.#values.buffer, 0, this.valueCount * 4)
+    this.#values = new Int32Array(initialRows)
+    return this.takeHead(values)
+  }
+}
+
+/** int64, timestamps and decimals of 10 to 18 digits: 8 bytes a cell. */
+export class Int64Builder extends CellBuilder {
+  #words = new Int32Array(initialRows * 2)
+
+  get byteLength(): number {
+    return this.valueCount * 8
+  }
+
+  /** Low and high 32 bits of the two's complement value; either may be given signed or unsigned. */
+  appendWords(low: number, high: number): void {
+    const at = this.valueCount * 2
+    if (at === this.#words.length) this.#grow()
+    this.#words[at] = low
+    this.#words[at + 1] = high
+    this.valueCount++
+    this.rowCount++
+  }
+
+  /** Exact for every safe integer. */
+  appendNumber(value: number): void {
+    this.appendWords(value | 0, Math.floor(value / 4294967296))
+  }
+
+  appendBigInt(value: bigint): void {
+    this.appendWords(Number(BigInt.asIntN(32, value)), Number(BigInt.asIntN(32, value >> 32n)))
+  }
+
+  #grow(): void {
+    const grown = new Int32Array(this.#words.length * 2)
+    grown.set(this.#words)
+    this.#words = grown
+  }
+
+  finish(): Column {
+    const values = new Uint8Array(this.#words.buffer, 0, this.valueCount * 8)
+    this.#words = new Int32Array(initialRows * 2)
+    return this.takeHead(values)
+  }
+}
+
+/** float32. */
+export class Float32Builder extends CellBuilder {
+  #values = new Float32Array(initialRows)
+
+  get byteLength(): number {
+    return this.valueCount * 4
+  }
+
+  append(value: number): void {
+    if (this.valueCount === this.#values.length) {
+      const grown = new Float32Array(this.#values.length * 2)
+      grown.set(this.#values)
+      this.#values = grown
+    }
+    this.#values[this.valueCount++] = value
+    this.rowCount++
+  }
+
+  finish(): Column {
+    const values = new Uint8Array(this.#values.buffer, 0, this.valueCount * 4)
+    this.#values = new Float32Array(initialRows)
+    return this.takeHead(values)
+  }
+}
+
+/** float64. */
+export class Float64Builder extends CellBuilder {
+  #values = new Float64Array(initialRows)
+
+  get byteLength(): number {
+    return this.valueCount * 8
+  }
+
+  append(value: number): void {
+    if (this.valueCount === this.#values.length) {
+      const grown = new Float64Array(this.#values.length * 2)
+      grown.set(this.#values)
+      this.#values = grown
+    }
+    this.#values[this.valueCount++] = value
+    this.rowCount++
+  }
+
+  finish(): Column {
+    const values = new Uint8Array(this.#values.buffer, 0, this.valueCount * 8)
+    this.#values = new Float64Array(initialRows)
+    return this.takeHead(values)
+  }
+}
+
+/** Decimals of 19 to 38 digits: 16 bytes big endian a cell. */
+export class Decimal128Builder extends CellBuilder {
+  #values = new Uint8Array(initialRows * 16)
+  #view = new DataView(this.#values.buffer)
+
+  get byteLength(): number {
+    return this.valueCount * 16
+  }
+
+  /** `value` is unscaled. */
+  append(value: bigint): void {
+    const at = this.valueCount * 16
+    if (at === this.#values.length) {
+      const grown = new Uint8Array(this.#values.length * 2)
+      grown.set(this.#values)
+      this.#values = grown
+      this.#view = new DataView(grown.buffer)
+    }
+    this.#view.setBigInt64(at, value >> 64n)
+    this.#view.setBigUint64(at + 8, BigInt.asUintN(64, value))
+    this.valueCount++
+    this.rowCount++
+  }
+
+  finish(): Column {
+    const values = this.#values.subarray(0, this.valueCount * 16)
+    this.#values = new Uint8Array(initialRows * 16)
+    this.#view = new DataView(this.#values.buffer)
+    return this.takeHead(values)
+  }
+}
+
+/** string and binary: 4-byte little-endian length, then the bytes. */
+export class BytesBuilder extends CellBuilder {
+  #values = Buffer.allocUnsafeSlow(initialRows * 16)
+  #end = 0
+
+  get byteLength(): number {
+    return this.#end
+  }
+
+  /** Copies `source[start, end)`. */
+  append(source: Uint8Array, start: number, end: number): void {
+    const at = this.reserve(end - start)
+    const values = this.#values
+    if (end - start < 32) {
+      for (let from = start, to = at; from < end; from++, to++) values[to] = source[from] as number
+    } else {
+      values.set(source.subarray(start, end), at)
+    }
+  }
+
+  /** UTF-8 text from a JS string: for cold paths and tests. */
+  appendText(text: string): void {
+    const bytes = Buffer.from(text, 'utf8')
+    this.append(bytes, 0, bytes.length)
+  }
+
+  /**
+   * Opens a cell of `length` bytes and returns the offset in `buffer` where they go. The caller
+   * fills exactly that range before the next call.
+   */
+  reserve(length: number): number {
+    const start = this.#end
+    const next = start + 4 + length
+    if (next > this.#values.length) this.#grow(next)
+    const values = this.#values
+    values[start] = length & 255
+    values[start + 1] = (length >> 8) & 255
+    values[start + 2] = (length >> 16) & 255
+    values[start + 3] = length >>> 24
+    this.#end = next
+    this.valueCount++
+    this.rowCount++
+    return start + 4
+  }
+
+  /** Valid until the next `reserve` or `append`. */
+  get buffer(): Uint8Array {
+    return this.#values
+  }
+
+  #grow(needed: number): void {
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.#values.length * 2))
+    this.#values.copy(grown, 0, 0, this.#end)
+    this.#values = grown
+  }
+
+  finish(): Column {
+    const values = this.#values.subarray(0, this.#end)
+    this.#values = Buffer.allocUnsafeSlow(initialRows * 16)
+    this.#end = 0
+    return this.takeHead(values)
+  }
+}
+
+/** array<scalar>: append the elements to `elements`, then call `endArray` with their count. */
+export class ArrayBuilder extends CellBuilder {
+  readonly elements: ColumnBuilder
+  #lengths = new Int32Array(initialRows)
+
+  constructor(name: string, type: Extract<CanonicalType, { kind: 'array' }>) {
+    super(name, type)
+    this.elements = createColumnBuilder('element', type.element)
+  }
+
+  get byteLength(): number {
+    return this.elements.byteLength + this.valueCount * 4
+  }
+
+  endArray(elementCount: number): void {
+    if (this.valueCount === this.#lengths.length) {
+      const grown = new Int32Array(this.#lengths.length * 2)
+      grown.set(this.#lengths)
+      this.#lengths = grown
+    }
+    this.#lengths[this.valueCount++] = elementCount
+    this.rowCount++
+  }
+
+  finish(): Column {
+    const lengths = this.#lengths.subarray(0, this.valueCount)
+    this.#lengths = new Int32Array(initialRows)
+    return { ...this.takeHead(emptyBytes), list: { elements: this.elements.finish(), lengths } }
+  }
+}
+
+export type ColumnBuilder =
+  | BooleanBuilder
+  | Int32Builder
+  | Int64Builder
+  | Float32Builder
+  | Float64Builder
+  | Decimal128Builder
+  | BytesBuilder
+  | ArrayBuilder
+
+export function createColumnBuilder(name: string, type: CanonicalType): ColumnBuilder {
+  switch (type.kind) {
+    case 'boolean':
+      return new BooleanBuilder(name, type)
+    case 'int8':
+    case 'int16':
+    case 'int32':
+    case 'date':
+      return new Int32Builder(name, type)
+    case 'int64':
+    case 'timestamp':
+    case 'timestamp_ntz':
+      return new Int64Builder(name, type)
+    case 'float32':
+      return new Float32Builder(name, type)
+    case 'float64':
+      return new Float64Builder(name, type)
+    case 'decimal':
+      if (type.precision <= 9) return new Int32Builder(name, type)
+      if (type.precision <= 18) return new Int64Builder(name, type)
+      return new Decimal128Builder(name, type)
+    case 'string':
+    case 'binary':
+      return new BytesBuilder(name, type)
+    case 'array':
+      return new ArrayBuilder(name, type)
+    default:
+      return type satisfies never
+  }
+}
+
+/** The rows appended to `builders` so far as a batch; the builders are empty afterwards. */
+export function finishBatch(builders: readonly ColumnBuilder[]): ColumnBatch {
+  const rowCount = builders[0]?.rowCount ?? 0
+  let byteLength = 0
+  for (const builder of builders) byteLength += builder.byteLength + (builder.rowCount >> 3)
+  return { columns: builders.map((builder) => builder.finish()), rowCount, byteLength }
+}
