@@ -1,0 +1,60 @@
+/** What a gateway tells about itself; polled by progress displays and `status`. */
+import type { SourceTableName } from '../source/table-schema.ts'
+
+/**
+ * pending: waits for its copy · snapshotting: being copied · catching-up: copied, the stream has not
+ * passed the copy's point yet · streaming: followed · failed: needs a person, the others go on.
+ */
+export type TableSyncState = 'pending' | 'snapshotting' | 'catching-up' | 'streaming' | 'failed'
+
+export interface TableStatus {
+  readonly tableId: string
+  readonly name: SourceTableName
+  readonly state: TableSyncState
+  readonly snapshotRows: number
+  readonly estimatedRows: number | undefined
+  readonly snapshotBytes: number
+  /** Changes staged since this process began. */
+  readonly changes: number
+  /** Why it failed or is being copied anew; code and message. */
+  readonly problem?: { readonly code: string; readonly message: string; readonly remedy: string }
+}
+
+export interface GatewayStatus {
+  readonly tables: readonly TableStatus[]
+  readonly transactions: number
+  readonly changes: number
+  readonly stagedBytes: number
+  /** Number of the newest staged commit, undefined before the first. */
+  readonly stagedCommit: number | undefined
+  /** Source commit time of the newest staged transaction, ms; undefined before the first. */
+  readonly newestCommitAtMs: number | undefined
+  /** From the source, refreshed about every 10 s. */
+  readonly lagBytes: bigint | undefined
+  readonly retainedBytes: bigint | undefined
+  readonly budgetBytes: bigint | undefined
+  /** Seconds until the source drops our log at the present rate of growth; undefined: no limit or no growth. */
+  readonly secondsToLoss: number | undefined
+}
+
+export interface Gateway {
+  /**
+   * `once`: copies what is not yet copied, reads changes up to the source's position at the time of
+   * the call, stages all of it and resolves. `continuous`: until `signal` aborts; then finishes the
+   * open file, publishes, acknowledges and resolves. `until`: as `once` but up to, not including,
+   * the given position, and marks the last staged commit as a barrier. Rejects when nothing can go on.
+   */
+  run(options: GatewayRunOptions): Promise<GatewayResult>
+  status(): GatewayStatus
+}
+
+export type GatewayRunOptions =
+  | { readonly mode: 'once' | 'continuous'; readonly signal: AbortSignal }
+  | { readonly mode: 'until'; readonly until: string; readonly signal: AbortSignal }
+
+export interface GatewayResult {
+  /** Everything up to this staged commit is what the run has made available. */
+  readonly stagedCommit: number | undefined
+  /** Tables that need a person; the work asked for is not all done when this is not empty. */
+  readonly failedTables: readonly TableStatus[]
+}

@@ -1,0 +1,46 @@
+/** What a pipeline tells about itself; polled by progress displays and `status`. */
+
+export interface PipelineTableStatus {
+  readonly tableId: string
+  /** `catalog.schema.table` of the destination. */
+  readonly destination: string
+  /** Staged commit the table is applied up to; undefined before its first load. */
+  readonly appliedCommit: number | undefined
+  /** Delta version after the last commit; undefined before the first. */
+  readonly version: bigint | undefined
+  readonly rowsLoaded: number
+  readonly inserts: number
+  readonly updates: number
+  readonly deletes: number
+  readonly problem?: { readonly code: string; readonly message: string; readonly remedy: string }
+}
+
+/** Seconds from source commit to visible Delta version, over the transactions of this process. */
+export interface FreshnessStatus {
+  readonly count: number
+  readonly p50Seconds: number
+  readonly p99Seconds: number
+}
+
+export interface PipelineStatus {
+  readonly tables: readonly PipelineTableStatus[]
+  readonly freshness: FreshnessStatus | undefined
+  readonly updates: number
+}
+
+export interface UpdateResult {
+  /** All tables without a problem are applied up to this staged commit. */
+  readonly appliedCommit: number | undefined
+  readonly committedTables: number
+  readonly failedTables: readonly PipelineTableStatus[]
+  /** False when a barrier ended the update early and staged commits remain. */
+  readonly caughtUp: boolean
+}
+
+export interface Pipeline {
+  /** One update: all tables up to one staged commit (the newest, or the first barrier on the way). */
+  update(options: { readonly signal: AbortSignal }): Promise<UpdateResult>
+  /** Updates whenever staging has news, until `signal` aborts. */
+  run(options: { readonly signal: AbortSignal }): Promise<void>
+  status(): PipelineStatus
+}
