@@ -1,0 +1,114 @@
+/** Every path in a staging volume, and nothing else. */
+
+/** The log. What is in there and is not a manifest or `_first` does not concern us. */
+export const logFolder = '_log/'
+
+/** Where the log begins after a purge. */
+export const logBasePath = '_log/_first'
+
+/** All schemas and data files. */
+export const tablesFolder = 'tables/'
+
+const digits = 20
+const manifestPattern = /^_log\/(\d{20})\.json$/
+const snapshotPattern = /^tables\/([^/]+)\/snapshot\/(\d+)\/(\d+)-(\d+)\.parquet$/
+const changePattern = /^tables\/([^/]+)\/changes\/(\d{20})-(\d+)-(\d+)\.parquet$/
+const tableIdPattern = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/
+
+/** True for what may be a folder name under `tables/`. */
+export function isTableFolderName(tableId: string): boolean {
+  return tableIdPattern.test(tableId)
+}
+
+export function manifestPath(commit: number): string {
+  return `${logFolder}${wholeNumber(commit).padStart(digits, '0')}.json`
+}
+
+/** The commit number; undefined when the path is not a manifest's. */
+export function parseManifestPath(path: string): number | undefined {
+  const commit = Number(manifestPattern.exec(path)?.[1])
+  return Number.isSafeInteger(commit) ? commit : undefined
+}
+
+export function schemaPath(tableId: string, schemaVersion: number): string {
+  return `${tableFolder(tableId)}schema-${wholeNumber(schemaVersion)}.json`
+}
+
+export interface SnapshotFileName {
+  readonly kind: 'snapshot'
+  readonly tableId: string
+  readonly snapshotId: number
+  readonly chunk: number
+  /** Of the gateway that writes it. */
+  readonly epoch: number
+}
+
+export interface ChangeFileName {
+  readonly kind: 'changes'
+  readonly tableId: string
+  /** Sequence of the first transaction in it. */
+  readonly firstSequence: bigint
+  readonly epoch: number
+  /** Tells files of one epoch with the same first sequence apart. */
+  readonly number: number
+}
+
+export type DataFileName = SnapshotFileName | ChangeFileName
+
+export function snapshotFilePath(name: Omit<SnapshotFileName, 'kind'>): string {
+  const { tableId, snapshotId, chunk, epoch } = name
+  return `${tableFolder(tableId)}snapshot/${wholeNumber(snapshotId)}/${wholeNumber(chunk)}-${wholeNumber(epoch)}.parquet`
+}
+
+export function changeFilePath(name: Omit<ChangeFileName, 'kind'>): string {
+  const { tableId, firstSequence, epoch, number } = name
+  if (firstSequence < 0n) throw new RangeError(`not a sequence: ${firstSequence}`)
+  const first = firstSequence.toString().padStart(digits, '0')
+  return `${tableFolder(tableId)}changes/${first}-${wholeNumber(epoch)}-${wholeNumber(number)}.parquet`
+}
+
+/** undefined when the path is not exactly what the builders above return. */
+export function parseDataFilePath(path: string): DataFileName | undefined {
+  const name = parseSnapshotFilePath(path) ?? parseChangeFilePath(path)
+  if (name === undefined || !isTableFolderName(name.tableId)) return undefined
+  // Only the canonical spelling: no superfluous zeros, no number beyond exactness.
+  const numbers = name.kind === 'snapshot' ? [name.snapshotId, name.chunk] : [name.number]
+  if (![...numbers, name.epoch].every((number) => Number.isSafeInteger(number))) return undefined
+  const built = name.kind === 'snapshot' ? snapshotFilePath(name) : changeFilePath(name)
+  return built === path ? name : undefined
+}
+
+function parseSnapshotFilePath(path: string): SnapshotFileName | undefined {
+  const [, tableId, snapshotId, chunk, epoch] = snapshotPattern.exec(path) ?? []
+  if (tableId === undefined) return undefined
+  return {
+    kind: 'snapshot',
+    tableId,
+    snapshotId: Number(snapshotId),
+    chunk: Number(chunk),
+    epoch: Number(epoch),
+  }
+}
+
+function parseChangeFilePath(path: string): ChangeFileName | undefined {
+  const [, tableId, first, epoch, number] = changePattern.exec(path) ?? []
+  if (tableId === undefined || first === undefined) return undefined
+  return {
+    kind: 'changes',
+    tableId,
+    firstSequence: BigInt(first),
+    epoch: Number(epoch),
+    number: Number(number),
+  }
+}
+
+function tableFolder(tableId: string): string {
+  if (!isTableFolderName(tableId))
+    throw new RangeError(`not a table id: ${JSON.stringify(tableId)}`)
+  return `${tablesFolder}${tableId}/`
+}
+
+function wholeNumber(value: number): string {
+  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`not a number: ${value}`)
+  return String(value)
+}

@@ -1,0 +1,79 @@
+/**
+ * The gateway's view of a staging volume: a log of manifests, data files, schemas.
+ * Order of durability: data files are closed, then a manifest that names them is published, then
+ * the source is acknowledged. A stop between any two loses and duplicates nothing: files without a
+ * manifest are removed by the next gateway, and what was not acknowledged is read again.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { Failpoints } from '../base/failpoint.ts'
+import type { ColumnBatch } from '../columnar/column-batch.ts'
+import type { ParquetColumn, ParquetEncoder } from '../columnar/parquet-encoder.ts'
+import type { Log } from '../observe/log.ts'
+import type { TableId, TableSchema } from '../source/table-schema.ts'
+import type { ObjectStorage } from '../storage/object-storage.ts'
+import type { LogBase } from './log-base.ts'
+import type { Manifest, StagedFile } from './manifest.ts'
+
+/** What the gateway fills in; number, epoch, writer and time are the log's. */
+export type ManifestDraft = Pick<
+  Manifest,
+  'incarnation' | 'position_before' | 'position_after' | 'entries'
+> &
+  Partial<
+    Pick<
+      Manifest,
+      'first_sequence' | 'last_sequence' | 'min_commit_time_us' | 'max_commit_time_us' | 'barrier'
+    >
+  >
+
+export interface StagingLog {
+  /**
+   * State of the tables before `manifests`, left by the purge. Who rebuilds state from the log
+   * takes the entries of `base.tables` and `base.last_sequence` first, then the manifests.
+   */
+  readonly base: LogBase
+  /**
+   * All manifests present, ascending, dense; grows with every publish. Never empty: the newest is
+   * the one that took the volume over, or a later one. `incarnation` and positions are empty texts
+   * until the first publish of a gateway.
+   */
+  readonly manifests: readonly Manifest[]
+  /** Of this gateway, from 1; part of the name of every data file it writes. */
+  readonly epoch: number
+  /**
+   * Durable and visible when it resolves. Calls do not overlap. Hits the failpoints
+   * `staging.data-durable` before and `staging.manifest-published` after the commit point.
+   * After STORAGE_FULL it may be called again. Throws STAGING_FENCED when another gateway took
+   * over, now and ever after.
+   */
+  publish(draft: ManifestDraft): Promise<Manifest>
+  /** Writes `tables/<id>/schema-<n>.json` (put-if-absent; an equal one is fine, a different one throws STAGING_SCHEMA_CONFLICT). */
+  writeSchema(tableId: TableId, schemaVersion: number, schema: TableSchema): Promise<void>
+  readSchema(tableId: string, schemaVersion: number): Promise<TableSchema>
+  /**
+   * A data file being written; durable at close, visible once a manifest names it. `path` comes
+   * from `changeFilePath` or `snapshotFilePath` with this log's epoch.
+   */
+  openDataFile(path: string, columns: readonly ParquetColumn[]): Promise<StagedFileWriter>
+  close(): Promise<void>
+}
+
+export interface StagedFileWriter {
+  readonly path: string
+  /** Encodes and appends one row group; calls do not overlap. Bytes of the file so far. */
+  write(batch: ColumnBatch): Promise<number>
+  /** Durable; what the manifest says about the file. */
+  close(): Promise<StagedFile>
+  /** Forgets the file. Safe to call after a failure; does nothing after `close`. */
+  abort(): Promise<void>
+}
+
+export interface StagingLogOptions {
+  readonly storage: ObjectStorage
+  /** Random per gateway process. */
+  readonly writer: string
+  readonly createEncoder: (columns: readonly ParquetColumn[]) => ParquetEncoder
+  readonly clock: Clock
+  readonly log: Log
+  readonly failpoints: Failpoints
+}
