@@ -43,4 +43,11 @@ export const baseErrors = {
     retry: 'backoff',
     exitCode: 1,
   },
+  ENGINE_FAILED: {
+    when: 'The embedded SQL engine refused or could not finish a statement.',
+    remedy:
+      'Look at the message: free disk space or memory if it names one, else report it as a defect.',
+    retry: 'backoff',
+    exitCode: 1,
+  },
 } as const satisfies Record<string, ErrorDefinition>
