@@ -5,8 +5,13 @@ const needsSomething = ['**/*.pg.test.ts', '**/*.shared.test.ts', '**/*.ci.test.
 const everywhere = ['src/**', 'test/**', 'bench/**']
 const files = (suffix: string): string[] => everywhere.map((folder) => `${folder}/*${suffix}`)
 
+/** Continuous integration collects one JSON report per run in this folder. */
+const reports = process.env['SLUICE_TEST_REPORTS']
+const outputFile = `${reports}/${process.pid}.json`
+
 export default defineConfig({
   test: {
+    reporters: reports === undefined ? ['default'] : ['default', ['json', { outputFile }]],
     projects: [
       {
         test: {

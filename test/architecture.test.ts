@@ -31,7 +31,7 @@ const walls: Record<string, { values: readonly string[]; types?: readonly string
   },
   verify: {
     values: ['base', 'observe', 'engine', 'delta', 'destination'],
-    types: ['source', 'storage', 'catalog', 'staging'],
+    types: ['source', 'columnar', 'storage', 'catalog', 'staging'],
   },
   quickstart: { values: ['base'] },
   cli: {

@@ -1,0 +1,101 @@
+/**
+ * The canonical text of cells (see `source/verification.ts`) as PostgreSQL SQL: the server's own
+ * view of its rows, against which a destination is judged.
+ */
+import type { CanonicalType } from '../../columnar/canonical-type.ts'
+import type { SourceColumn, SourceTable } from '../table-schema.ts'
+
+function quoteIdentifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`
+}
+
+function inRange(cell: string, type: string): string {
+  return `isfinite(${cell}) AND ${cell} >= ${type} '0001-01-01' AND ${cell} < ${type} '10000-01-01'`
+}
+
+function epochMicroseconds(cell: string, type: string): string {
+  return `CASE WHEN ${inRange(cell, type)} THEN (extract(epoch FROM ${cell}) * 1000000)::numeric(20, 0)::text END`
+}
+
+/** SQL text expression of one cell; NULL when the cell is NULL or the destination holds it as NULL. */
+function cellText(cell: string, type: CanonicalType): string {
+  switch (type.kind) {
+    case 'boolean':
+      return `CASE WHEN ${cell} THEN 't' WHEN NOT ${cell} THEN 'f' END`
+    case 'int8':
+    case 'int16':
+    case 'int32':
+    case 'int64':
+      return `${cell}::text`
+    case 'float32':
+      return `CASE WHEN ${cell} = 'NaN' THEN 'NaN' ELSE ('x' || encode(float4send(${cell}), 'hex'))::bit(32)::text END`
+    case 'float64':
+      return `CASE WHEN ${cell} = 'NaN' THEN 'NaN' ELSE ('x' || encode(float8send(${cell}), 'hex'))::bit(64)::text END`
+    case 'decimal':
+      return `CASE WHEN ${cell}::text NOT IN ('NaN', 'Infinity', '-Infinity')
+        THEN trunc(${cell} * 1${'0'.repeat(type.scale)}::numeric)::text END`
+    case 'string':
+    case 'array':
+      // format() calls the type's output function, which is what COPY and the log show; a cast to
+      // text would strip the padding of char(n).
+      return `CASE WHEN ${cell} IS NOT NULL THEN format('%s', ${cell}) END`
+    case 'binary':
+      return `encode(${cell}, 'hex')`
+    case 'date':
+      return `CASE WHEN ${inRange(cell, 'date')} THEN (${cell} - date '1970-01-01')::text END`
+    case 'timestamp':
+      return epochMicroseconds(cell, 'timestamptz')
+    case 'timestamp_ntz':
+      return epochMicroseconds(cell, 'timestamp')
+    default:
+      return type satisfies never
+  }
+}
+
+/** Framed text of the cells `c<n>` of the inner query. */
+function framed(places: readonly number[]): string {
+  if (places.length === 0) return `''`
+  return places
+    .map(
+      (n) => `CASE WHEN c${n} IS NULL THEN 'n' ELSE 'v' || octet_length(c${n}) || ':' || c${n} END`,
+    )
+    .join(' || ')
+}
+
+function columnNamed(table: SourceTable, name: string): SourceColumn {
+  const column = table.schema.columns.find((candidate) => candidate.name === name)
+  if (column === undefined) throw new RangeError(`no column "${name}" in ${table.name.table}`)
+  return column
+}
+
+/** `SELECT key, digest` of every row; `digest` is the MD5 of the row's canonical text. */
+function rowsSql(table: SourceTable, names: readonly string[]): string {
+  const columns = names.map((name) => columnNamed(table, name))
+  const keyPlaces = table.schema.key.map((name) => names.indexOf(name))
+  const cells = columns.map(
+    ({ name, type }, n) => `${cellText(quoteIdentifier(name), type)} AS c${n}`,
+  )
+  const from = `${quoteIdentifier(table.name.schema)}.${quoteIdentifier(table.name.table)}`
+  // OFFSET 0 keeps the planner from computing each text once per use.
+  return `SELECT ${framed(keyPlaces)} AS key, md5(${framed(columns.map((_, n) => n))}) AS digest
+    FROM (SELECT ${cells.join(', ')} FROM ONLY ${from} OFFSET 0) AS cells`
+}
+
+const bucketOfKey = `('x' || substr(md5(key), 1, 2))::bit(8)::int`
+
+/** Columns: bucket, rows, sum (of signed 64-bit heads, before reduction modulo 2^64), as text. */
+export function bucketDigestSql(table: SourceTable, columns: readonly string[]): string {
+  return `SELECT ${bucketOfKey}::text AS bucket, count(*)::text AS rows,
+    sum(('x' || substr(digest, 1, 16))::bit(64)::bigint)::text AS sum
+    FROM (${rowsSql(table, columns)} OFFSET 0) AS digests GROUP BY 1`
+}
+
+/** Columns: key, digest; only rows whose key falls into the given buckets. */
+export function rowDigestSql(
+  table: SourceTable,
+  columns: readonly string[],
+  buckets: readonly number[],
+): string {
+  return `SELECT key, digest FROM (${rowsSql(table, columns)} OFFSET 0) AS digests
+    WHERE ${bucketOfKey} IN (${buckets.join(', ')})`
+}

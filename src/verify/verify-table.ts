@@ -1,0 +1,143 @@
+/** Compares one source table with its destination at one position: counts, digests, differing keys. */
+import type { Engine } from '../engine/duckdb.ts'
+import type { BucketDigest, RowDigest, SourceVerification } from '../source/verification.ts'
+import type { SourceTable } from '../source/table-schema.ts'
+import { bucketDigestSql, rowDigestSql, type CanonicalColumn } from './canonical-sql.ts'
+
+export interface TableComparison {
+  readonly source: SourceTable
+  /** `catalog.schema.table` of the destination. */
+  readonly destination: string
+  /** A relation of the destination's live rows: something that can stand after FROM. */
+  readonly relation: string
+  /** Columns the destination has, in the source's order. */
+  readonly columns: readonly string[]
+}
+
+export type KeyDifferenceKind = 'missing in destination' | 'only in destination' | 'different'
+
+export interface KeyDifference {
+  /** Canonical text of the key. */
+  readonly key: string
+  readonly kind: KeyDifferenceKind
+}
+
+export interface TableVerification {
+  readonly destination: string
+  readonly equal: boolean
+  readonly sourceRows: bigint
+  readonly destinationRows: bigint
+  /** Sum of all row digests modulo 2^64, 16 hex digits. */
+  readonly sourceDigest: string
+  readonly destinationDigest: string
+  /** The first few, ascending by key text; empty when equal. */
+  readonly differences: readonly KeyDifference[]
+}
+
+/** How many differing keys are named per table. */
+const maxDifferences = 10
+/** Row digests are fetched for at most so many buckets: enough to name the first keys. */
+const maxBuckets = 4
+
+interface Digests {
+  readonly rows: bigint
+  readonly sum: bigint
+  readonly buckets: ReadonlyMap<number, BucketDigest>
+}
+
+function total(buckets: readonly BucketDigest[]): Digests {
+  let rows = 0n
+  let sum = 0n
+  for (const bucket of buckets) {
+    rows += bucket.rows
+    sum = BigInt.asUintN(64, sum + bucket.sum)
+  }
+  return { rows, sum, buckets: new Map(buckets.map((bucket) => [bucket.bucket, bucket])) }
+}
+
+/** Buckets in which the two sides differ, ascending. Pure. */
+export function differingBuckets(a: Digests['buckets'], b: Digests['buckets']): readonly number[] {
+  const differing: number[] = []
+  for (let bucket = 0; bucket < 256; bucket++) {
+    const left = a.get(bucket)
+    const right = b.get(bucket)
+    if (left?.rows !== right?.rows || left?.sum !== right?.sum) differing.push(bucket)
+  }
+  return differing
+}
+
+/** Keys that are not the same on both sides, ascending; a key may stand several times. Pure. */
+export function differingKeys(
+  source: readonly RowDigest[],
+  destination: readonly RowDigest[],
+): readonly KeyDifference[] {
+  const group = (rows: readonly RowDigest[]): Map<string, string> => {
+    const byKey = new Map<string, string[]>()
+    for (const { key, digest } of rows) byKey.set(key, [...(byKey.get(key) ?? []), digest])
+    return new Map([...byKey].map(([key, digests]) => [key, digests.toSorted().join()]))
+  }
+  const left = group(source)
+  const right = group(destination)
+  const differences: KeyDifference[] = []
+  for (const key of [...new Set([...left.keys(), ...right.keys()])].toSorted()) {
+    const a = left.get(key)
+    const b = right.get(key)
+    if (a === b) continue
+    const kind =
+      b === undefined
+        ? 'missing in destination'
+        : a === undefined
+          ? 'only in destination'
+          : 'different'
+    differences.push({ key, kind })
+  }
+  return differences
+}
+
+const hex = (sum: bigint): string => sum.toString(16).padStart(16, '0')
+
+export async function verifyTable(
+  verification: SourceVerification,
+  engine: Engine,
+  comparison: TableComparison,
+): Promise<TableVerification> {
+  const { source, columns, relation, destination } = comparison
+  const typed = (name: string): CanonicalColumn => {
+    const column = source.schema.columns.find((candidate) => candidate.name === name)
+    if (column === undefined) throw new RangeError(`no column "${name}" in ${source.name.table}`)
+    return column
+  }
+  const key = source.schema.key.map(typed)
+  const all = columns.map(typed)
+  const [sourceBuckets, destinationRows] = await Promise.all([
+    verification.digestTable(source, columns),
+    engine.rows(bucketDigestSql(relation, key, all)),
+  ])
+  const left = total(sourceBuckets)
+  const right = total(
+    destinationRows.map((row) => ({
+      bucket: Number(row['bucket']),
+      rows: BigInt(row['rows'] as bigint),
+      sum: BigInt.asUintN(64, BigInt(row['sum'] as bigint)),
+    })),
+  )
+  const buckets = differingBuckets(left.buckets, right.buckets).slice(0, maxBuckets)
+  let differences: readonly KeyDifference[] = []
+  if (buckets.length > 0) {
+    const [sourceRows, rows] = await Promise.all([
+      verification.digestRows(source, columns, buckets),
+      engine.rows(rowDigestSql(relation, { key, columns: all, buckets })),
+    ])
+    const ours = rows.map((row) => ({ key: String(row['key']), digest: String(row['digest']) }))
+    differences = differingKeys(sourceRows, ours).slice(0, maxDifferences)
+  }
+  return {
+    destination,
+    equal: buckets.length === 0,
+    sourceRows: left.rows,
+    destinationRows: right.rows,
+    sourceDigest: hex(left.sum),
+    destinationDigest: hex(right.sum),
+    differences,
+  }
+}
