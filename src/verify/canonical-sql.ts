@@ -1,6 +1,6 @@
 /** The canonical text of cells (see `source/verification.ts`) as DuckDB SQL over a destination table. */
 import type { CanonicalType } from '../columnar/canonical-type.ts'
-import { quoteIdentifier } from '../engine/duckdb.ts'
+import { quoteIdentifier } from '../engine/quote.ts'
 
 /** SQL text expression of one non-NULL cell. */
 function cellText(name: string, type: CanonicalType): string {
