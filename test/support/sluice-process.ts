@@ -1,0 +1,82 @@
+/** Runs the command as a person would: a process of its own, ended by signals and exit codes. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+const bin = fileURLToPath(new URL('../../src/bin.ts', import.meta.url))
+
+export interface Finished {
+  /** null when a signal ended it. */
+  readonly exitCode: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface SluiceProcess {
+  readonly pid: number
+  readonly finished: Promise<Finished>
+  kill(signal: NodeJS.Signals): void
+}
+
+export interface SluiceOptions {
+  readonly cwd: string
+  readonly env?: Readonly<Record<string, string>>
+}
+
+export function startSluice(args: readonly string[], options: SluiceOptions): SluiceProcess {
+  const child: ChildProcess = spawn(process.execPath, [bin, ...args], {
+    cwd: options.cwd,
+    env: { ...process.env, NO_COLOR: '1', ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const out: Buffer[] = []
+  const err: Buffer[] = []
+  child.stdout?.on('data', (bytes: Buffer) => out.push(bytes))
+  child.stderr?.on('data', (bytes: Buffer) => err.push(bytes))
+  const finished = new Promise<Finished>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (exitCode, signal) => {
+      const text = (parts: readonly Buffer[]): string => Buffer.concat(parts).toString('utf8')
+      resolve({ exitCode, signal, stdout: text(out), stderr: text(err) })
+    })
+  })
+  return {
+    pid: child.pid ?? -1,
+    finished,
+    kill: (signal) => {
+      child.kill(signal)
+    },
+  }
+}
+
+export async function runSluice(
+  args: readonly string[],
+  options: SluiceOptions,
+): Promise<Finished> {
+  return await startSluice(args, options).finished
+}
+
+/** A resource file for one PostgreSQL database and one schema of it. */
+export function resourceFile(options: {
+  readonly port: number
+  readonly user: string
+  readonly schema: string
+  readonly database?: string
+}): string {
+  const { port, user, schema, database = 'postgres' } = options
+  return `resources:
+  connections:
+    db:
+      connection_type: POSTGRESQL
+      options: {host: 127.0.0.1, port: "${port}", user: ${user}, password: "\${env.SLUICE_TEST_PASSWORD}", sslmode: disable}
+  pipelines:
+    gateway:
+      gateway_definition: {connection_name: db, gateway_storage_catalog: main, gateway_storage_schema: staging, gateway_storage_name: db}
+    ingest:
+      continuous: true
+      ingestion_definition:
+        ingestion_gateway_id: \${resources.pipelines.gateway.id}
+        objects:
+          - schema: {source_catalog: ${database}, source_schema: ${schema}, destination_catalog: main, destination_schema: copy}
+`
+}
