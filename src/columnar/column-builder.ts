@@ -223,6 +223,12 @@ export class Decimal128Builder extends CellBuilder {
 
   /** `value` is unscaled. */
   append(value: bigint): void {
+    const word = (shift: bigint): number => Number(BigInt.asIntN(32, value >> shift))
+    this.appendWords(word(96n), word(64n), word(32n), word(0n))
+  }
+
+  /** The unscaled two's complement value by its 32-bit words, the highest first. */
+  appendWords(word3: number, word2: number, word1: number, word0: number): void {
     const at = this.valueCount * 16
     if (at === this.#values.length) {
       const grown = new Uint8Array(this.#values.length * 2)
@@ -230,8 +236,10 @@ export class Decimal128Builder extends CellBuilder {
       this.#values = grown
       this.#view = new DataView(grown.buffer)
     }
-    this.#view.setBigInt64(at, value >> 64n)
-    this.#view.setBigUint64(at + 8, BigInt.asUintN(64, value))
+    this.#view.setInt32(at, word3)
+    this.#view.setInt32(at + 4, word2)
+    this.#view.setInt32(at + 8, word1)
+    this.#view.setInt32(at + 12, word0)
     this.valueCount++
     this.rowCount++
   }

@@ -1,0 +1,149 @@
+/**
+ * How the text of one cell becomes a cell of a column builder: a small kind and its parameters,
+ * interpreted by one switch, so that every builder call is monomorphic and can be inlined.
+ */
+import { SluiceError } from '../../base/errors.ts'
+import type {
+  BooleanBuilder,
+  BytesBuilder,
+  ColumnBuilder,
+  Decimal128Builder,
+  Float32Builder,
+  Float64Builder,
+  Int32Builder,
+  Int64Builder,
+} from '../../columnar/column-builder.ts'
+import { appendBoolean, appendHex } from './cell-bytes.ts'
+import {
+  appendDecimal32,
+  appendDecimal64,
+  appendDecimal128,
+  isDecimalWord,
+} from './cell-decimal.ts'
+import { appendFloat32, appendFloat64 } from './cell-float.ts'
+import { appendInt32, appendInt64 } from './cell-integer.ts'
+import { appendDate, appendTimestamp, isBeyondCalendar } from './cell-time.ts'
+
+/** What a cell's text is read as. Numbers, because the hot loop switches on them. */
+export const cellKind = {
+  text: 0,
+  boolean: 1,
+  int32: 2,
+  int64: 3,
+  float32: 4,
+  float64: 5,
+  decimal32: 6,
+  decimal64: 7,
+  decimal128: 8,
+  hex: 9,
+  date: 10,
+  timestamp: 11,
+} as const
+
+export type CellKind = (typeof cellKind)[keyof typeof cellKind]
+
+/** Made by `mapPostgresType`, one per column; opaque to everybody else but for the counter. */
+export interface CellDecoder {
+  readonly kind: CellKind
+  /** Only for decimals. */
+  readonly precision: number
+  readonly scale: number
+  /** Set for int2, whose range is smaller than its builder's. */
+  readonly smallest: number
+  readonly isKey: boolean
+  readonly onUnrepresentable: (() => void) | undefined
+  /**
+   * Cells so far that no value of the column's type can hold (±infinity, NaN, years outside
+   * 0001–9999) and that therefore became NULL.
+   */
+  unrepresentable: number
+}
+
+/** Kinds whose text may be a value that the canonical type cannot hold. */
+export function canBeUnrepresentable(kind: CellKind): boolean {
+  return kind >= cellKind.decimal32 && kind !== cellKind.hex
+}
+
+/**
+ * False when the cell's text is a value that the column's type cannot hold. A timestamptz that
+ * leaves the calendar only by its offset from UTC counts as held here.
+ */
+export function isRepresentable(
+  decoder: CellDecoder,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): boolean {
+  if (!canBeUnrepresentable(decoder.kind)) return true
+  if (decoder.kind === cellKind.date || decoder.kind === cellKind.timestamp) {
+    return !isBeyondCalendar(bytes, start, end)
+  }
+  return !isDecimalWord(bytes, start, end)
+}
+
+function appendUnrepresentable(decoder: CellDecoder, builder: ColumnBuilder): void {
+  if (decoder.isKey) {
+    throw new SluiceError(
+      'SOURCE_VALUE_UNREPRESENTABLE',
+      'A key column of type date, timestamp or numeric holds an infinite, NaN or out-of-range value.',
+    )
+  }
+  builder.appendNull()
+  decoder.unrepresentable++
+  if (decoder.unrepresentable === 1) decoder.onUnrepresentable?.()
+}
+
+/**
+ * Appends the cell whose text is `bytes[start, end)`. Throws SOURCE_VALUE_MALFORMED, and for a key
+ * SOURCE_VALUE_UNREPRESENTABLE; the builder then is as it was.
+ */
+export function appendCell(
+  decoder: CellDecoder,
+  builder: ColumnBuilder,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): void {
+  let held = true
+  switch (decoder.kind) {
+    case cellKind.text:
+      ;(builder as BytesBuilder).append(bytes, start, end)
+      return
+    case cellKind.boolean:
+      appendBoolean(builder as BooleanBuilder, bytes, start, end)
+      return
+    case cellKind.int32:
+      appendInt32(builder as Int32Builder, bytes, start, end, decoder.smallest)
+      return
+    case cellKind.int64:
+      appendInt64(builder as Int64Builder, bytes, start, end)
+      return
+    case cellKind.float32:
+      appendFloat32(builder as Float32Builder, bytes, start, end)
+      return
+    case cellKind.float64:
+      appendFloat64(builder as Float64Builder, bytes, start, end)
+      return
+    case cellKind.decimal32:
+      held = appendDecimal32(builder as Int32Builder, bytes, start, end, decoder)
+      break
+    case cellKind.decimal64:
+      held = appendDecimal64(builder as Int64Builder, bytes, start, end, decoder)
+      break
+    case cellKind.decimal128:
+      held = appendDecimal128(builder as Decimal128Builder, bytes, start, end, decoder)
+      break
+    case cellKind.hex:
+      appendHex(builder as BytesBuilder, bytes, start, end)
+      return
+    case cellKind.date:
+      held = appendDate(builder as Int32Builder, bytes, start, end)
+      break
+    case cellKind.timestamp:
+      held = appendTimestamp(builder as Int64Builder, bytes, start, end)
+      break
+    default:
+      decoder.kind satisfies never
+  }
+  if (!held) appendUnrepresentable(decoder, builder)
+}

@@ -1,0 +1,10 @@
+/** The one way a cell decoder complains. The message never holds the cell's text. */
+import { SluiceError } from '../../base/errors.ts'
+
+/** `at` is the offset of the byte that does not fit, counted from the first byte of the cell. */
+export function malformedCell(type: string, at: number): SluiceError {
+  return new SluiceError(
+    'SOURCE_VALUE_MALFORMED',
+    `A cell does not read as ${type}: byte ${at} does not fit.`,
+  )
+}

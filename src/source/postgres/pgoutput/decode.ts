@@ -1,0 +1,367 @@
+/**
+ * pgoutput (protocol version 1, text cells) from bytes to calls of a ChangeSink. Pure: no I/O, no
+ * clock; what is known of relations is a map in the caller's hands.
+ * Format: PostgreSQL documentation, "Logical Replication Message Formats".
+ */
+import type { ChangeOp, ChangeSink, RowTarget } from '../../change-sink.ts'
+import type { Position } from '../../source.ts'
+import type { TableId } from '../../table-schema.ts'
+import { appendCell, isRepresentable } from '../cell-decoder.ts'
+import { MessageReader } from './message-reader.ts'
+import { unexpectedMessage } from './protocol-error.ts'
+import { readRelation, type Relation, type RelationBinding, type RelationMap } from './relation.ts'
+import {
+  createTupleCells,
+  keepKeyCells,
+  keyDiffers,
+  nullCell,
+  scanTuple,
+  type TupleCells,
+  unsentCell,
+} from './tuple.ts'
+
+export interface PgoutputDecoderOptions {
+  readonly sink: ChangeSink
+  /** Read for every run of rows; the caller writes it (see `MessageOutcome`). */
+  readonly relations: RelationMap
+  /** The position after a transaction, from the end LSN of its commit. */
+  readonly position: (endLsn: bigint) => Position
+}
+
+/**
+ * `relation`: an `R` message was read and stands in `decoder.relation`. Before the next message
+ * the caller looks the table up (it may take its time), tells the sink if the schema changed, and
+ * sets `relations` for that oid. Everything else is `done`.
+ */
+export type MessageOutcome = 'done' | 'relation'
+
+export interface BeginMessage {
+  /** LSN of the commit record of the transaction that begins. */
+  readonly finalLsn: bigint
+  /** Microseconds since 1970-01-01T00:00:00Z. */
+  readonly commitTimeUs: bigint
+  readonly xid: number
+}
+
+/** Message `B`, for a caller that must know of a transaction before it is delivered. */
+export function readBegin(bytes: Uint8Array, start: number, end: number): BeginMessage {
+  const reader = new MessageReader(bytes, start, end)
+  const begin = { finalLsn: reader.lsn(), commitTimeUs: reader.timestamp(), xid: reader.uint32() }
+  reader.finish()
+  return begin
+}
+
+const messageType = {
+  begin: 66,
+  commit: 67,
+  delete: 68,
+  insert: 73,
+  message: 77,
+  origin: 79,
+  relation: 82,
+  truncate: 84,
+  update: 85,
+  type: 89,
+} as const
+
+/** Tags before a tuple. */
+const tupleKind = { new: 78, key: 75, old: 79 } as const
+
+/**
+ * Any error thrown by `message` ends the decoder: the sink's open transaction has to be dropped
+ * and the stream read again from the last position. Errors: SOURCE_PROTOCOL_UNEXPECTED with the
+ * message type and offset, SOURCE_VALUE_MALFORMED.
+ */
+export class PgoutputDecoder {
+  /** The relation of the last `R` message. */
+  relation: Relation | undefined
+  /** Of the open or the last transaction. */
+  finalLsn = 0n
+  commitTimeUs = 0n
+  xid = 0
+  /** End of the last complete transaction; 0 before the first. */
+  endLsn = 0n
+  inTransaction = false
+
+  readonly #sink: ChangeSink
+  readonly #relations: RelationMap
+  readonly #position: (endLsn: bigint) => Position
+  readonly #new = createTupleCells()
+  readonly #old = createTupleCells()
+  /** Where rows of the relation last seen go; asked for anew after any other call of the sink. */
+  #targetOid = -1
+  #binding: RelationBinding | undefined
+  #target: RowTarget | undefined
+
+  constructor(options: PgoutputDecoderOptions) {
+    this.#sink = options.sink
+    this.#relations = options.relations
+    this.#position = options.position
+  }
+
+  /** Decodes one message, `bytes[start, end)`; the bytes are not kept. */
+  message(bytes: Uint8Array, start: number, end: number): MessageOutcome {
+    switch (bytes[start]) {
+      case messageType.insert:
+        this.#insert(bytes, start, end)
+        return 'done'
+      case messageType.update:
+        this.#update(bytes, start, end)
+        return 'done'
+      case messageType.delete:
+        this.#delete(bytes, start, end)
+        return 'done'
+      case messageType.begin:
+        this.#begin(bytes, start, end)
+        return 'done'
+      case messageType.commit:
+        this.#commit(bytes, start, end)
+        return 'done'
+      case messageType.relation:
+        this.#forgetTarget()
+        this.relation = readRelation(bytes, start, end)
+        return 'relation'
+      case messageType.truncate:
+        this.#truncate(bytes, start, end)
+        return 'done'
+      case messageType.origin:
+      case messageType.type:
+      case messageType.message:
+        readIgnored(bytes, start, end)
+        return 'done'
+      default:
+        throw unexpectedMessage(bytes[start] ?? 0, 0, 'not a message of protocol version 1')
+    }
+  }
+
+  /** `sink.pressure()`; ask here, not at the sink, because waiting makes row targets stale. */
+  pressure(): Promise<void> | undefined {
+    const pressure = this.#sink.pressure()
+    if (pressure !== undefined) this.#forgetTarget()
+    return pressure
+  }
+
+  #forgetTarget(): void {
+    this.#targetOid = -1
+    this.#binding = undefined
+    this.#target = undefined
+  }
+
+  #begin(bytes: Uint8Array, start: number, end: number): void {
+    if (this.inTransaction) throw unexpectedMessage(messageType.begin, 0, 'a transaction is open')
+    const { finalLsn, commitTimeUs, xid } = readBegin(bytes, start, end)
+    this.finalLsn = finalLsn
+    this.commitTimeUs = commitTimeUs
+    this.xid = xid
+    this.inTransaction = true
+    this.#forgetTarget()
+    this.#sink.begin({ tag: xid, commitTimeUs })
+  }
+
+  #commit(bytes: Uint8Array, start: number, end: number): void {
+    if (!this.inTransaction)
+      throw unexpectedMessage(messageType.commit, 0, 'no transaction is open')
+    const reader = new MessageReader(bytes, start, end)
+    reader.skip(1)
+    const commitLsn = reader.lsn()
+    const endLsn = reader.lsn()
+    reader.skip(8)
+    reader.finish()
+    if (commitLsn !== this.finalLsn) {
+      throw unexpectedMessage(
+        messageType.commit,
+        2,
+        'it ends another transaction than the open one',
+      )
+    }
+    this.inTransaction = false
+    this.endLsn = endLsn
+    this.#forgetTarget()
+    this.#sink.commit(this.#position(endLsn))
+  }
+
+  #truncate(bytes: Uint8Array, start: number, end: number): void {
+    if (!this.inTransaction)
+      throw unexpectedMessage(messageType.truncate, 0, 'no transaction is open')
+    const reader = new MessageReader(bytes, start, end)
+    const count = reader.uint32()
+    reader.skip(1)
+    const tables: TableId[] = []
+    for (let index = 0; index < count; index++) {
+      const binding = this.#relations.get(reader.uint32())
+      if (binding === undefined) throw reader.error('the relation was never announced')
+      if (binding !== 'ignored') tables.push(binding.table.id)
+    }
+    reader.finish()
+    this.#forgetTarget()
+    if (tables.length > 0) this.#sink.truncate(tables)
+  }
+
+  /** Makes `#binding` and `#target` those of the relation at `start + 1`; false: skip the row. */
+  #aim(bytes: Uint8Array, start: number, end: number): boolean {
+    const type = bytes[start] as number
+    if (start + 6 > end) throw unexpectedMessage(type, end - start, 'cut short')
+    const oid =
+      (((bytes[start + 1] as number) << 24) |
+        ((bytes[start + 2] as number) << 16) |
+        ((bytes[start + 3] as number) << 8) |
+        (bytes[start + 4] as number)) >>>
+      0
+    if (oid !== this.#targetOid) this.#aimAt(oid, type)
+    return this.#target !== undefined
+  }
+
+  #aimAt(oid: number, type: number): void {
+    if (!this.inTransaction) throw unexpectedMessage(type, 0, 'no transaction is open')
+    const binding = this.#relations.get(oid)
+    if (binding === undefined) {
+      throw unexpectedMessage(type, 1, `relation ${oid} was never announced`)
+    }
+    this.#targetOid = oid
+    this.#binding = binding === 'ignored' ? undefined : binding
+    this.#target = binding === 'ignored' ? undefined : this.#sink.rowsFor(binding.table)
+  }
+
+  /** The tuple at `at` into `cells`, by the open relation; returns the offset after it. */
+  #scan(bytes: Uint8Array, start: number, at: number, end: number, cells: TupleCells): number {
+    const columnCount = this.#binding?.relation.columns.length ?? 0
+    return scanTuple(bytes, start, at, end, columnCount, cells)
+  }
+
+  #insert(bytes: Uint8Array, start: number, end: number): void {
+    if (!this.#aim(bytes, start, end)) return
+    if (bytes[start + 5] !== tupleKind.new) {
+      throw unexpectedMessage(messageType.insert, 5, 'no new tuple')
+    }
+    expectEnd(bytes, start, this.#scan(bytes, start, start + 6, end, this.#new), end)
+    if (this.#new.unsentCount > 0) this.#gap('an inserted row came without all its values')
+    else if (this.#keyIsHeld(bytes, this.#new, undefined))
+      this.#row('i', bytes, this.#new, undefined)
+  }
+
+  #update(bytes: Uint8Array, start: number, end: number): void {
+    if (!this.#aim(bytes, start, end)) return
+    let at = start + 5
+    const kind = bytes[at]
+    let old: TupleCells | undefined
+    if (kind === tupleKind.key || kind === tupleKind.old) {
+      old = this.#old
+      at = this.#scan(bytes, start, at + 1, end, old)
+      if (kind === tupleKind.key) keepKeyCells(old, this.#binding?.relation.columns ?? [])
+    }
+    if (at >= end || bytes[at] !== tupleKind.new) {
+      throw unexpectedMessage(messageType.update, at - start, 'no new tuple')
+    }
+    expectEnd(bytes, start, this.#scan(bytes, start, at + 1, end, this.#new), end)
+    const keyPlaces = this.#binding?.keyPlaces
+    if (keyPlaces === undefined || !this.#keyIsHeld(bytes, this.#new, old)) return
+    if (old !== undefined && keyDiffers(bytes, keyPlaces, old, this.#new)) {
+      if (!this.#keyIsHeld(bytes, old, undefined)) return
+      this.#row('d', bytes, old, undefined)
+      this.#row('i', bytes, this.#new, old)
+    } else {
+      this.#row('u', bytes, this.#new, old)
+    }
+  }
+
+  #delete(bytes: Uint8Array, start: number, end: number): void {
+    if (!this.#aim(bytes, start, end)) return
+    const kind = bytes[start + 5]
+    if (kind !== tupleKind.key && kind !== tupleKind.old) {
+      throw unexpectedMessage(messageType.delete, 5, 'no old tuple')
+    }
+    expectEnd(bytes, start, this.#scan(bytes, start, start + 6, end, this.#old), end)
+    if (kind === tupleKind.key) keepKeyCells(this.#old, this.#binding?.relation.columns ?? [])
+    if (this.#keyIsHeld(bytes, this.#old, undefined)) this.#row('d', bytes, this.#old, undefined)
+  }
+
+  /** One row to the open target; cells that `cells` lacks come from `old` when that has them. */
+  #row(op: ChangeOp, bytes: Uint8Array, cells: TupleCells, old: TupleCells | undefined): void {
+    const target = this.#target
+    const binding = this.#binding
+    if (target === undefined || binding === undefined) return
+    const { places, decoders } = binding
+    const { columns } = target
+    const { starts, ends } = cells
+    target.startRow(op)
+    for (let index = 0; index < places.length; index++) {
+      const place = places[index] as number
+      const builder = columns[index] as (typeof columns)[number]
+      const decoder = decoders[index] as (typeof decoders)[number]
+      const start = starts[place] as number
+      if (start >= 0) {
+        appendCell(decoder, builder, bytes, start, ends[place] as number)
+      } else if (start === nullCell) {
+        builder.appendNull()
+      } else {
+        const before = old === undefined ? unsentCell : (old.starts[place] as number)
+        if (before >= 0) appendCell(decoder, builder, bytes, before, old?.ends[place] as number)
+        else if (before === nullCell) builder.appendNull()
+        else builder.appendAbsent()
+      }
+    }
+    target.endRow()
+  }
+
+  /** False, and a gap is recorded, when the row's key is not sent or cannot be held. */
+  #keyIsHeld(bytes: Uint8Array, cells: TupleCells, old: TupleCells | undefined): boolean {
+    const binding = this.#binding
+    if (binding === undefined) return false
+    if (cells.unsentCount > 0) {
+      for (const place of binding.keyPlaces) {
+        if (cells.starts[place] !== unsentCell) continue
+        if (old === undefined || old.starts[place] === unsentCell) {
+          this.#gap('a key column came without its value')
+          return false
+        }
+      }
+    }
+    for (const index of binding.checkedKeys) {
+      const place = binding.places[index] as number
+      const start = cells.starts[place] as number
+      const decoder = binding.decoders[index] as (typeof binding.decoders)[number]
+      if (start >= 0 && !isRepresentable(decoder, bytes, start, cells.ends[place] as number)) {
+        this.#gap('a key column holds an infinite, NaN or out-of-range value')
+        return false
+      }
+    }
+    return true
+  }
+
+  #gap(reason: string): void {
+    const table = this.#binding?.table
+    this.#forgetTarget()
+    if (table !== undefined) this.#sink.gap(table.id, reason)
+  }
+}
+
+export function createPgoutputDecoder(options: PgoutputDecoderOptions): PgoutputDecoder {
+  return new PgoutputDecoder(options)
+}
+
+function expectEnd(bytes: Uint8Array, start: number, at: number, end: number): void {
+  if (at !== end)
+    throw unexpectedMessage(bytes[start] ?? 0, at - start, `${end - at} bytes too many`)
+}
+
+/** Origin, type and logical messages carry nothing for us, but must be whole. */
+function readIgnored(bytes: Uint8Array, start: number, end: number): void {
+  const reader = new MessageReader(bytes, start, end)
+  switch (bytes[start]) {
+    case messageType.origin:
+      reader.lsn()
+      reader.text()
+      break
+    case messageType.type:
+      reader.uint32()
+      reader.text()
+      reader.text()
+      break
+    default:
+      reader.uint8()
+      reader.lsn()
+      reader.text()
+      reader.skip(reader.uint32())
+  }
+  reader.finish()
+}
