@@ -13,6 +13,11 @@ import type { TableId, TableSchema } from '../source/table-schema.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import type { LogBase } from './log-base.ts'
 import type { Manifest, StagedFile } from './manifest.ts'
+import { removeOrphans } from './orphans.ts'
+import { publishManifest } from './publish-manifest.ts'
+import { type LogContent, readLog } from './read-log.ts'
+import { manifestOf, StagingLogWriter } from './staging-log-writer.ts'
+import { onVolume } from './volume-error.ts'
 
 /** What the gateway fills in; number, epoch, writer and time are the log's. */
 export type ManifestDraft = Pick<
@@ -76,4 +81,57 @@ export interface StagingLogOptions {
   readonly clock: Clock
   readonly log: Log
   readonly failpoints: Failpoints
+}
+
+/**
+ * Takes the volume over: reads the log, publishes an empty manifest with the next epoch, and
+ * removes data files of earlier gateways that no manifest names. Hits `staging.epoch-claimed`
+ * between the two. Throws STAGING_LOG_GAP, STAGING_MANIFEST_UNREADABLE and STORAGE_*.
+ */
+export async function openStagingLog(options: StagingLogOptions): Promise<StagingLog> {
+  const { storage, log, failpoints } = options
+  const { content, epoch } = await claimEpoch(options).catch((error: unknown) => {
+    throw onVolume(storage, error)
+  })
+  failpoints.hit('staging.epoch-claimed')
+  const removedFiles = await removeOrphans({ storage, manifests: content.manifests, epoch })
+  log.info('staging volume taken over', {
+    volume: storage.url,
+    epoch,
+    firstCommit: content.base.first,
+    lastCommit: content.manifests.at(-1)?.commit,
+    removedFiles,
+  })
+  return new StagingLogWriter(content, epoch, options)
+}
+
+/** Every lost race shows somebody else's manifest, so that the next attempt begins further on. */
+async function claimEpoch(
+  options: StagingLogOptions,
+): Promise<{ readonly content: LogContent; readonly epoch: number }> {
+  const { storage, writer, clock } = options
+  let content = await readLog(storage)
+  for (;;) {
+    const last = content.manifests.at(-1)
+    const position = last?.position_after ?? ''
+    const epoch = (last?.epoch ?? 0) + 1
+    const claim = manifestOf(
+      {
+        incarnation: last?.incarnation ?? '',
+        position_before: position,
+        position_after: position,
+        entries: [],
+      },
+      {
+        commit: (last?.commit ?? -1) + 1,
+        epoch,
+        writer,
+        created_at_ms: Math.max(0, Math.floor(clock.nowMs())),
+      },
+    )
+    const outcome = await publishManifest(storage, claim)
+    const manifests = [...content.manifests, outcome.manifest]
+    content = { base: content.base, manifests }
+    if (outcome.kind === 'published') return { content, epoch }
+  }
 }

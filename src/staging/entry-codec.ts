@@ -1,0 +1,146 @@
+/** Exact reading of the entries of a manifest; see docs/staging-format.md, "Entries". */
+import type { ColumnStatistics, FileStatistics } from '../columnar/column-statistics.ts'
+import { JsonFields } from './json-fields.ts'
+import { isTableFolderName, parseDataFilePath } from './layout.ts'
+import type {
+  ChangesEntry,
+  ManifestEntry,
+  SnapshotStartedEntry,
+  StagedFile,
+  TableEntry,
+} from './manifest.ts'
+
+/** Throws FieldError. */
+export function parseEntry(value: unknown, path: string): ManifestEntry {
+  const fields = new JsonFields(value, path)
+  const kind = fields.text('kind')
+  const tableId = readTableId(fields)
+  const entry = parseEntryOfKind(fields, kind, tableId)
+  fields.end()
+  return entry
+}
+
+export function readTableId(fields: JsonFields): string {
+  const tableId = fields.text('table_id')
+  return isTableFolderName(tableId) ? tableId : fields.fail('table_id', 'is not a table id')
+}
+
+function parseEntryOfKind(fields: JsonFields, kind: string, tableId: string): ManifestEntry {
+  switch (kind) {
+    case 'table':
+      return readTable(fields, tableId)
+    case 'snapshot_started':
+      return readSnapshotStarted(fields, tableId)
+    case 'snapshot_chunk':
+      return {
+        kind,
+        table_id: tableId,
+        snapshot_id: fields.count('snapshot_id'),
+        schema_version: fields.count('schema_version'),
+        chunk: fields.count('chunk'),
+        files: fields.array('files', (file, path) => parseStagedFile(file, path, tableId)),
+      }
+    case 'snapshot_finished':
+      return {
+        kind,
+        table_id: tableId,
+        snapshot_id: fields.count('snapshot_id'),
+        rows: fields.count('rows'),
+      }
+    case 'changes':
+      return readChanges(fields, tableId)
+    case 'truncate':
+      return {
+        kind,
+        table_id: tableId,
+        snapshot_id: fields.count('snapshot_id'),
+        sequence: fields.sequence('sequence'),
+        ordinal: fields.count('ordinal'),
+      }
+    case 'gap':
+      return { kind, table_id: tableId, reason: fields.text('reason') }
+    default:
+      return fields.fail('kind', `${JSON.stringify(kind)} is not known to this version`)
+  }
+}
+
+function readTable(fields: JsonFields, tableId: string): TableEntry {
+  return {
+    kind: 'table',
+    table_id: tableId,
+    ...(fields.has('source_catalog') ? { source_catalog: fields.text('source_catalog') } : {}),
+    source_schema: fields.text('source_schema'),
+    source_table: fields.text('source_table'),
+    schema_version: fields.count('schema_version'),
+  }
+}
+
+function readSnapshotStarted(fields: JsonFields, tableId: string): SnapshotStartedEntry {
+  return {
+    kind: 'snapshot_started',
+    table_id: tableId,
+    snapshot_id: fields.count('snapshot_id'),
+    schema_version: fields.count('schema_version'),
+    point: fields.text('point'),
+    chunk_count: fields.count('chunk_count'),
+    ...(fields.has('estimated_rows') ? { estimated_rows: fields.count('estimated_rows') } : {}),
+  }
+}
+
+function readChanges(fields: JsonFields, tableId: string): ChangesEntry {
+  return {
+    kind: 'changes',
+    table_id: tableId,
+    snapshot_id: fields.count('snapshot_id'),
+    schema_version: fields.count('schema_version'),
+    file: parseStagedFile(fields.take('file'), fields.pathOf('file'), tableId),
+    inserts: fields.count('inserts'),
+    updates: fields.count('updates'),
+    deletes: fields.count('deletes'),
+    has_absent: fields.boolean('has_absent'),
+    min_sequence: fields.sequence('min_sequence'),
+    max_sequence: fields.sequence('max_sequence'),
+  }
+}
+
+function parseStagedFile(value: unknown, path: string, tableId: string): StagedFile {
+  const fields = new JsonFields(value, path)
+  const file: StagedFile = {
+    path: fields.text('path'),
+    rows: fields.count('rows'),
+    bytes: fields.count('bytes'),
+    crc32: fields.count('crc32'),
+    ...(fields.has('statistics')
+      ? { statistics: parseStatistics(fields.take('statistics'), fields.pathOf('statistics')) }
+      : {}),
+  }
+  // Nothing a manifest says may lead out of the table's own folder.
+  if (parseDataFilePath(file.path)?.tableId !== tableId) {
+    fields.fail('path', `${JSON.stringify(file.path)} is not a data file of table ${tableId}`)
+  }
+  if (file.crc32 > 0xffffffff) fields.fail('crc32', 'is larger than 32 bits')
+  fields.end()
+  return file
+}
+
+function parseStatistics(value: unknown, path: string): FileStatistics {
+  const fields = new JsonFields(value, path)
+  const statistics = {
+    rowCount: fields.count('rowCount'),
+    columns: fields.array('columns', parseColumnStatistics),
+  }
+  fields.end()
+  return statistics
+}
+
+function parseColumnStatistics(value: unknown, path: string): ColumnStatistics {
+  const fields = new JsonFields(value, path)
+  const statistics = {
+    name: fields.text('name'),
+    nullCount: fields.count('nullCount'),
+    ...(fields.has('min') ? { min: fields.text('min') } : {}),
+    ...(fields.has('max') ? { max: fields.text('max') } : {}),
+  }
+  fields.end()
+  return statistics
+}

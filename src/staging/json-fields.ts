@@ -1,0 +1,96 @@
+/** Exact reading of one JSON object: every member asked for must be there, and no other. */
+
+/** Thrown by `JsonFields`; whoever knows the file turns it into a coded error. */
+export class FieldError extends Error {
+  override readonly name = 'FieldError'
+  /** Path of the member, `entries[3].file.rows`. */
+  readonly field: string
+
+  constructor(field: string, problem: string) {
+    super(`${field}: ${problem}`)
+    this.field = field
+  }
+}
+
+const decimalPattern = /^(0|-?[1-9]\d{0,18})$/
+
+export class JsonFields {
+  readonly #members: Map<string, unknown>
+  readonly #path: string
+
+  /** `path` is '' for the file's own object. */
+  constructor(value: unknown, path: string) {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw new FieldError(path === '' ? 'file' : path, 'is not an object')
+    }
+    this.#members = new Map(Object.entries(value))
+    this.#path = path
+  }
+
+  /** Path of a member, for messages. */
+  pathOf(name: string): string {
+    return this.#path === '' ? name : `${this.#path}.${name}`
+  }
+
+  fail(name: string, problem: string): never {
+    throw new FieldError(this.pathOf(name), problem)
+  }
+
+  has(name: string): boolean {
+    return this.#members.has(name)
+  }
+
+  text(name: string): string {
+    const value = this.take(name)
+    return typeof value === 'string' ? value : this.fail(name, 'is not a text')
+  }
+
+  boolean(name: string): boolean {
+    const value = this.take(name)
+    return typeof value === 'boolean' ? value : this.fail(name, 'is neither true nor false')
+  }
+
+  /** A whole number from 0 to 2^53 - 1. */
+  count(name: string): number {
+    const value = this.take(name)
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
+      this.fail(name, 'is not a whole number of at least 0')
+    }
+    return value
+  }
+
+  /** A 64-bit integer in plain digits. */
+  decimal(name: string): string {
+    const value = this.text(name)
+    return decimalPattern.test(value) ? value : this.fail(name, 'is not an integer in digits')
+  }
+
+  /** A 64-bit integer of at least 0 in plain digits. */
+  sequence(name: string): string {
+    const value = this.decimal(name)
+    return value.startsWith('-') ? this.fail(name, 'is negative') : value
+  }
+
+  object(name: string): JsonFields {
+    return new JsonFields(this.take(name), this.pathOf(name))
+  }
+
+  array<T>(name: string, read: (value: unknown, path: string) => T): T[] {
+    const value = this.take(name)
+    if (!Array.isArray(value)) this.fail(name, 'is not an array')
+    const path = this.pathOf(name)
+    return value.map((element: unknown, index) => read(element, `${path}[${index}]`))
+  }
+
+  take(name: string): unknown {
+    if (!this.#members.has(name)) this.fail(name, 'is missing')
+    const value = this.#members.get(name)
+    this.#members.delete(name)
+    return value
+  }
+
+  /** Refuses members that nobody asked for. */
+  end(): void {
+    for (const name of this.#members.keys()) this.fail(name, 'is not known to this version')
+  }
+}

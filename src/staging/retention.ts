@@ -1,0 +1,180 @@
+/**
+ * The purge of a staging volume: removes what is older than the retention, from the front only.
+ * Order, each step durable before the next; a stop anywhere is finished by the next purge:
+ * 1. `_log/_first` says where the log begins from now on. Older manifests count no longer, so no
+ *    manifest that counts ever names a file that is gone.
+ * 2. The data files of the older manifests are removed. Failpoint `staging.purge-data-removed`.
+ * 3. The older manifests are removed, ascending.
+ * One purge at a time, by the gateway that holds the volume.
+ */
+
+import type { Clock } from '../base/clock.ts'
+import { SluiceError } from '../base/errors.ts'
+import type { Failpoints } from '../base/failpoint.ts'
+import type { Log } from '../observe/log.ts'
+import type { ObjectStorage } from '../storage/object-storage.ts'
+import { logBasePath, logFolder, manifestPath, parseManifestPath } from './layout.ts'
+import type { BaseTable, LogBase } from './log-base.ts'
+import { encodeLogBase } from './manifest-codec.ts'
+import type { CommitNumber, Manifest } from './manifest.ts'
+import { mapConcurrent, readConcurrency } from './map-concurrent.ts'
+import { filesOf } from './orphans.ts'
+import { baseAt, planFirstCommit } from './purge-plan.ts'
+import { type LogContent, readLog, readLogBase, readManifest } from './read-log.ts'
+import { onVolume } from './volume-error.ts'
+
+export const defaultRetentionMs = 30 * 24 * 60 * 60 * 1000
+
+export interface PurgeOptions {
+  readonly storage: ObjectStorage
+  /** Manifests older than this are removed; `defaultRetentionMs` unless given. */
+  readonly retentionMs?: number
+  /**
+   * Pipeline id → staged commit up to which that pipeline has looked at everything (the smallest
+   * of its tables; undefined: it has loaded nothing). Only for telling who loses data.
+   */
+  readonly appliedCommits: ReadonlyMap<string, CommitNumber | undefined>
+  readonly clock: Clock
+  readonly log: Log
+  readonly failpoints: Failpoints
+}
+
+/** A pipeline that had not applied what was removed: these tables need a full refresh there. */
+export interface PurgeGap {
+  readonly pipelineId: string
+  readonly tableIds: readonly string[]
+}
+
+export interface PurgeResult {
+  /** Where the log begins now. */
+  readonly firstCommit: CommitNumber
+  readonly base: LogBase
+  readonly removedManifests: number
+  readonly removedFiles: number
+  readonly removedBytes: number
+  /** Data that aged out unapplied in this purge. Empty when nobody lost anything. */
+  readonly gaps: readonly PurgeGap[]
+  /** Tables whose newest copy aged out: a pipeline that has not loaded them yet needs a new copy. */
+  readonly agedOutSnapshots: readonly string[]
+}
+
+/** Throws STAGING_LOG_GAP, STAGING_MANIFEST_UNREADABLE and STORAGE_*. */
+export async function purge(options: PurgeOptions): Promise<PurgeResult> {
+  const { storage, clock, retentionMs = defaultRetentionMs } = options
+  try {
+    const content = await readLog(storage)
+    const first = planFirstCommit(content, clock.nowMs() - retentionMs)
+    const base = first === content.base.first ? content.base : baseAt(content, first)
+    if (base !== content.base) await moveFront(storage, content.base, base)
+    const removed = await removeBefore(first, content, options)
+    const result: PurgeResult = {
+      firstCommit: first,
+      base,
+      ...removed,
+      ...losses(content, base, options),
+    }
+    report(result, options)
+    return result
+  } catch (error) {
+    throw onVolume(storage, error)
+  }
+}
+
+/** The commit point. Two purges at once would let the front go back; that is refused when seen. */
+async function moveFront(storage: ObjectStorage, from: LogBase, to: LogBase): Promise<void> {
+  const present = await readLogBase(storage)
+  if (present.first !== from.first) {
+    const text = `another purge of ${storage.url} is at work: its log now begins at ${present.first}`
+    throw new SluiceError('INTERNAL_ERROR', text)
+  }
+  await storage.write(logBasePath, encodeLogBase(to))
+}
+
+type Removed = Pick<PurgeResult, 'removedManifests' | 'removedFiles' | 'removedBytes'>
+
+async function removeBefore(
+  first: CommitNumber,
+  content: LogContent,
+  { storage, failpoints }: PurgeOptions,
+): Promise<Removed> {
+  const purged = [
+    ...(await readLeftovers(storage, content.base.first)),
+    ...content.manifests.filter(({ commit }) => commit < first),
+  ]
+  const files = purged.flatMap(filesOf)
+  await mapConcurrent(files.length, readConcurrency, async (n) => {
+    const file = files[n]
+    if (file !== undefined) await storage.delete(file.path)
+  })
+  if (purged.length > 0) failpoints.hit('staging.purge-data-removed')
+  // One after the other: what a stop leaves is again a dense run that ends at the front.
+  for (const { commit } of purged) await storage.delete(manifestPath(commit))
+  return {
+    removedManifests: purged.length,
+    removedFiles: files.length,
+    removedBytes: files.reduce((sum, file) => sum + file.bytes, 0),
+  }
+}
+
+/** Manifests before the front: an earlier purge was stopped before it removed them. */
+async function readLeftovers(storage: ObjectStorage, first: CommitNumber): Promise<Manifest[]> {
+  const leftovers: Manifest[] = []
+  for await (const { path } of storage.list(logFolder)) {
+    const commit = parseManifestPath(path)
+    if (commit === undefined || commit >= first) break
+    const manifest = await readManifest(storage, commit)
+    if (manifest !== undefined) leftovers.push(manifest)
+  }
+  return leftovers
+}
+
+function losses(
+  before: LogContent,
+  base: LogBase,
+  { appliedCommits }: PurgeOptions,
+): Pick<PurgeResult, 'gaps' | 'agedOutSnapshots'> {
+  const known = new Map(before.base.tables.map((table) => [table.table_id, table]))
+  const aged = base.tables.filter((table) => table.last_commit >= before.base.first)
+  const copiedAnew = new Set<string>()
+  for (const { commit, entries } of before.manifests) {
+    if (commit < base.first) continue
+    for (const entry of entries)
+      if (entry.kind === 'snapshot_finished') copiedAnew.add(entry.table_id)
+  }
+  // Who has lost changes of such a table loads its newer copy instead.
+  const lost = aged.filter(({ table_id }) => !copiedAnew.has(table_id))
+  const gaps = [...appliedCommits].map(([pipelineId, applied]) => ({
+    pipelineId,
+    tableIds: lost
+      .filter(({ last_commit }) => applied === undefined || applied < last_commit)
+      .map(({ table_id }) => table_id),
+  }))
+  return {
+    gaps: gaps.filter(({ tableIds }) => tableIds.length > 0),
+    agedOutSnapshots: lost
+      .filter((table) => newestSnapshot(table) !== newestSnapshot(known.get(table.table_id)))
+      .map(({ table_id }) => table_id),
+  }
+}
+
+function newestSnapshot(table: BaseTable | undefined): number | undefined {
+  return table?.entries.find((entry) => entry.kind === 'snapshot_started')?.snapshot_id
+}
+
+function report(result: PurgeResult, { storage, log }: PurgeOptions): void {
+  if (result.removedManifests > 0) {
+    log.info('staging volume purged', {
+      volume: storage.url,
+      firstCommit: result.firstCommit,
+      manifests: result.removedManifests,
+      files: result.removedFiles,
+      bytes: result.removedBytes,
+    })
+  }
+  for (const { pipelineId, tableIds } of result.gaps) {
+    log.error('staged data aged out before it was applied', {
+      pipeline: pipelineId,
+      tables: tableIds.join(' '),
+    })
+  }
+}
