@@ -1,0 +1,110 @@
+/** A process that ends at any step leaves a volume from which the next one goes on. */
+import { expect, test } from 'vitest'
+import {
+  draftOf,
+  openTestLog,
+  pathsOf,
+  stageChanges,
+  stopAfter,
+  tableId,
+} from '../../test/support/staging-fixtures.ts'
+import { failpointNames } from '../base/failpoint.ts'
+import { createMemoryStorage } from '../storage/memory-storage.ts'
+import type { ObjectStorage } from '../storage/object-storage.ts'
+import { parseDataFilePath } from './layout.ts'
+import { filesOf } from './orphans.ts'
+import { createStagingReader } from './staging-reader.ts'
+import type { StagingLogOptions } from './staging-log.ts'
+import { verifyStagedFile } from './verify-staged-file.ts'
+
+const schema = {
+  columns: [{ name: 'id', type: { kind: 'int64' }, sourceType: 'bigint', nullable: false }],
+  key: ['id'],
+} as const
+
+const target = 4
+
+/**
+ * Stages transactions until number `target - 1`, going on after the last one in the log, as a
+ * gateway does with its source. `acknowledged` gets those whose publish resolved.
+ */
+async function work(
+  storage: ObjectStorage,
+  acknowledged: Set<string>,
+  options: Partial<StagingLogOptions> = {},
+): Promise<void> {
+  const log = await openTestLog(storage, options)
+  await log.writeSchema(tableId('7'), 0, schema)
+  const done = Number(log.manifests.at(-1)?.position_after)
+  for (let n = done; n < target; n++) {
+    const entries = [await stageChanges(log, '7', n), await stageChanges(log, '8', n)]
+    await log.publish({
+      ...draftOf(entries),
+      position_before: String(n),
+      position_after: String(n + 1),
+      first_sequence: String(n),
+      last_sequence: String(n),
+    })
+    acknowledged.add(String(n))
+  }
+}
+
+async function expectExact(storage: ObjectStorage): Promise<void> {
+  const manifests = await createStagingReader({ storage }).refresh()
+  const sequences = manifests.flatMap(({ first_sequence }) => first_sequence ?? [])
+  expect(sequences).toEqual(Array.from({ length: target }, (_, n) => String(n)))
+  const files = manifests.flatMap(filesOf)
+  for (const file of files) await verifyStagedFile(storage, file)
+  const present = (await pathsOf(storage)).filter((path) => parseDataFilePath(path) !== undefined)
+  expect(present.toSorted()).toEqual(files.map(({ path }) => path).toSorted())
+}
+
+async function expectNothingLost(storage: ObjectStorage, acknowledged: Set<string>): Promise<void> {
+  const manifests = await createStagingReader({ storage }).refresh()
+  const staged = new Set(manifests.map(({ last_sequence }) => last_sequence))
+  for (const sequence of acknowledged) expect(staged).toContain(sequence)
+  for (const file of manifests.flatMap(filesOf)) await verifyStagedFile(storage, file)
+}
+
+test('a stop after every write and removal loses and duplicates nothing', async () => {
+  const whole = stopAfter(createMemoryStorage(), Infinity)
+  await work(whole, new Set())
+  expect(whole.steps).toBeGreaterThan(target * 3)
+  for (let limit = 0; limit < whole.steps; limit++) {
+    const storage = createMemoryStorage()
+    const acknowledged = new Set<string>()
+    await expect(work(stopAfter(storage, limit), acknowledged)).rejects.toThrow('stopped')
+    await expectNothingLost(storage, acknowledged)
+    // The second process is stopped too: also the clean-up after a stop has to bear it.
+    await work(stopAfter(storage, 2), acknowledged).catch(() => undefined)
+    await expectNothingLost(storage, acknowledged)
+    await work(storage, acknowledged)
+    await expectExact(storage)
+  }
+})
+
+const own = failpointNames.filter(
+  (name) => name.startsWith('staging.') && name !== 'staging.purge-data-removed',
+)
+test.each(own)(
+  'a stop at %s loses and duplicates nothing, whichever time it is reached',
+  async (name) => {
+    let reached = 0
+    for (let stopAt = 1; stopAt <= target; stopAt++) {
+      const storage = createMemoryStorage()
+      const acknowledged = new Set<string>()
+      let left = stopAt
+      const failpoints = {
+        hit(hit: string) {
+          if (hit === name && --left === 0) throw new Error('stopped')
+        },
+      }
+      const ended = await work(storage, acknowledged, { failpoints }).catch(() => 'stopped')
+      if (ended === 'stopped') reached++
+      await expectNothingLost(storage, acknowledged)
+      await work(storage, acknowledged)
+      await expectExact(storage)
+    }
+    expect(reached).toBe(name === 'staging.epoch-claimed' ? 1 : target)
+  },
+)
