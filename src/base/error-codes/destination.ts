@@ -1,3 +1,83 @@
 import type { ErrorDefinition } from '../errors.ts'
 
-export const destinationErrors = {} as const satisfies Record<string, ErrorDefinition>
+export const destinationErrors = {
+  DESTINATION_FOREIGN_TABLE: {
+    when: 'The folder of a destination table already holds a Delta table that Sluice did not make. It is left untouched.',
+    remedy: 'Choose another destination_table or destination_schema, or move the other table away.',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
+  DESTINATION_TABLE_TAKEN: {
+    when: 'The destination table belongs to another pipeline. It is left untouched.',
+    remedy: 'Choose another destination_table or destination_schema for one of the two pipelines.',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
+  DESTINATION_CHANGED_BY_OTHERS: {
+    when: 'Somebody else changed the protocol, the schema or the properties of a destination table.',
+    remedy: 'Undo the change (RESTORE TABLE … TO VERSION AS OF …), or run a full refresh of the table.',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
+  DESTINATION_CONTENDED: {
+    when: 'Other writers won the commit of a destination table many times in a row.',
+    remedy: 'Stop the other writers of the table, or wait: the work is tried again by itself.',
+    retry: 'backoff',
+    exitCode: 1,
+  },
+  DESTINATION_FILE_UNREACHABLE: {
+    when: 'A data file of a destination table lies where the embedded engine can not read it.',
+    remedy: 'Keep the lake on a local disk, or run a full refresh of the table.',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
+  DESTINATION_CELL_UNKNOWN: {
+    when: 'A change keeps cells of a row that is neither staged nor in the destination table.',
+    remedy: 'Run a full refresh of the table: sluice refresh TABLE --full',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
+  DESTINATION_COLUMN_UNKNOWN: {
+    when: 'include_columns or exclude_columns name a column the source table does not have, or exclude a key column.',
+    remedy: 'Correct the column list in the resource file.',
+    retry: 'after-remedy',
+    exitCode: 2,
+  },
+  PIPELINE_SCD_UNSUPPORTED: {
+    when: 'An scd_type was asked for that is not supported yet.',
+    remedy: 'Use scd_type: SCD_TYPE_1.',
+    retry: 'never',
+    exitCode: 2,
+  },
+  PIPELINE_NAME_COLLISION: {
+    when: 'Two source tables of a pipeline would become the same destination table.',
+    remedy: 'Give one of them a destination_table of its own.',
+    retry: 'never',
+    exitCode: 2,
+  },
+  PIPELINE_STAGING_PURGED: {
+    when: 'Staged data that a destination table still needed was purged by the retention.',
+    remedy: 'Run a full refresh of the table: sluice refresh TABLE --full',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
+  PIPELINE_STAGING_REPLACED: {
+    when: 'The staging volume is not the one the destination table was filled from.',
+    remedy:
+      'Restore the volume; or delete the destination table, the next update loads it anew.',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
+  PIPELINE_STAGING_INCONSISTENT: {
+    when: 'Staged entries of a table contradict each other.',
+    remedy: 'Run a full refresh of the table: sluice refresh TABLE --full',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
+  PIPELINE_TABLE_GAP: {
+    when: 'The gateway could not follow a table exactly; a new copy of it is not finished yet.',
+    remedy: 'Wait for the gateway to copy the table anew; the reason is in the message.',
+    retry: 'backoff',
+    exitCode: 1,
+  },
+} as const satisfies Record<string, ErrorDefinition>

@@ -1,0 +1,188 @@
+/** What an update has to do for one table: from what is staged and what is applied. Pure. */
+import { SluiceError } from '../base/errors.ts'
+import { lostToPurge, type LogBase } from '../staging/log-base.ts'
+import type { CommitNumber, SnapshotChunkEntry } from '../staging/manifest.ts'
+import type { StagedSnapshot, StagedStep, StagedTable } from './staged-tables.ts'
+
+/** What the destination table says about itself. */
+export interface AppliedState {
+  /** Staged commit it is applied up to; undefined: not loaded, or to be loaded anew. */
+  readonly commit: CommitNumber | undefined
+  readonly snapshotId: number | undefined
+  /** `snapshot_started.point` of the snapshot it was loaded from. */
+  readonly snapshotPoint: string | undefined
+}
+
+export type TablePlan =
+  /** Nothing staged for the table since `applied`. */
+  | { readonly kind: 'nothing' }
+  /** No copy of the table is finished yet. */
+  | { readonly kind: 'waiting' }
+  /** Replaces the whole table by a copy and the changes on top of it. */
+  | {
+      readonly kind: 'load'
+      readonly snapshot: StagedSnapshot
+      readonly chunks: readonly SnapshotChunkEntry[]
+      readonly steps: readonly StagedStep[]
+    }
+  | {
+      readonly kind: 'changes'
+      readonly snapshot: StagedSnapshot
+      readonly steps: readonly StagedStep[]
+    }
+  | { readonly kind: 'blocked'; readonly error: SluiceError }
+
+export interface PlanInput {
+  readonly table: StagedTable
+  readonly applied: AppliedState
+  /** Nothing after this commit. */
+  readonly target: CommitNumber
+  /** The newest staged commit there is. */
+  readonly newest: CommitNumber
+  readonly base: LogBase
+}
+
+export function planTable(input: PlanInput): TablePlan {
+  const { table, applied, target, newest } = input
+  if (applied.commit !== undefined && applied.commit > newest) {
+    const text = `is applied up to staged commit ${applied.commit}; the log ends at ${newest}`
+    return blocked('PIPELINE_STAGING_REPLACED', table, text)
+  }
+  // It was further than this target before the process started again.
+  if (applied.commit !== undefined && applied.commit > target) return { kind: 'nothing' }
+  const finished = newestFinished(table, target)
+  const gap = gapError(table, target)
+  if (finished === undefined) {
+    if (applied.commit === undefined) {
+      return gap === undefined ? { kind: 'waiting' } : { kind: 'blocked', error: gap }
+    }
+    return blocked('PIPELINE_STAGING_REPLACED', table, 'has no finished copy in the staging log')
+  }
+  const id = finished.started.snapshot_id
+  if (applied.commit !== undefined && applied.snapshotId !== undefined) {
+    if (applied.snapshotId > id) {
+      const text = `was loaded from copy ${applied.snapshotId}; the newest the log offers is ${id}`
+      return blocked('PIPELINE_STAGING_REPLACED', table, text)
+    }
+    if (applied.snapshotId === id) return planChanges(input, finished, gap)
+  }
+  return planLoad(input, finished)
+}
+
+function planChanges(
+  { table, applied, target, base }: PlanInput,
+  snapshot: StagedSnapshot,
+  gap: SluiceError | undefined,
+): TablePlan {
+  if (applied.snapshotPoint !== snapshot.started.point) {
+    const text = `was loaded from another copy ${snapshot.started.snapshot_id} than the log names`
+    return blocked('PIPELINE_STAGING_REPLACED', table, text)
+  }
+  if (lostToPurge(base, table.tableId, applied.commit)) return purged(table, applied, base)
+  const steps = stepsBetween(snapshot, applied.commit ?? -1, target)
+  if (steps.length > 0) return checked(table, snapshot, { kind: 'changes', snapshot, steps })
+  return gap === undefined ? { kind: 'nothing' } : { kind: 'blocked', error: gap }
+}
+
+function planLoad({ table, applied, target, base }: PlanInput, snapshot: StagedSnapshot): TablePlan {
+  if (snapshot.startedAt === undefined || snapshot.startedAt < base.first) {
+    return purged(table, applied, base)
+  }
+  const chunks = [...snapshot.chunks.values()].toSorted((a, b) => a.chunk - b.chunk)
+  if (chunks.length !== snapshot.started.chunk_count) {
+    const text = `has ${chunks.length} of ${snapshot.started.chunk_count} chunks of copy ${snapshot.started.snapshot_id}, which the log calls finished`
+    return blocked('PIPELINE_STAGING_INCONSISTENT', table, text)
+  }
+  const steps = stepsBetween(snapshot, -1, target)
+  return checked(table, snapshot, { kind: 'load', snapshot, chunks, steps })
+}
+
+/** One copy has one schema; a change of schema begins a new copy. */
+function checked(table: StagedTable, snapshot: StagedSnapshot, plan: TablePlan): TablePlan {
+  const version = snapshot.started.schema_version
+  const entries = [
+    ...(plan.kind === 'load' ? plan.chunks : []),
+    ...(plan.kind === 'load' || plan.kind === 'changes' ? plan.steps.map((s) => s.entry) : []),
+  ]
+  const odd = entries.find((entry) => 'schema_version' in entry && entry.schema_version !== version)
+  if (odd === undefined) return plan
+  const text = `has a ${odd.kind} of another schema version than ${version} in copy ${snapshot.started.snapshot_id}`
+  return blocked('PIPELINE_STAGING_INCONSISTENT', table, text)
+}
+
+function newestFinished(table: StagedTable, target: CommitNumber): StagedSnapshot | undefined {
+  let newest: StagedSnapshot | undefined
+  for (const snapshot of table.snapshots.values()) {
+    if (snapshot.finishedAt === undefined || snapshot.finishedAt > target) continue
+    if (newest === undefined || snapshot.started.snapshot_id > newest.started.snapshot_id) {
+      newest = snapshot
+    }
+  }
+  return newest
+}
+
+/** Steps of commits in (after, upTo]. */
+function stepsBetween(
+  snapshot: StagedSnapshot,
+  after: CommitNumber,
+  upTo: CommitNumber,
+): readonly StagedStep[] {
+  const { steps } = snapshot
+  let start = steps.length
+  while (start > 0 && (steps[start - 1]?.commit ?? -1) > after) start--
+  let end = start
+  while (end < steps.length && (steps[end]?.commit ?? Infinity) <= upTo) end++
+  return steps.slice(start, end)
+}
+
+/** The newest gap, while no copy that began after it is finished. */
+function gapError(table: StagedTable, target: CommitNumber): SluiceError | undefined {
+  const { gap } = table
+  if (gap === undefined || gap.commit > target) return undefined
+  for (const snapshot of table.snapshots.values()) {
+    const isFinished = snapshot.finishedAt !== undefined && snapshot.finishedAt <= target
+    if (!snapshot.isVoid && isFinished) return undefined
+  }
+  return new SluiceError(
+    'PIPELINE_TABLE_GAP',
+    `${nameOf(table)} can not be followed after staged commit ${gap.commit}: ${gap.entry.reason}`,
+  )
+}
+
+function purged(table: StagedTable, applied: AppliedState, base: LogBase): TablePlan {
+  const upTo = applied.commit === undefined ? 'is not loaded' : `stands at ${applied.commit}`
+  const text = `${upTo}, but the staging log begins at commit ${base.first}`
+  const { schema, table: name } = table.name
+  const remedy = `Run: sluice refresh ${schema}.${name} --full`
+  return blocked('PIPELINE_STAGING_PURGED', table, text, remedy)
+}
+
+function blocked(
+  code: 'PIPELINE_STAGING_REPLACED' | 'PIPELINE_STAGING_PURGED' | 'PIPELINE_STAGING_INCONSISTENT',
+  table: StagedTable,
+  text: string,
+  remedy?: string,
+): TablePlan {
+  const options = remedy === undefined ? {} : { remedy }
+  return { kind: 'blocked', error: new SluiceError(code, `${nameOf(table)} ${text}`, options) }
+}
+
+function nameOf(table: StagedTable): string {
+  return `${table.name.schema}.${table.name.table}`
+}
+
+/**
+ * The commit an update goes to: the first barrier that some table has work before, else the newest.
+ * `passed` is the target of this process's last update: a table that failed there holds nobody back.
+ */
+export function chooseTarget(
+  barriers: readonly CommitNumber[],
+  newest: CommitNumber,
+  passed: CommitNumber,
+  hasWork: (target: CommitNumber) => boolean,
+): CommitNumber {
+  for (const barrier of barriers) {
+    if (barrier > passed && barrier < newest && hasWork(barrier)) return barrier
+  }
+  return newest
+}

@@ -1,0 +1,159 @@
+/** What the staging log says about each table, gathered manifest by manifest. */
+import { groupBy } from './group-by.ts'
+import type { SourceTableName } from '../source/table-schema.ts'
+import type { LogBase } from '../staging/log-base.ts'
+import type {
+  ChangesEntry,
+  CommitNumber,
+  GapEntry,
+  Manifest,
+  ManifestEntry,
+  SnapshotChunkEntry,
+  SnapshotStartedEntry,
+  TruncateEntry,
+} from '../staging/manifest.ts'
+
+/** One copy of a table and what was staged on top of it. */
+export interface StagedSnapshot {
+  readonly started: SnapshotStartedEntry
+  /** undefined: the entry was purged, and the files before `LogBase.first` with it. */
+  readonly startedAt: CommitNumber | undefined
+  /** By chunk number; a chunk staged again replaces the earlier one. */
+  readonly chunks: Map<number, SnapshotChunkEntry>
+  /** Ascending by commit, inside a commit as the manifest lists them. */
+  readonly steps: StagedStep[]
+  finishedAt: CommitNumber | undefined
+  /** A gap came after it began: nothing staged later counts for it. */
+  isVoid: boolean
+}
+
+export interface StagedStep {
+  readonly commit: CommitNumber
+  readonly entry: ChangesEntry | TruncateEntry
+}
+
+export interface StagedTable {
+  readonly tableId: string
+  name: SourceTableName
+  /** Commit of the newest `table` entry; -1: known from the log's base only. */
+  namedAt: CommitNumber
+  readonly snapshots: Map<number, StagedSnapshot>
+  /** The newest gap. */
+  gap: { readonly commit: CommitNumber; readonly entry: GapEntry } | undefined
+}
+
+/** Grows with the log; every manifest is looked at once. */
+export class StagedTables {
+  readonly #tables = new Map<string, StagedTable>()
+  readonly #barriers: CommitNumber[] = []
+  #next: CommitNumber | undefined
+  #newest: CommitNumber | undefined
+
+  /** Takes in what is new; `manifests` is ascending and dense, and may start anywhere at or before the first unseen one. */
+  read(base: LogBase, manifests: readonly Manifest[]): void {
+    if (this.#next === undefined) {
+      for (const table of base.tables) for (const entry of table.entries) this.#take(entry, -1)
+      this.#next = base.first
+    }
+    const first = manifests[0]?.commit
+    if (first === undefined) return
+    for (const manifest of manifests.slice(Math.max(0, this.#next - first))) {
+      for (const entry of manifest.entries) this.#take(entry, manifest.commit)
+      if (manifest.barrier === true) this.#barriers.push(manifest.commit)
+      this.#newest = manifest.commit
+      this.#next = manifest.commit + 1
+    }
+  }
+
+  /** Number of the newest staged commit; undefined before the first. */
+  get newest(): CommitNumber | undefined {
+    return this.#newest
+  }
+
+  /** Commits an update stops at, ascending. */
+  get barriers(): readonly CommitNumber[] {
+    return this.#barriers
+  }
+
+  table(tableId: string): StagedTable | undefined {
+    return this.#tables.get(tableId)
+  }
+
+  /** One per source name: of tables that had the same name in turn, the one named last. */
+  current(): readonly StagedTable[] {
+    const byName = groupBy(this.#tables.values(), ({ name }) =>
+      JSON.stringify([name.catalog, name.schema, name.table]),
+    )
+    return [...byName.values()].map((tables) =>
+      tables.reduce((latest, table) => (table.namedAt >= latest.namedAt ? table : latest)),
+    )
+  }
+
+  #take(entry: ManifestEntry, commit: CommitNumber): void {
+    if (entry.kind === 'table') {
+      this.#name(entry, commit)
+      return
+    }
+    const table = this.#tables.get(entry.table_id)
+    if (table === undefined) return
+    takeTableEntry(table, entry, commit)
+  }
+
+  #name(entry: Extract<ManifestEntry, { kind: 'table' }>, commit: CommitNumber): void {
+    const name: SourceTableName = {
+      ...(entry.source_catalog === undefined ? {} : { catalog: entry.source_catalog }),
+      schema: entry.source_schema,
+      table: entry.source_table,
+    }
+    const known = this.#tables.get(entry.table_id)
+    if (known === undefined) {
+      const table = { tableId: entry.table_id, name, namedAt: commit, gap: undefined }
+      this.#tables.set(entry.table_id, { ...table, snapshots: new Map() })
+    } else {
+      known.name = name
+      known.namedAt = commit
+    }
+  }
+}
+
+function takeTableEntry(
+  table: StagedTable,
+  entry: Exclude<ManifestEntry, { kind: 'table' }>,
+  commit: CommitNumber,
+): void {
+  if (entry.kind === 'gap') {
+    table.gap = { commit, entry }
+    for (const snapshot of table.snapshots.values()) snapshot.isVoid = true
+    return
+  }
+  if (entry.kind === 'snapshot_started') {
+    const startedAt = commit < 0 ? undefined : commit
+    const empty = { chunks: new Map(), steps: [], finishedAt: undefined, isVoid: false }
+    table.snapshots.set(entry.snapshot_id, { started: entry, startedAt, ...empty })
+    return
+  }
+  const snapshot = table.snapshots.get(entry.snapshot_id)
+  if (snapshot === undefined || snapshot.isVoid) return
+  switch (entry.kind) {
+    case 'snapshot_chunk':
+      snapshot.chunks.set(entry.chunk, entry)
+      break
+    case 'snapshot_finished':
+      snapshot.finishedAt = commit
+      forgetOlder(table, entry.snapshot_id)
+      break
+    case 'changes':
+    case 'truncate':
+      snapshot.steps.push({ commit, entry })
+      break
+    default:
+      entry satisfies never
+  }
+}
+
+/** Copies that never finished are superseded; finished ones stay: an update may stop at a barrier before the newest. */
+function forgetOlder(table: StagedTable, snapshotId: number): void {
+  for (const [id, snapshot] of table.snapshots) {
+    if (id < snapshotId && snapshot.finishedAt === undefined) table.snapshots.delete(id)
+  }
+}

@@ -1,0 +1,137 @@
+/** Which source tables a pipeline ingests, and where each one goes. Pure. */
+import { SluiceError } from '../base/errors.ts'
+import { groupBy } from './group-by.ts'
+import type { SourceTableName } from '../source/table-schema.ts'
+
+/** One `schema` object (no `sourceTable`: all tables of the schema) or one `table` object. */
+export interface TableSelection {
+  readonly sourceCatalog?: string
+  readonly sourceSchema: string
+  readonly sourceTable?: string
+  readonly destinationCatalog: string
+  readonly destinationSchema: string
+  /** Only with `sourceTable`; default: the source table's name. */
+  readonly destinationTable?: string
+  /** Key columns always come along. */
+  readonly includeColumns?: readonly string[]
+  readonly excludeColumns?: readonly string[]
+  readonly scdType: 'SCD_TYPE_1' | 'SCD_TYPE_2' | 'APPEND_ONLY'
+}
+
+/** Three-level name of a destination table. */
+export interface DestinationName {
+  readonly catalog: string
+  readonly schema: string
+  readonly table: string
+}
+
+export function formatDestinationName(name: DestinationName): string {
+  return `${name.catalog}.${name.schema}.${name.table}`
+}
+
+/** A staged table and one place it goes to. */
+export interface TableRoute {
+  readonly tableId: string
+  readonly source: SourceTableName
+  readonly destination: DestinationName
+  readonly selection: TableSelection
+}
+
+export interface Routing {
+  readonly routes: readonly TableRoute[]
+  /** Routes that may not be followed, with the reason; the others go on. */
+  readonly refused: readonly { readonly route: TableRoute; readonly error: SluiceError }[]
+}
+
+/** Throws PIPELINE_SCD_UNSUPPORTED and PIPELINE_NAME_COLLISION for what no table needs to be known for. */
+export function checkSelections(selections: readonly TableSelection[]): void {
+  const seen = new Map<string, string>()
+  for (const selection of selections) {
+    if (selection.scdType !== 'SCD_TYPE_1') {
+      const source = `${selection.sourceSchema}.${selection.sourceTable ?? '*'}`
+      throw new SluiceError(
+        'PIPELINE_SCD_UNSUPPORTED',
+        `${source} asks for scd_type ${selection.scdType}`,
+      )
+    }
+    if (selection.sourceTable === undefined) continue
+    const destination = formatDestinationName(
+      destinationOf(selection, { schema: selection.sourceSchema, table: selection.sourceTable }),
+    )
+    const source = `${selection.sourceCatalog ?? ''}.${selection.sourceSchema}.${selection.sourceTable}`
+    const other = seen.get(destination.toLowerCase())
+    if (other !== undefined) throw collision(destination, [other, source])
+    seen.set(destination.toLowerCase(), source)
+  }
+}
+
+/** What each staged table's selections make of it. Order: as `tables`, then as `selections`. */
+export function routeTables(
+  tables: readonly { readonly tableId: string; readonly name: SourceTableName }[],
+  selections: readonly TableSelection[],
+): Routing {
+  const routes = tables.flatMap(({ tableId, name }) =>
+    selectionsOf(name, selections).map(
+      (selection): TableRoute => ({
+        tableId,
+        source: name,
+        destination: destinationOf(selection, name),
+        selection,
+      }),
+    ),
+  )
+  const byDestination = groupBy(routes, (route) =>
+    formatDestinationName(route.destination).toLowerCase(),
+  )
+  const refused = [...byDestination.values()]
+    .filter((group) => group.length > 1)
+    .flatMap((group) =>
+      group.map((route) => {
+        const sources = group.map(({ source }) => `${source.schema}.${source.table}`)
+        return { route, error: collision(formatDestinationName(route.destination), sources) }
+      }),
+    )
+  const refusedRoutes = new Set(refused.map(({ route }) => route))
+  return { routes: routes.filter((route) => !refusedRoutes.has(route)), refused }
+}
+
+/** A `table` object replaces what a `schema` object would make of the same table at the same place. */
+function selectionsOf(
+  name: SourceTableName,
+  selections: readonly TableSelection[],
+): readonly TableSelection[] {
+  const matching = selections.filter(
+    (selection) =>
+      selection.sourceSchema === name.schema &&
+      (selection.sourceTable === undefined || selection.sourceTable === name.table) &&
+      (selection.sourceCatalog === undefined ||
+        name.catalog === undefined ||
+        selection.sourceCatalog === name.catalog),
+  )
+  const named = new Set(
+    matching
+      .filter((selection) => selection.sourceTable !== undefined)
+      .map((selection) => formatDestinationName(destinationOf(selection, name)).toLowerCase()),
+  )
+  return matching.filter(
+    (selection) =>
+      selection.sourceTable !== undefined ||
+      !named.has(formatDestinationName(destinationOf(selection, name)).toLowerCase()),
+  )
+}
+
+function destinationOf(selection: TableSelection, name: SourceTableName): DestinationName {
+  return {
+    catalog: selection.destinationCatalog,
+    schema: selection.destinationSchema,
+    table: selection.destinationTable ?? name.table,
+  }
+}
+
+function collision(destination: string, sources: readonly string[]): SluiceError {
+  return new SluiceError(
+    'PIPELINE_NAME_COLLISION',
+    `${sources.join(' and ')} would both become ${destination} (names are equal ignoring case)`,
+    { remedy: 'Give one of them a destination_table of its own, or another destination_schema.' },
+  )
+}
