@@ -69,7 +69,11 @@ async function markedRows(
 ): Promise<string> {
   const vectors = await Promise.all(files.map((file) => table.readDeletionVector(file)))
   const dead = `deleted_${randomUUID()}`
-  await loadPositions(engine, dead, vectors.map((vector) => BigUint64Array.from(vector)))
+  await loadPositions(
+    engine,
+    dead,
+    vectors.map((vector) => BigUint64Array.from(vector)),
+  )
   const paths = files.map((file) => localDataFile(table, file))
   const scan = positionedScanSql(paths, '*', names, { unionByName: true })
   return `SELECT * EXCLUDE (${quoteIdentifier(fileColumn)}, ${quoteIdentifier(positionColumn)})

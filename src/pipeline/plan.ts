@@ -84,7 +84,10 @@ function planChanges(
   return gap === undefined ? { kind: 'nothing' } : { kind: 'blocked', error: gap }
 }
 
-function planLoad({ table, applied, target, base }: PlanInput, snapshot: StagedSnapshot): TablePlan {
+function planLoad(
+  { table, applied, target, base }: PlanInput,
+  snapshot: StagedSnapshot,
+): TablePlan {
   if (snapshot.startedAt === undefined || snapshot.startedAt < base.first) {
     return purged(table, applied, base)
   }

@@ -71,14 +71,12 @@ export function routeTables(
   selections: readonly TableSelection[],
 ): Routing {
   const routes = tables.flatMap(({ tableId, name }) =>
-    selectionsOf(name, selections).map(
-      (selection): TableRoute => ({
-        tableId,
-        source: name,
-        destination: destinationOf(selection, name),
-        selection,
-      }),
-    ),
+    selectionsOf(name, selections).map((selection): TableRoute => ({
+      tableId,
+      source: name,
+      destination: destinationOf(selection, name),
+      selection,
+    })),
   )
   const byDestination = groupBy(routes, (route) =>
     formatDestinationName(route.destination).toLowerCase(),

@@ -15,7 +15,8 @@ export const destinationErrors = {
   },
   DESTINATION_CHANGED_BY_OTHERS: {
     when: 'Somebody else changed the protocol, the schema or the properties of a destination table.',
-    remedy: 'Undo the change (RESTORE TABLE … TO VERSION AS OF …), or run a full refresh of the table.',
+    remedy:
+      'Undo the change (RESTORE TABLE … TO VERSION AS OF …), or run a full refresh of the table.',
     retry: 'after-remedy',
     exitCode: 1,
   },
@@ -63,8 +64,7 @@ export const destinationErrors = {
   },
   PIPELINE_STAGING_REPLACED: {
     when: 'The staging volume is not the one the destination table was filled from.',
-    remedy:
-      'Restore the volume; or delete the destination table, the next update loads it anew.',
+    remedy: 'Restore the volume; or delete the destination table, the next update loads it anew.',
     retry: 'after-remedy',
     exitCode: 1,
   },
