@@ -17,7 +17,8 @@ export const sourceErrors = {
   },
   SOURCE_VALUE_UNREPRESENTABLE: {
     when: 'A key column holds a value that the destination cannot hold, such as an infinite date or NaN.',
-    remedy: 'Correct or delete the row in the source, or leave the table out; then refresh the table.',
+    remedy:
+      'Correct or delete the row in the source, or leave the table out; then refresh the table.',
     retry: 'after-remedy',
     exitCode: 1,
   },
@@ -35,7 +36,8 @@ export const sourceErrors = {
   },
   SOURCE_CONNECTION_LOST: {
     when: 'An established connection to the source ended in the middle of the work.',
-    remedy: 'Nothing, if the server restarted; else look into its log. Work goes on where it stopped.',
+    remedy:
+      'Nothing, if the server restarted; else look into its log. Work goes on where it stopped.',
     retry: 'backoff',
     exitCode: 1,
   },

@@ -105,7 +105,8 @@ export function prepareSaslPassword(password: string): string {
     // RFC 3454 C.1.2: other spaces become a space.
     .replace(/[\u00a0\u1680\u2000-\u200b\u202f\u205f\u3000]/g, ' ')
     // RFC 3454 B.1: commonly mapped to nothing.
-    .replace(/[\u00ad\u034f\u1806\u180b-\u180d\u200c\u200d\u2060\ufe00-\ufe0f\ufeff]/g, '')
+    .replace(/\u00ad|\u034f|\u1806|\u180b|\u180c|\u180d|\u200c|\u200d|\u2060|\ufeff/g, '')
+    .replace(/\p{Variation_Selector}/gu, '')
   const prepared = mapped.normalize('NFKC')
   // RFC 3454 C.2 to C.9: controls, private use, surrogates, non-characters, tagging characters.
   const forbidden =
