@@ -1,4 +1,7 @@
-/** Exact reading of one JSON object: every member asked for must be there, and no other. */
+/**
+ * Exact reading of one JSON object: every member asked for must be there, and no other.
+ * Each member is to be taken once.
+ */
 
 /** Thrown by `JsonFields`; whoever knows the file turns it into a coded error. */
 export class FieldError extends Error {
@@ -15,15 +18,14 @@ export class FieldError extends Error {
 const decimalPattern = /^(0|-?[1-9]\d{0,18})$/
 
 export class JsonFields {
-  readonly #members: Map<string, unknown>
+  readonly #value: Record<string, unknown>
+  readonly #taken: string[] = []
   readonly #path: string
 
   /** `path` is '' for the file's own object. */
   constructor(value: unknown, path: string) {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      throw new FieldError(path === '' ? 'file' : path, 'is not an object')
-    }
-    this.#members = new Map(Object.entries(value))
+    if (!isRecord(value)) throw new FieldError(path === '' ? 'file' : path, 'is not an object')
+    this.#value = value
     this.#path = path
   }
 
@@ -37,7 +39,7 @@ export class JsonFields {
   }
 
   has(name: string): boolean {
-    return this.#members.has(name)
+    return Object.hasOwn(this.#value, name)
   }
 
   text(name: string): string {
@@ -83,14 +85,20 @@ export class JsonFields {
   }
 
   take(name: string): unknown {
-    if (!this.#members.has(name)) this.fail(name, 'is missing')
-    const value = this.#members.get(name)
-    this.#members.delete(name)
-    return value
+    if (!this.has(name)) this.fail(name, 'is missing')
+    this.#taken.push(name)
+    return this.#value[name]
   }
 
   /** Refuses members that nobody asked for. */
   end(): void {
-    for (const name of this.#members.keys()) this.fail(name, 'is not known to this version')
+    const names = Object.keys(this.#value)
+    if (names.length === this.#taken.length) return
+    const unknown = names.find((name) => !this.#taken.includes(name)) ?? ''
+    this.fail(unknown, 'is not known to this version')
   }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
