@@ -41,13 +41,16 @@ export function prefixOf(bytes: Uint8Array, start: number, end: number): number 
 /** More than 32 code points, and more than the bytes kept of a binary. */
 const longestHead = 132
 
-/** A copy of `bytes[start, end)`, or of its head, cut between two code points if it is UTF-8. */
+/**
+ * A copy of `bytes[start, end)`, or of its head, cut between two code points if it is UTF-8. A real copy:
+ * `Buffer.slice` would keep the whole batch alive until the file is finished.
+ */
 function copyHead(bytes: Uint8Array, start: number, end: number): Uint8Array {
-  if (end - start <= longestHead) return bytes.slice(start, end)
+  if (end - start <= longestHead) return new Uint8Array(bytes.subarray(start, end))
   let cut = start + longestHead
   // At most 3 bytes back; 10xxxxxx goes on with a code point.
   while (cut > start + longestHead - 3 && ((bytes[cut] as number) & 0xc0) === 0x80) cut--
-  return bytes.slice(start, cut)
+  return new Uint8Array(bytes.subarray(start, cut))
 }
 
 /**

@@ -81,7 +81,7 @@ function plainBigInt(type: ScalarType, value: bigint): Uint8Array {
 function boundOfBytes(type: ScalarType, value: Uint8Array, side: 'min' | 'max'): Bound | undefined {
   if (value.length <= longestExactBytes) return { bytes: value, isExact: true }
   if (type.kind === 'binary') {
-    const cut = value.slice(0, longestExactBytes)
+    const cut = new Uint8Array(value.subarray(0, longestExactBytes))
     if (side === 'max' && !incrementLast(cut)) return undefined
     return { bytes: cut, isExact: false }
   }
