@@ -128,6 +128,12 @@ export const configErrors = {
     retry: 'backoff',
     exitCode: 1,
   },
+  CATALOG_UNUSABLE: {
+    when: 'The catalog file cannot be opened, read or written, for a reason the operating system gives.',
+    remedy: 'See that the data folder is writable and its disk has room.',
+    retry: 'backoff',
+    exitCode: 1,
+  },
   CATALOG_SECRET_UNREADABLE: {
     when: 'A sealed secret cannot be opened: the key file is missing, foreign or the bytes were altered.',
     remedy:
