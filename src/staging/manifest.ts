@@ -15,6 +15,7 @@ export interface StagedFile {
   readonly bytes: number
   /** CRC-32 of the whole file, to notice a torn or altered one before it is applied. */
   readonly crc32: number
+  /** Of snapshot files; change files have none. */
   readonly statistics?: FileStatistics
 }
 

@@ -3,6 +3,7 @@ import { crc32 } from 'node:zlib'
 import type { ColumnBatch } from '../columnar/column-batch.ts'
 import type { ParquetEncoder } from '../columnar/parquet-encoder.ts'
 import type { ObjectStorage, ObjectWriter } from '../storage/object-storage.ts'
+import { parseDataFilePath } from './layout.ts'
 import type { StagedFile } from './manifest.ts'
 import type { StagedFileWriter } from './staging-log.ts'
 import { onVolume } from './volume-error.ts'
@@ -27,6 +28,11 @@ class ParquetFileWriter implements StagedFileWriter {
   readonly #storage: ObjectStorage
   readonly #writer: ObjectWriter
   readonly #encoder: ParquetEncoder
+  /**
+   * Only snapshot files become files of a destination table as they are; for change files nobody
+   * asks, and statistics are what would make most of the log's size.
+   */
+  readonly #isSnapshot: boolean
   #bytes = 0
   #crc32 = 0
   #rows = 0
@@ -36,6 +42,7 @@ class ParquetFileWriter implements StagedFileWriter {
     this.#storage = options.storage
     this.#writer = writer
     this.#encoder = encoder
+    this.#isSnapshot = parseDataFilePath(options.path)?.kind === 'snapshot'
   }
 
   async write(batch: ColumnBatch): Promise<number> {
@@ -56,7 +63,7 @@ class ParquetFileWriter implements StagedFileWriter {
         rows: this.#rows,
         bytes: this.#bytes,
         crc32: this.#crc32,
-        statistics,
+        ...(this.#isSnapshot ? { statistics } : {}),
       }
     })
   }
