@@ -127,10 +127,7 @@ class OpenedDeltaTable implements DeltaTable {
     const { version } = snapshot
     if (version === 0n || version % checkpointInterval(snapshot.metadata) !== 0n) return
     try {
-      await writeCheckpoint(this.storage, this.root, {
-        snapshot,
-        failpoints: this.#options.failpoints ?? noFailpoints,
-      })
+      await writeCheckpoint(this, snapshot, this.#options.failpoints ?? noFailpoints)
     } catch (error) {
       this.#options.onCheckpointFailed?.(error, version)
     }

@@ -29,7 +29,7 @@ export async function readParquetRows(
 ): Promise<readonly ParquetRow[]> {
   const file: AsyncBuffer = {
     byteLength: bytes.byteLength,
-    slice: (start, end) => bytes.slice(start, end).buffer,
+    slice: (start, end) => new Uint8Array(bytes.subarray(start, end)).buffer,
   }
   const metadata = await parquetMetadataAsync(file)
   const present = parquetSchema(metadata).children.map(({ element }) => element.name)

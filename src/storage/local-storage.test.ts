@@ -39,6 +39,23 @@ test('a failed publication leaves neither an object nor a temporary', async () =
   expect(await readdir(root)).toEqual(['folder'])
 })
 
+test('put-if-absent stopped before its link has published nothing', async () => {
+  const seen: string[] = []
+  const storage = createLocalStorage(root, {
+    beforeLink(path) {
+      seen.push(path)
+      if (path === 'stop') throw new Error('stopped here')
+    },
+  })
+  expect(await storage.writeIfAbsent('go', bytes)).toBe(true)
+  await expect(storage.writeIfAbsent('stop', bytes)).rejects.toMatchObject({
+    code: 'STORAGE_FAILED',
+  })
+  expect(seen).toEqual(['go', 'stop'])
+  expect(await storage.stat('stop')).toBeUndefined()
+  expect(await storage.read('go')).toEqual(Buffer.from(bytes))
+})
+
 test('temporaries are never listed, and only stale ones are swept', async () => {
   const storage = createLocalStorage(root)
   await storage.write('a/b/x', bytes)

@@ -19,8 +19,16 @@ import type { ObjectInfo, ObjectStorage, ObjectWriter } from './object-storage.t
 import { errnoOf, storageError } from './storage-error.ts'
 import { checkObjectPath, comparePaths } from './storage-path.ts'
 
+export interface LocalStorageOptions {
+  /** Test hook of put-if-absent: the temporary is durable, `path` not yet visible. */
+  readonly beforeLink?: (path: string) => void
+}
+
 /** `rootFolder` need not exist; it is made by the first write. */
-export function createLocalStorage(rootFolder: string): ObjectStorage {
+export function createLocalStorage(
+  rootFolder: string,
+  options: LocalStorageOptions = {},
+): ObjectStorage {
   const root = resolve(rootFolder)
   const fileOf = (path: string): string => join(root, checkObjectPath(path))
   return {
@@ -35,9 +43,11 @@ export function createLocalStorage(rootFolder: string): ObjectStorage {
     },
     async writeIfAbsent(path, bytes) {
       const file = fileOf(path)
-      return coded('write', file, async () =>
-        publishIfAbsent(await writeTemporary(file, [bytes]), file),
-      )
+      return coded('write', file, async () => {
+        const temporary = await writeTemporary(file, [bytes])
+        options.beforeLink?.(path)
+        return publishIfAbsent(temporary, file)
+      })
     },
     openWriter: (path) => openFileWriter(fileOf(path)),
     async linkFrom(source, sourcePath, path) {

@@ -8,11 +8,16 @@ interface StoredObject {
   readonly modifiedAtMs: number
 }
 
+/** `slice` would do, but on a Buffer it is a view. */
+function copyOf(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes)
+}
+
 /** `nowMs` stamps the objects; tests pass their own clock. */
 export function createMemoryStorage(nowMs: () => number = Date.now): ObjectStorage {
   const objects = new Map<string, StoredObject>()
   const put = (path: string, bytes: Uint8Array): void => {
-    objects.set(checkObjectPath(path), { bytes: bytes.slice(), modifiedAtMs: nowMs() })
+    objects.set(checkObjectPath(path), { bytes: copyOf(bytes), modifiedAtMs: nowMs() })
   }
   const infoOf = (path: string, object: StoredObject): ObjectInfo => ({
     path,
@@ -21,14 +26,17 @@ export function createMemoryStorage(nowMs: () => number = Date.now): ObjectStora
   })
   return {
     url: 'memory:',
-    read: async (path) => objects.get(checkObjectPath(path))?.bytes.slice(),
+    read: async (path) => {
+      const object = objects.get(checkObjectPath(path))
+      return object === undefined ? undefined : copyOf(object.bytes)
+    },
     async readRange(path, start, end) {
       const object = objects.get(checkObjectPath(path))
       if (object === undefined || object.bytes.byteLength < end) {
         const text = `${path} is missing or ends before byte ${end}`
         throw new SluiceError('STORAGE_OBJECT_MISSING', text)
       }
-      return object.bytes.slice(start, end)
+      return copyOf(object.bytes.subarray(start, end))
     },
     write: async (path, bytes) => put(path, bytes),
     async writeIfAbsent(path, bytes) {
@@ -72,7 +80,7 @@ function openMemoryWriter(publish: (bytes: Uint8Array) => void, path: string): O
   return {
     async write(bytes) {
       const given = bytes instanceof Uint8Array ? [bytes] : bytes
-      opened().push(...given.map((chunk) => chunk.slice()))
+      opened().push(...given.map(copyOf))
     },
     async close() {
       const whole = concatBytes(opened())

@@ -93,7 +93,7 @@ describe.each(Object.keys(implementations))('%s storage', (name) => {
 
   test('a caller may reuse its buffer once a write has resolved', async () => {
     const storage = create()
-    const buffer = bytes('first')
+    const buffer = Buffer.from('first')
     const writer = await storage.openWriter('streamed')
     await writer.write(buffer)
     await storage.write('plain', buffer)
