@@ -43,7 +43,7 @@ export async function readLog(storage: ObjectStorage): Promise<LogContent> {
 
 /**
  * Manifests from `from` on. Costs one or two look-ups when there are none: for frequent calls. A
- * hole of more than one manifest is not noticed here but by `readLog`.
+ * hole of more than one manifest is not noticed here but by `assertLogEndsAt`.
  */
 export async function readNewManifests(
   storage: ObjectStorage,
@@ -70,6 +70,19 @@ export async function readNewManifests(
       manifests.push(late)
     }
     width = readConcurrency
+  }
+}
+
+/**
+ * Throws STAGING_LOG_GAP when anything lies beyond `end`, the first number not read, though `end`
+ * itself is missing. Lists the log: for now and then.
+ */
+export async function assertLogEndsAt(storage: ObjectStorage, end: CommitNumber): Promise<void> {
+  for await (const { path } of storage.list(logFolder, manifestPath(end))) {
+    if (parseManifestPath(path) === undefined) continue
+    // Unless it was published while we listed.
+    if ((await storage.stat(manifestPath(end))) === undefined) throw holeError(storage, end)
+    return
   }
 }
 

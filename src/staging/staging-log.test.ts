@@ -10,6 +10,7 @@ import {
   stageChanges,
   tableId,
 } from '../../test/support/staging-fixtures.ts'
+import { createLog } from '../observe/log.ts'
 import { createFaultyStorage } from '../storage/faulty-storage.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
 import { createMemoryStorage } from '../storage/memory-storage.ts'
@@ -83,6 +84,21 @@ describe('openStagingLog()', () => {
       'tables/7/notes.txt',
       'tables/7/schema-0.json',
     ])
+  })
+
+  test('goes on when such files can not be removed', async () => {
+    const inner = createMemoryStorage()
+    await stageChanges(await openTestLog(inner), '7', 1)
+    const storage = { ...inner, delete: () => Promise.reject(new Error('refused')) }
+    const warnings: unknown[] = []
+    const log = createLog(
+      (level, message, fields) => warnings.push([level, message, fields]),
+      'warn',
+    )
+    expect((await openTestLog(storage, { log })).epoch).toBe(2)
+    expect(warnings).toMatchObject([['warn', 'unpublished files were not removed', {}]])
+    await openTestLog(inner)
+    expect(await pathsOf(inner, 'tables/')).toEqual([])
   })
 
   test('refuses a log with a hole, wherever it is', async () => {
@@ -248,6 +264,20 @@ describe('publish()', () => {
     const both = await Promise.allSettled([log.publish(draftOf([])), log.publish(draftOf([]))])
     expect(both.map(({ status }) => status)).toEqual(['fulfilled', 'rejected'])
     expect((await log.publish(draftOf([]))).commit).toBe(2)
+  })
+})
+
+describe('a transaction of millions of rows', () => {
+  test('is one commit of hundreds of files', async () => {
+    const storage = createMemoryStorage()
+    const log = await openTestLog(storage)
+    const entries = []
+    for (let n = 0; n < 600; n++) entries.push(await stageChanges(log, `${n % 3}`, n))
+    await log.publish(draftOf(entries))
+    const [, manifest] = await createStagingReader({ storage }).refresh()
+    expect(manifest?.entries).toEqual(entries)
+    await openTestLog(storage)
+    expect(await pathsOf(storage, 'tables/')).toHaveLength(600)
   })
 })
 

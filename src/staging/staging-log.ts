@@ -5,6 +5,7 @@
  * manifest are removed by the next gateway, and what was not acknowledged is read again.
  */
 import type { Clock } from '../base/clock.ts'
+import { asSluiceError } from '../base/errors.ts'
 import type { Failpoints } from '../base/failpoint.ts'
 import type { ColumnBatch } from '../columnar/column-batch.ts'
 import type { ParquetColumn, ParquetEncoder } from '../columnar/parquet-encoder.ts'
@@ -86,7 +87,7 @@ export interface StagingLogOptions {
 /**
  * Takes the volume over: reads the log, publishes an empty manifest with the next epoch, and
  * removes data files of earlier gateways that no manifest names. Hits `staging.epoch-claimed`
- * between the two. Throws STAGING_LOG_GAP, STAGING_MANIFEST_UNREADABLE and STORAGE_*.
+ * between the two. That removal may fail without harm. Throws STAGING_LOG_GAP, STAGING_MANIFEST_UNREADABLE and STORAGE_*.
  */
 export async function openStagingLog(options: StagingLogOptions): Promise<StagingLog> {
   const { storage, log, failpoints } = options
@@ -94,7 +95,14 @@ export async function openStagingLog(options: StagingLogOptions): Promise<Stagin
     throw onVolume(storage, error)
   })
   failpoints.hit('staging.epoch-claimed')
-  const removedFiles = await removeOrphans({ storage, manifests: content.manifests, epoch })
+  const removedFiles = await removeOrphans({ storage, manifests: content.manifests, epoch }).catch(
+    (error: unknown) => {
+      // They are in nobody's way; the next gateway tries again.
+      const { code, message } = asSluiceError(onVolume(storage, error))
+      log.warn('unpublished files were not removed', { code, message })
+      return 0
+    },
+  )
   log.info('staging volume taken over', {
     volume: storage.url,
     epoch,

@@ -84,6 +84,20 @@ describe('refresh()', () => {
     await expect(reader.refresh()).rejects.toThrow(manifestPath(3))
   })
 
+  test('notices a wide hole in the long run', async () => {
+    const storage = createMemoryStorage()
+    const log = await openTestLog(storage)
+    const reader = createStagingReader({ storage })
+    const quiet = async (): Promise<void> => {
+      for (let n = 0; n < 1024; n++) await reader.refresh()
+    }
+    await reader.refresh()
+    await quiet()
+    for (let n = 0; n < 5; n++) await log.publish(draftOf([]))
+    for (const commit of [1, 2, 3]) await storage.delete(manifestPath(commit))
+    await expect(quiet()).rejects.toThrow(withCode('STAGING_LOG_GAP'))
+  })
+
   test('follows a front that a purge moves, even past all it knew', async () => {
     const storage = createMemoryStorage()
     const log = await openTestLog(storage)

@@ -3,7 +3,7 @@ import type { ObjectStorage } from '../storage/object-storage.ts'
 import type { TableSchema } from '../source/table-schema.ts'
 import { emptyLogBase, type LogBase } from './log-base.ts'
 import type { CommitNumber, Manifest } from './manifest.ts'
-import { readLog, readLogBase, readNewManifests } from './read-log.ts'
+import { assertLogEndsAt, readLog, readLogBase, readNewManifests } from './read-log.ts'
 import { readSchemaFile } from './schema-files.ts'
 
 export interface StagingReader {
@@ -20,11 +20,15 @@ export interface StagingReader {
   base(): LogBase
 }
 
+/** Refreshes that find nothing between two looks for a hole that hides what is new. */
+const quietPerCheck = 1024
+
 /** Reads a volume without taking it over. Nothing is read before the first `refresh`. */
 export function createStagingReader(options: { readonly storage: ObjectStorage }): StagingReader {
   const { storage } = options
   let base = emptyLogBase
   let manifests: readonly Manifest[] = []
+  let quiet = 0
   let running: Promise<readonly Manifest[]> | undefined
   const fetch = async (): Promise<readonly Manifest[]> => {
     const last = manifests.at(-1)
@@ -39,6 +43,9 @@ export function createStagingReader(options: { readonly storage: ObjectStorage }
       throw error
     })
     if (added === undefined) return fetch()
+    if (added.length === 0 && ++quiet % quietPerCheck === 0) {
+      await assertLogEndsAt(storage, last.commit + 1)
+    }
     const purged = newBase.first - base.first
     // A new array only when something changed: callers may compare.
     if (added.length > 0 || purged > 0) manifests = [...manifests.slice(purged), ...added]
