@@ -15,38 +15,41 @@ const powers = Float64Array.from({ length: 23 }, (_, exponent) => Number(`1e${ex
  */
 function readFloat(bytes: Uint8Array, start: number, end: number): number {
   const negative = bytes[start] === minus
+  const first = negative ? start + 1 : start
   let value = 0
   let digits = 0
-  let fraction = -1
-  for (let at = negative ? start + 1 : start; at < end; at++) {
+  let pointAt = end
+  for (let at = first; at < end; at++) {
     const byte = bytes[at] as number
     const digit = byte - zero
     if (digit >= 0 && digit <= 9) {
       value = value * 10 + digit
       if (value > 0) digits++
-      if (fraction >= 0) fraction++
-    } else if (byte === point && fraction < 0) {
-      fraction = 0
+    } else if (byte === point && pointAt === end && at > first) {
+      pointAt = at
     } else {
       return readOther(bytes, start, end)
     }
   }
-  if (digits > 15 || fraction > 22 || (digits === 0 && value !== 0)) {
+  const fraction = end - pointAt - 1
+  if (digits > 15 || fraction > 22 || fraction === 0 || first === end) {
     return readOther(bytes, start, end)
   }
   if (fraction > 0) value /= powers[fraction] as number
   return negative ? -value : value
 }
 
+const numberShape = /^(?:-?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?|Infinity)|NaN)$/
+
+function cellText(bytes: Uint8Array, start: number, end: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1')
+}
+
 /** Long digits, exponents, NaN and ±Infinity. */
 function readOther(bytes: Uint8Array, start: number, end: number): number {
-  let text = ''
-  for (let at = start; at < end; at++) text += String.fromCharCode(bytes[at] as number)
-  const value = Number(text)
-  if (text === '' || (Number.isNaN(value) && text !== 'NaN')) {
-    throw malformedCell('a floating-point number', 0)
-  }
-  return value
+  const text = cellText(bytes, start, end)
+  if (!numberShape.test(text)) throw malformedCell('a floating-point number', 0)
+  return Number(text)
 }
 
 export function appendFloat64(
@@ -55,7 +58,6 @@ export function appendFloat64(
   start: number,
   end: number,
 ): void {
-  if (start === end) throw malformedCell('float8', 0)
   builder.append(readFloat(bytes, start, end))
 }
 
@@ -65,6 +67,50 @@ export function appendFloat32(
   start: number,
   end: number,
 ): void {
-  if (start === end) throw malformedCell('float4', 0)
-  builder.append(readFloat(bytes, start, end))
+  const value = readFloat(bytes, start, end)
+  wide[0] = value
+  // The middle of two floats, as a double, ends in 28 zero bits at least.
+  const mayBeMiddle = ((wideWords[0] as number) & 0xfffffff) === 0
+  if (mayBeMiddle && Number.isFinite(value) && Math.fround(value) !== value) {
+    builder.append(roundFromMiddle(value, cellText(bytes, start, end)))
+  } else {
+    builder.append(value)
+  }
+}
+
+const wide = new Float64Array(1)
+/** Low word first, as on every machine Node runs on. */
+const wideWords = new Int32Array(wide.buffer)
+
+/**
+ * `value` may be the exact middle of two floats only because the text was rounded to a double
+ * first; then rounding it again would go the wrong way. Moves it to the text's side.
+ */
+function roundFromMiddle(value: number, text: string): number {
+  const side = compareWithText(Math.abs(value), text.replace(/^-/, ''))
+  if (side === 0) return Math.fround(value)
+  wide[0] = value
+  const bits = wideBits[0] as bigint
+  wideBits[0] = side < 0 ? bits + 1n : bits - 1n
+  return Math.fround(wide[0])
+}
+
+const wideBits = new BigInt64Array(wide.buffer)
+
+/** Sign of `value` minus the number that `text` spells, exactly; both positive. */
+function compareWithText(value: number, text: string): number {
+  const [mantissa = '', exponentText = '0'] = text.split('e')
+  const [whole = '', fraction = ''] = mantissa.split('.')
+  const digits = BigInt(whole + fraction)
+  const exponent = Number(exponentText) - fraction.length
+  // value = significand / 2¹⁰⁷⁴ exactly, for every double.
+  wide[0] = value
+  const bits = wideBits[0] as bigint
+  const biased = bits >> 52n
+  const significand =
+    biased === 0n ? bits : ((bits & 0xfffffffffffffn) | (1n << 52n)) << (biased - 1n)
+  const scale = 10n ** BigInt(Math.abs(exponent))
+  const left = exponent < 0 ? significand * scale : significand
+  const right = (exponent < 0 ? digits : digits * scale) << 1074n
+  return left < right ? -1 : left > right ? 1 : 0
 }

@@ -11,6 +11,7 @@ const colon = 58
 const point = 46
 const space = 32
 const zero = 48
+const letterB = 66
 const letterC = 67
 const letterI = 105
 
@@ -57,16 +58,17 @@ function readDays(bytes: Uint8Array, at: number, cell: number): number {
 
 /** True for ±infinity, BC and years of more than four digits. */
 export function isBeyondCalendar(bytes: Uint8Array, start: number, end: number): boolean {
-  const first = bytes[start] as number
-  if (
-    end - start >= 8 &&
-    (first === letterI || (first === minus && bytes[start + 1] === letterI))
-  ) {
-    return true
+  // A four-digit year, by far the most likely.
+  if (bytes[start + 4] === minus) return bytes[end - 1] === letterC && bytes[end - 2] === letterB
+  const isNegative = bytes[start] === minus
+  if (bytes[isNegative ? start + 1 : start] === letterI) {
+    return end - start === (isNegative ? 9 : 8)
   }
-  if (end - start < 10) return false
-  const fifth = (bytes[start + 4] as number) - zero
-  return (fifth >= 0 && fifth <= 9) || bytes[end - 1] === letterC
+  for (let at = start; at < start + 5; at++) {
+    const digit = (bytes[at] as number) - zero
+    if (!(digit >= 0 && digit <= 9)) return false
+  }
+  return end - start >= 11
 }
 
 export function appendDate(

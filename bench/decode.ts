@@ -1,0 +1,125 @@
+/** Decoding of recorded PostgreSQL rows into column builders, on one thread. */
+import {
+  type ColumnBuilder,
+  createColumnBuilder,
+  finishBatch,
+} from '../src/columnar/column-builder.ts'
+import type { ColumnBatch } from '../src/columnar/column-batch.ts'
+import type { ChangeSink, RowTarget } from '../src/source/change-sink.ts'
+import type { Position } from '../src/source/source.ts'
+import { createCopyTextDecoder } from '../src/source/postgres/copy-text.ts'
+import { createPgoutputDecoder } from '../src/source/postgres/pgoutput/decode.ts'
+import { bindRelation, type RelationBinding } from '../src/source/postgres/pgoutput/relation.ts'
+import { createTupleCells, scanTuple } from '../src/source/postgres/pgoutput/tuple.ts'
+import { type Bench, type Measurement, medianSeconds } from './support/measure.ts'
+import { type RecordedOrders, recordOrders } from './support/recorded-orders.ts'
+
+/** Rows of a batch, as the gateway would cut them. */
+const batchRows = 65_536
+
+/** Collects rows; hands a batch over whenever it is full. */
+function collector(
+  orders: RecordedOrders,
+  take: (batch: ColumnBatch) => void,
+): RowTarget & { flush(): void } {
+  const columns: ColumnBuilder[] = orders.table.schema.columns.map((column) =>
+    createColumnBuilder(column.name, column.type),
+  )
+  let rows = 0
+  const flush = (): void => {
+    if (rows > 0) take(finishBatch(columns))
+    rows = 0
+  }
+  return {
+    columns,
+    startRow: () => undefined,
+    endRow: () => {
+      if (++rows === batchRows) flush()
+    },
+    flush,
+  }
+}
+
+function sinkOf(target: RowTarget): ChangeSink {
+  return {
+    begin: () => undefined,
+    rowsFor: () => target,
+    truncate: () => undefined,
+    commit: () => undefined,
+    heartbeat: () => undefined,
+    schemaChanged: () => undefined,
+    gap: () => undefined,
+    pressure: () => undefined,
+  }
+}
+
+/** Decodes every recorded message once. */
+export function decodePgoutput(orders: RecordedOrders, take: (batch: ColumnBatch) => void): void {
+  const target = collector(orders, take)
+  const relations = new Map<number, RelationBinding>()
+  const decoder = createPgoutputDecoder({
+    sink: sinkOf(target),
+    relations,
+    position: (endLsn) => `${endLsn}` as Position,
+  })
+  const { pgoutput, offsets } = orders
+  for (let index = 0; index + 1 < offsets.length; index++) {
+    const outcome = decoder.message(
+      pgoutput,
+      offsets[index] as number,
+      offsets[index + 1] as number,
+    )
+    if (outcome === 'relation' && decoder.relation !== undefined) {
+      const bound = bindRelation(decoder.relation, orders.table, orders.decoders)
+      if (bound.kind !== 'bound') throw new Error(bound.kind)
+      relations.set(decoder.relation.oid, bound.binding)
+    }
+  }
+  target.flush()
+}
+
+function decodeCopy(orders: RecordedOrders): void {
+  const target = collector(orders, () => undefined)
+  const decoder = createCopyTextDecoder(orders.decoders, target)
+  const { copy, copyOffsets } = orders
+  for (let index = 0; index + 1 < copyOffsets.length; index++) {
+    decoder.row(copy, copyOffsets[index] as number, copyOffsets[index + 1] as number)
+  }
+  target.flush()
+}
+
+/** The least work that still finds every cell: framing alone. */
+function frameOnly(orders: RecordedOrders): void {
+  const cells = createTupleCells()
+  const columnCount = orders.table.schema.columns.length
+  const { pgoutput, offsets } = orders
+  for (let index = 0; index + 1 < offsets.length; index++) {
+    const start = offsets[index] as number
+    const end = offsets[index + 1] as number
+    if (pgoutput[start] === 73) scanTuple(pgoutput, start, start + 6, end, columnCount, cells)
+  }
+}
+
+export const run: Bench = async ({ rows, rounds, say }) => {
+  const orders = await recordOrders(rows)
+  say(
+    `${orders.rowCount} rows, ${Math.round(orders.pgoutput.length / rows)} bytes a row of pgoutput, ` +
+      `${Math.round(orders.copy.length / rows)} of COPY text`,
+  )
+  const [frame = 0, pgoutput = 0, copy = 0] = await medianSeconds(
+    [
+      { name: 'framing', run: () => frameOnly(orders) },
+      { name: 'pgoutput', run: () => decodePgoutput(orders, () => undefined) },
+      { name: 'copy', run: () => decodeCopy(orders) },
+    ],
+    rounds,
+  )
+  const measurement = (name: string, seconds: number): Measurement => ({
+    name,
+    value: rows / seconds,
+    unit: 'rows/s',
+    limit: rows / frame,
+    limitName: 'pgoutput framing alone',
+  })
+  return [measurement('pgoutput decoded', pgoutput), measurement('COPY text decoded', copy)]
+}
