@@ -78,7 +78,7 @@ export function decodePgoutput(orders: RecordedOrders, take: (batch: ColumnBatch
   target.flush()
 }
 
-function decodeCopy(orders: RecordedOrders): void {
+export function decodeCopy(orders: RecordedOrders): void {
   const target = collector(orders, () => undefined)
   const decoder = createCopyTextDecoder(orders.decoders, target)
   const { copy, copyOffsets } = orders

@@ -9,7 +9,7 @@ import type {
   Int64Builder,
 } from '../../columnar/column-builder.ts'
 import { malformedCell } from './cell-error.ts'
-import { appendScaled } from './cell-integer.ts'
+import { appendScaled, readDigits } from './cell-integer.ts'
 
 const minus = 45
 const point = 46
@@ -47,14 +47,22 @@ function tailStart(end: number, count: number, scale: number): number {
   return count <= scale || scale === 0 ? end - count : end - count - 1
 }
 
-/** The digits of `bytes[start, end)`, stepping over the one byte at `pointAt`. */
+/** The number of at most nine digits in `bytes[start, end)`, stepping over the byte at `pointAt`. */
 function readAround(bytes: Uint8Array, start: number, end: number, pointAt: number): number {
+  if (pointAt < start || pointAt >= end) return readDigits(bytes, start, end)
   let value = 0
-  for (let at = start; at < end; at++) {
+  let wrong = 0
+  for (let at = start; at < pointAt; at++) {
     const digit = (bytes[at] as number) - zero
-    if (digit >= 0 && digit <= 9) value = value * 10 + digit
-    else if (at !== pointAt) throw malformedCell('numeric', at - start)
+    wrong |= digit | (9 - digit)
+    value = (Math.imul(value, 10) + digit) | 0
   }
+  for (let at = pointAt + 1; at < end; at++) {
+    const digit = (bytes[at] as number) - zero
+    wrong |= digit | (9 - digit)
+    value = (Math.imul(value, 10) + digit) | 0
+  }
+  if (wrong < 0) throw malformedCell('numeric', 0)
   return value
 }
 
@@ -87,7 +95,7 @@ export function appendDecimal64(
   const negative = bytes[start] === minus
   const first = negative ? start + 1 : start
   const pointAt = pointOffset(end, shape.scale)
-  if (countDigits(bytes, first, end, shape) <= 15) {
+  if (countDigits(bytes, first, end, shape) <= 9) {
     const value = readAround(bytes, first, end, pointAt)
     builder.appendNumber(negative ? -value : value)
     return true

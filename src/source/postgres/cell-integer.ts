@@ -13,12 +13,16 @@ export function appendInt32(
   end: number,
   smallest: number,
 ): void {
-  const negative = start < end && bytes[start] === minus
+  const negative = bytes[start] === minus && start < end
   const first = negative ? start + 1 : start
-  const value = readDigits(bytes, first, end, start, 'an integer')
+  const count = end - first
+  const value =
+    count <= 9
+      ? readDigits(bytes, first, end)
+      : readDigits(bytes, first, end - 9) * 1e9 + readDigits(bytes, end - 9, end)
   const signed = negative ? -value : value
-  if (first === end || end - first > 10 || signed < smallest || signed >= -smallest) {
-    throw malformedCell('an integer of its size', end - start)
+  if (count === 0 || count > 10 || signed < smallest || signed >= -smallest) {
+    throw malformedCell('an integer of its size', count)
   }
   builder.append(signed)
 }
@@ -30,35 +34,37 @@ export function appendInt64(
   start: number,
   end: number,
 ): void {
-  const negative = start < end && bytes[start] === minus
+  const negative = bytes[start] === minus && start < end
   const first = negative ? start + 1 : start
   const count = end - first
-  if (count <= 15 && count > 0) {
-    const value = readDigits(bytes, first, end, start, 'int8')
+  if (count === 0 || count > 19) throw malformedCell('int8', count)
+  if (count <= 9) {
+    const value = readDigits(bytes, first, end)
     builder.appendNumber(negative ? -value : value)
     return
   }
-  if (count === 0 || count > 19) throw malformedCell('int8', end - start)
   const split = end - 9
-  const head = readDigits(bytes, first, split, start, 'int8')
-  const tail = readDigits(bytes, split, end, start, 'int8')
-  if (!appendScaled(builder, negative, head, tail)) throw malformedCell('int8', end - start)
+  const head = count === 19 ? readTen(bytes, first) : readDigits(bytes, first, split)
+  if (!appendScaled(builder, negative, head, readDigits(bytes, split, end))) {
+    throw malformedCell('int8', count)
+  }
 }
 
-/** The number that `bytes[start, end)` spells; exact up to 15 digits. `cell` is where the cell starts. */
-export function readDigits(
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  cell: number,
-  type: string,
-): number {
+function readTen(bytes: Uint8Array, start: number): number {
+  return readDigits(bytes, start, start + 1) * 1e9 + readDigits(bytes, start + 1, start + 10)
+}
+
+/** The number that `bytes[start, end)`, at most nine digits, spells. */
+export function readDigits(bytes: Uint8Array, start: number, end: number): number {
   let value = 0
+  let wrong = 0
   for (let at = start; at < end; at++) {
     const digit = (bytes[at] as number) - zero
-    if (digit < 0 || digit > 9) throw malformedCell(type, at - cell)
-    value = value * 10 + digit
+    // Negative when the byte is no digit; looked at once, at the end.
+    wrong |= digit | (9 - digit)
+    value = (Math.imul(value, 10) + digit) | 0
   }
+  if (wrong < 0) throw malformedCell('a number', 0)
   return value
 }
 
@@ -72,6 +78,11 @@ export function appendScaled(
   head: number,
   tail: number,
 ): boolean {
+  if (head < 9e6) {
+    const value = head * 1e9 + tail
+    builder.appendNumber(negative ? -value : value)
+    return true
+  }
   // head · 10⁹ + tail = upper · 2¹⁶ + lower; every intermediate number is below 2⁵³.
   const headUpper = Math.floor(head / 65536)
   const lower = (head - headUpper * 65536) * 1e9 + tail

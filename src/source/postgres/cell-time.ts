@@ -21,12 +21,14 @@ const firstSecond = -62135596800
 const endSecond = 253402300800
 const monthLengths = Uint8Array.of(0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
-/** The two digits at `at`, or -1. */
+/**
+ * The two digits at `at`; -1 when one of them is no digit. Without a branch, so that callers can
+ * or several results together and look once.
+ */
 function twoDigits(bytes: Uint8Array, at: number): number {
   const tens = (bytes[at] as number) - zero
   const ones = (bytes[at + 1] as number) - zero
-  if (!(tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9)) return -1
-  return tens * 10 + ones
+  return (tens * 10 + ones) | ((tens | (9 - tens) | ones | (9 - ones)) >> 31)
 }
 
 /**
@@ -44,13 +46,13 @@ function daysFromCivil(year: number, month: number, day: number): number {
 function readDays(bytes: Uint8Array, at: number, cell: number): number {
   const century = twoDigits(bytes, at)
   const years = twoDigits(bytes, at + 2)
+  const year = century * 100 + years
   const month = twoDigits(bytes, at + 5)
   const day = twoDigits(bytes, at + 8)
-  const year = century * 100 + years
   const isLeap = (year & 3) === 0 && (year % 100 !== 0 || year % 400 === 0)
   const length = month === 2 && isLeap ? 29 : (monthLengths[month] ?? 0)
   const isFramed = bytes[at + 4] === minus && bytes[at + 7] === minus
-  if (!isFramed || century < 0 || years < 0 || year < 1 || day < 1 || day > length) {
+  if (!isFramed || (century | years | month | day) < 0 || year < 1 || day < 1 || day > length) {
     throw malformedCell('a date in ISO style (DateStyle must be ISO)', at - cell)
   }
   return daysFromCivil(year, month, day)
@@ -94,7 +96,7 @@ function readOffset(bytes: Uint8Array, at: number, end: number, cell: number): n
     length === 3 ||
     (length === 6 && bytes[at + 3] === colon) ||
     (length === 9 && bytes[at + 3] === colon && bytes[at + 6] === colon)
-  if (sign === 0 || !isFramed || hours < 0 || minutes < 0 || seconds < 0) {
+  if (sign === 0 || !isFramed || (hours | minutes | seconds) < 0) {
     throw malformedCell('a timestamp', at - cell)
   }
   return sign * (hours * 3600 + minutes * 60 + seconds)
@@ -106,7 +108,7 @@ function readTime(bytes: Uint8Array, at: number, cell: number): number {
   const minutes = twoDigits(bytes, at + 3)
   const seconds = twoDigits(bytes, at + 6)
   const isFramed = bytes[at - 1] === space && bytes[at + 2] === colon && bytes[at + 5] === colon
-  if (!isFramed || hours < 0 || minutes < 0 || seconds < 0) {
+  if (!isFramed || (hours | minutes | seconds) < 0) {
     throw malformedCell('a timestamp in ISO style (DateStyle must be ISO)', at - cell)
   }
   return hours * 3600 + minutes * 60 + seconds
@@ -135,6 +137,7 @@ export function appendTimestamp(
       if (digit < 0 || digit > 9) break
       micros += digit * (places[place] as number)
     }
+    if (at === start + 20) throw malformedCell('a timestamp', 20)
   }
   if (at < end) seconds -= readOffset(bytes, at, end, start)
   if (seconds < firstSecond || seconds >= endSecond) return false
