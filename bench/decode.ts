@@ -93,10 +93,11 @@ function frameOnly(orders: RecordedOrders): void {
   const cells = createTupleCells()
   const columnCount = orders.table.schema.columns.length
   const { pgoutput, offsets } = orders
+  const view = new DataView(pgoutput.buffer, pgoutput.byteOffset, pgoutput.length)
   for (let index = 0; index + 1 < offsets.length; index++) {
     const start = offsets[index] as number
     const end = offsets[index + 1] as number
-    if (pgoutput[start] === 73) scanTuple(pgoutput, start, start + 6, end, columnCount, cells)
+    if (pgoutput[start] === 73) scanTuple(view, start, start + 6, end, columnCount, cells)
   }
 }
 

@@ -7,8 +7,15 @@ import { cellState, type Column, type ColumnBatch } from './column-batch.ts'
 
 const initialRows = 1024
 const emptyBytes = new Uint8Array(0)
-/** Copies between any two byte arrays; three times as fast as `set` of a `subarray` for short ones. */
-const copyBytes = Buffer.prototype.copy
+
+/** A copy with room for twice as much. */
+function doubled<Values extends Uint8Array | Int32Array | Float32Array | Float64Array>(
+  values: Values,
+): Values {
+  const grown = new (values.constructor as new (length: number) => Values)(values.length * 2)
+  grown.set(values)
+  return grown
+}
 
 /** What all builders share: the cell states, counts, NULL and absent. */
 abstract class CellBuilder {
@@ -84,9 +91,7 @@ export class BooleanBuilder extends CellBuilder {
 
   append(value: boolean): void {
     if (this.valueCount === this.#values.length) {
-      const grown = new Uint8Array(this.#values.length * 2)
-      grown.set(this.#values)
-      this.#values = grown
+      this.#values = doubled(this.#values)
     }
     this.#values[this.valueCount++] = value ? 1 : 0
     this.rowCount++
@@ -109,9 +114,7 @@ export class Int32Builder extends CellBuilder {
 
   append(value: number): void {
     if (this.valueCount === this.#values.length) {
-      const grown = new Int32Array(this.#values.length * 2)
-      grown.set(this.#values)
-      this.#values = grown
+      this.#values = doubled(this.#values)
     }
     this.#values[this.valueCount++] = value
     this.rowCount++
@@ -152,9 +155,7 @@ export class Int64Builder extends CellBuilder {
   }
 
   #grow(): void {
-    const grown = new Int32Array(this.#words.length * 2)
-    grown.set(this.#words)
-    this.#words = grown
+    this.#words = doubled(this.#words)
   }
 
   finish(): Column {
@@ -174,9 +175,7 @@ export class Float32Builder extends CellBuilder {
 
   append(value: number): void {
     if (this.valueCount === this.#values.length) {
-      const grown = new Float32Array(this.#values.length * 2)
-      grown.set(this.#values)
-      this.#values = grown
+      this.#values = doubled(this.#values)
     }
     this.#values[this.valueCount++] = value
     this.rowCount++
@@ -199,9 +198,7 @@ export class Float64Builder extends CellBuilder {
 
   append(value: number): void {
     if (this.valueCount === this.#values.length) {
-      const grown = new Float64Array(this.#values.length * 2)
-      grown.set(this.#values)
-      this.#values = grown
+      this.#values = doubled(this.#values)
     }
     this.#values[this.valueCount++] = value
     this.rowCount++
@@ -233,10 +230,8 @@ export class Decimal128Builder extends CellBuilder {
   appendWords(word3: number, word2: number, word1: number, word0: number): void {
     const at = this.valueCount * 16
     if (at === this.#values.length) {
-      const grown = new Uint8Array(this.#values.length * 2)
-      grown.set(this.#values)
-      this.#values = grown
-      this.#view = new DataView(grown.buffer)
+      this.#values = doubled(this.#values)
+      this.#view = new DataView(this.#values.buffer)
     }
     this.#view.setInt32(at, word3)
     this.#view.setInt32(at + 4, word2)
@@ -257,6 +252,7 @@ export class Decimal128Builder extends CellBuilder {
 /** string and binary: 4-byte little-endian length, then the bytes. */
 export class BytesBuilder extends CellBuilder {
   #values = Buffer.allocUnsafeSlow(initialRows * 16)
+  #view = new DataView(this.#values.buffer)
   #end = 0
 
   get byteLength(): number {
@@ -265,13 +261,20 @@ export class BytesBuilder extends CellBuilder {
 
   /** Copies `source[start, end)`. */
   append(source: Uint8Array, start: number, end: number): void {
-    const at = this.reserve(end - start)
-    const values = this.#values
-    if (end - start < 24) {
-      for (let from = start, to = at; from < end; from++, to++) values[to] = source[from] as number
-    } else {
-      copyBytes.call(source, values, at, start, end)
+    this.appendView(new DataView(source.buffer, source.byteOffset), start, end)
+  }
+
+  /** Copies `source[start, end)`, four bytes at a time; faster than any call below 100 bytes. */
+  appendView(source: DataView, start: number, end: number): void {
+    let to = this.reserve(end - start)
+    const view = this.#view
+    let from = start
+    if (end - from > 100) {
+      this.#values.set(new Uint8Array(source.buffer, source.byteOffset + from, end - from), to)
+      return
     }
+    for (; from + 4 <= end; from += 4, to += 4) view.setInt32(to, source.getInt32(from))
+    for (; from < end; from++, to++) view.setUint8(to, source.getUint8(from))
   }
 
   /** UTF-8 text from a JS string: for cold paths and tests. */
@@ -288,11 +291,7 @@ export class BytesBuilder extends CellBuilder {
     const start = this.#end
     const next = start + 4 + length
     if (next > this.#values.length) this.#grow(next)
-    const values = this.#values
-    values[start] = length & 255
-    values[start + 1] = (length >> 8) & 255
-    values[start + 2] = (length >> 16) & 255
-    values[start + 3] = length >>> 24
+    this.#view.setInt32(start, length, true)
     this.#end = next
     this.valueCount++
     this.rowCount++
@@ -308,11 +307,13 @@ export class BytesBuilder extends CellBuilder {
     const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.#values.length * 2))
     this.#values.copy(grown, 0, 0, this.#end)
     this.#values = grown
+    this.#view = new DataView(grown.buffer)
   }
 
   finish(): Column {
     const values = this.#values.subarray(0, this.#end)
     this.#values = Buffer.allocUnsafeSlow(initialRows * 16)
+    this.#view = new DataView(this.#values.buffer)
     this.#end = 0
     return this.takeHead(values)
   }
@@ -334,9 +335,7 @@ export class ArrayBuilder extends CellBuilder {
 
   endArray(elementCount: number): void {
     if (this.valueCount === this.#lengths.length) {
-      const grown = new Int32Array(this.#lengths.length * 2)
-      grown.set(this.#lengths)
-      this.#lengths = grown
+      this.#lengths = doubled(this.#lengths)
     }
     this.#lengths[this.valueCount++] = elementCount
     this.rowCount++

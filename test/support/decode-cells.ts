@@ -26,11 +26,15 @@ export function decodeCells(mapped: MappedType, texts: readonly string[]): CellV
   const builder = createColumnBuilder('c', mapped.type)
   for (const text of texts) {
     const bytes = Buffer.from(`9-${text}99`, 'utf8')
-    appendCell(mapped.decoder, builder, bytes, 2, bytes.length - 2)
+    appendCell(mapped.decoder, builder, viewOf(bytes), 2, bytes.length - 2)
   }
   return columnValues(builder.finish())
 }
 
 export function decodeCell(mapped: MappedType, text: string): CellValue {
   return decodeCells(mapped, [text])[0] ?? null
+}
+
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
 }

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { createColumnBuilder } from '../../columnar/column-builder.ts'
 import { columnValues } from '../../../test/support/column-values.ts'
-import { decodeCell, decodeCells, mapOid } from '../../../test/support/decode-cells.ts'
+import { decodeCell, decodeCells, mapOid, viewOf } from '../../../test/support/decode-cells.ts'
 import { appendCell } from './cell-decoder.ts'
 import { typeOid } from './types.ts'
 
@@ -32,7 +32,7 @@ test('bytea not in hex form is malformed and leaves no cell', () => {
   const builder = createColumnBuilder('c', bytea.type)
   for (const text of ['', '\\', '\\x0', '\\x0g', '\\xg0', 'x00', '\\000', '\\x 0', '\\x00 ']) {
     const bytes = Buffer.from(text)
-    expect(() => appendCell(bytea.decoder, builder, bytes, 0, bytes.length), text).toThrow(
+    expect(() => appendCell(bytea.decoder, builder, viewOf(bytes), 0, bytes.length), text).toThrow(
       expect.objectContaining({ code: 'SOURCE_VALUE_MALFORMED' }),
     )
   }

@@ -9,11 +9,11 @@ const letterX = 120
 
 export function appendBoolean(
   builder: BooleanBuilder,
-  bytes: Uint8Array,
+  bytes: DataView,
   start: number,
   end: number,
 ): void {
-  const byte = bytes[start]
+  const byte = bytes.getUint8(start)
   if (end - start !== 1 || (byte !== letterT && byte !== letterF)) throw malformedCell('boolean', 0)
   builder.append(byte === letterT)
 }
@@ -28,22 +28,22 @@ for (let value = 0; value < 16; value++) {
 
 export function appendHex(
   builder: BytesBuilder,
-  bytes: Uint8Array,
+  bytes: DataView,
   start: number,
   end: number,
 ): void {
   const length = (end - start - 2) / 2
-  if (length < 0 || bytes[start] !== backslash || bytes[start + 1] !== letterX) {
+  if (length < 0 || bytes.getUint8(start) !== backslash || bytes.getUint8(start + 1) !== letterX) {
     throw malformedCell('bytea in hex form (bytea_output must be hex)', 0)
   }
   if (!Number.isInteger(length)) throw malformedCell('bytea', end - start)
   let seen = 0
-  for (let at = start + 2; at < end; at++) seen |= nibbles[bytes[at] as number] as number
+  for (let at = start + 2; at < end; at++) seen |= nibbles[bytes.getUint8(at)] as number
   if (seen > 15) throw malformedCell('bytea', 2)
   let to = builder.reserve(length)
   const target = builder.buffer
   for (let at = start + 2; at < end; at += 2) {
-    const high = nibbles[bytes[at] as number] as number
-    target[to++] = (high << 4) | (nibbles[bytes[at + 1] as number] as number)
+    const high = nibbles[bytes.getUint8(at)] as number
+    target[to++] = (high << 4) | (nibbles[bytes.getUint8(at + 1)] as number)
   }
 }

@@ -8,12 +8,15 @@ import type {
   Int32Builder,
   Int64Builder,
 } from '../../columnar/column-builder.ts'
+import { readDigits } from './cell-digits.ts'
 import { malformedCell } from './cell-error.ts'
-import { appendScaled, readDigits } from './cell-integer.ts'
+import { appendScaled } from './cell-integer.ts'
 
 const minus = 45
 const point = 46
 const zero = 48
+const letterI = 73
+const letterN = 78
 
 export interface DecimalShape {
   readonly precision: number
@@ -21,24 +24,26 @@ export interface DecimalShape {
 }
 
 /** True for NaN and ±Infinity, the only words that numeric prints. */
-export function isDecimalWord(bytes: Uint8Array, start: number, end: number): boolean {
-  const at = bytes[start] === minus ? start + 1 : start
-  return at < end && (bytes[at] === 78 || bytes[at] === 73)
+export function isDecimalWord(bytes: DataView, start: number, end: number): boolean {
+  const first = bytes.getUint8(start)
+  const letter = first === minus && start + 1 < end ? bytes.getUint8(start + 1) : first
+  return letter === letterN || letter === letterI
 }
 
 /**
  * Checks the frame of a number that starts (after its sign) at `first`; returns its count of
  * digits without a lone leading zero. That the bytes are digits is checked when they are read.
  */
-function countDigits(bytes: Uint8Array, first: number, end: number, shape: DecimalShape): number {
+function countDigits(bytes: DataView, first: number, end: number, shape: DecimalShape): number {
   const { precision, scale } = shape
+  if (end === first) throw malformedCell('numeric', 0)
   const pointAt = end - scale - 1
-  if (scale > 0 && (pointAt <= first || bytes[pointAt] !== point)) {
+  if (scale > 0 && (pointAt <= first || bytes.getUint8(pointAt) !== point)) {
     throw malformedCell('numeric', Math.max(0, pointAt - first))
   }
   let count = scale > 0 ? end - first - 1 : end - first
-  if (count > scale && bytes[first] === zero) count--
-  if (end === first || count > precision) throw malformedCell('numeric', end - first)
+  if (count > scale && bytes.getUint8(first) === zero) count--
+  if (count > precision) throw malformedCell('numeric', end - first)
   return count
 }
 
@@ -47,35 +52,26 @@ function tailStart(end: number, count: number, scale: number): number {
   return count <= scale || scale === 0 ? end - count : end - count - 1
 }
 
+/** Powers of ten below 10⁹. */
+const powers = Int32Array.from({ length: 10 }, (_, exponent) => 10 ** exponent)
+
 /** The number of at most nine digits in `bytes[start, end)`, stepping over the byte at `pointAt`. */
-function readAround(bytes: Uint8Array, start: number, end: number, pointAt: number): number {
+function readAround(bytes: DataView, start: number, end: number, pointAt: number): number {
   if (pointAt < start || pointAt >= end) return readDigits(bytes, start, end)
-  let value = 0
-  let wrong = 0
-  for (let at = start; at < pointAt; at++) {
-    const digit = (bytes[at] as number) - zero
-    wrong |= digit | (9 - digit)
-    value = (Math.imul(value, 10) + digit) | 0
-  }
-  for (let at = pointAt + 1; at < end; at++) {
-    const digit = (bytes[at] as number) - zero
-    wrong |= digit | (9 - digit)
-    value = (Math.imul(value, 10) + digit) | 0
-  }
-  if (wrong < 0) throw malformedCell('numeric', 0)
-  return value
+  const whole = readDigits(bytes, start, pointAt)
+  return whole * (powers[end - pointAt - 1] as number) + readDigits(bytes, pointAt + 1, end)
 }
 
 /** Precision 1 to 9. */
 export function appendDecimal32(
   builder: Int32Builder,
-  bytes: Uint8Array,
+  bytes: DataView,
   start: number,
   end: number,
   shape: DecimalShape,
 ): boolean {
   if (isDecimalWord(bytes, start, end)) return false
-  const negative = bytes[start] === minus
+  const negative = bytes.getUint8(start) === minus
   const first = negative ? start + 1 : start
   countDigits(bytes, first, end, shape)
   const value = readAround(bytes, first, end, pointOffset(end, shape.scale))
@@ -86,13 +82,13 @@ export function appendDecimal32(
 /** Precision 10 to 18. */
 export function appendDecimal64(
   builder: Int64Builder,
-  bytes: Uint8Array,
+  bytes: DataView,
   start: number,
   end: number,
   shape: DecimalShape,
 ): boolean {
   if (isDecimalWord(bytes, start, end)) return false
-  const negative = bytes[start] === minus
+  const negative = bytes.getUint8(start) === minus
   const first = negative ? start + 1 : start
   const pointAt = pointOffset(end, shape.scale)
   if (countDigits(bytes, first, end, shape) <= 9) {
@@ -111,13 +107,13 @@ const words = new Uint32Array(4)
 /** Precision 19 to 38. */
 export function appendDecimal128(
   builder: Decimal128Builder,
-  bytes: Uint8Array,
+  bytes: DataView,
   start: number,
   end: number,
   shape: DecimalShape,
 ): boolean {
   if (isDecimalWord(bytes, start, end)) return false
-  const negative = bytes[start] === minus
+  const negative = bytes.getUint8(start) === minus
   const first = negative ? start + 1 : start
   const { scale } = shape
   const pointAt = pointOffset(end, scale)

@@ -13,6 +13,7 @@ import type {
   Int32Builder,
   Int64Builder,
 } from '../../columnar/column-builder.ts'
+import { malformedCell } from './cell-error.ts'
 import { appendBoolean, appendHex } from './cell-bytes.ts'
 import {
   appendDecimal32,
@@ -70,11 +71,11 @@ export function canBeUnrepresentable(kind: CellKind): boolean {
  */
 export function isRepresentable(
   decoder: CellDecoder,
-  bytes: Uint8Array,
+  bytes: DataView,
   start: number,
   end: number,
 ): boolean {
-  if (!canBeUnrepresentable(decoder.kind)) return true
+  if (start >= end || !canBeUnrepresentable(decoder.kind)) return true
   if (decoder.kind === cellKind.date || decoder.kind === cellKind.timestamp) {
     return !isBeyondCalendar(bytes, start, end)
   }
@@ -100,15 +101,18 @@ function appendUnrepresentable(decoder: CellDecoder, builder: ColumnBuilder): vo
 export function appendCell(
   decoder: CellDecoder,
   builder: ColumnBuilder,
-  bytes: Uint8Array,
+  bytes: DataView,
   start: number,
   end: number,
 ): void {
+  if (decoder.kind === cellKind.text) {
+    ;(builder as BytesBuilder).appendView(bytes, start, end)
+    return
+  }
+  // Only text may be empty; from here on there is a first byte to look at.
+  if (start >= end) throw malformedCell('anything but text', 0)
   let held = true
   switch (decoder.kind) {
-    case cellKind.text:
-      ;(builder as BytesBuilder).append(bytes, start, end)
-      return
     case cellKind.boolean:
       appendBoolean(builder as BooleanBuilder, bytes, start, end)
       return

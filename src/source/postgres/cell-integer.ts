@@ -1,19 +1,19 @@
 /** Integers from decimal digits, without strings and without BigInt. */
 import type { Int32Builder, Int64Builder } from '../../columnar/column-builder.ts'
+import { readDigits } from './cell-digits.ts'
 import { malformedCell } from './cell-error.ts'
 
 const minus = 45
-const zero = 48
 
 /** int2 and int4: `-?[0-9]+`, no smaller than `smallest` and no larger than `-smallest - 1`. */
 export function appendInt32(
   builder: Int32Builder,
-  bytes: Uint8Array,
+  bytes: DataView,
   start: number,
   end: number,
   smallest: number,
 ): void {
-  const negative = bytes[start] === minus && start < end
+  const negative = bytes.getUint8(start) === minus
   const first = negative ? start + 1 : start
   const count = end - first
   const value =
@@ -30,11 +30,11 @@ export function appendInt32(
 /** int8: `-?[0-9]+`. */
 export function appendInt64(
   builder: Int64Builder,
-  bytes: Uint8Array,
+  bytes: DataView,
   start: number,
   end: number,
 ): void {
-  const negative = bytes[start] === minus && start < end
+  const negative = bytes.getUint8(start) === minus
   const first = negative ? start + 1 : start
   const count = end - first
   if (count === 0 || count > 19) throw malformedCell('int8', count)
@@ -50,22 +50,8 @@ export function appendInt64(
   }
 }
 
-function readTen(bytes: Uint8Array, start: number): number {
+function readTen(bytes: DataView, start: number): number {
   return readDigits(bytes, start, start + 1) * 1e9 + readDigits(bytes, start + 1, start + 10)
-}
-
-/** The number that `bytes[start, end)`, at most nine digits, spells. */
-export function readDigits(bytes: Uint8Array, start: number, end: number): number {
-  let value = 0
-  let wrong = 0
-  for (let at = start; at < end; at++) {
-    const digit = (bytes[at] as number) - zero
-    // Negative when the byte is no digit; looked at once, at the end.
-    wrong |= digit | (9 - digit)
-    value = (Math.imul(value, 10) + digit) | 0
-  }
-  if (wrong < 0) throw malformedCell('a number', 0)
-  return value
 }
 
 /**

@@ -3,6 +3,7 @@
  * ±infinity, BC and years after 9999 cannot be held: the functions return false and append nothing.
  */
 import type { Int32Builder, Int64Builder } from '../../columnar/column-builder.ts'
+import { fourDigits, readDigits, twoDigits } from './cell-digits.ts'
 import { malformedCell } from './cell-error.ts'
 
 const minus = 45
@@ -11,8 +12,7 @@ const colon = 58
 const point = 46
 const space = 32
 const zero = 48
-const letterB = 66
-const letterC = 67
+const lettersBC = 0x4243
 const letterI = 105
 
 const secondsPerDay = 86400
@@ -20,16 +20,6 @@ const secondsPerDay = 86400
 const firstSecond = -62135596800
 const endSecond = 253402300800
 const monthLengths = Uint8Array.of(0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-
-/**
- * The two digits at `at`; -1 when one of them is no digit. Without a branch, so that callers can
- * or several results together and look once.
- */
-function twoDigits(bytes: Uint8Array, at: number): number {
-  const tens = (bytes[at] as number) - zero
-  const ones = (bytes[at + 1] as number) - zero
-  return (tens * 10 + ones) | ((tens | (9 - tens) | ones | (9 - ones)) >> 31)
-}
 
 /**
  * Days from 1970-01-01 to a day of the proleptic Gregorian calendar, year 0 or later. Years are
@@ -43,39 +33,36 @@ function daysFromCivil(year: number, month: number, day: number): number {
 }
 
 /** Days of `YYYY-MM-DD` at `at`; throws when it is not one. */
-function readDays(bytes: Uint8Array, at: number, cell: number): number {
-  const century = twoDigits(bytes, at)
-  const years = twoDigits(bytes, at + 2)
-  const year = century * 100 + years
+function readDays(bytes: DataView, at: number, cell: number): number {
+  const year = fourDigits(bytes, at)
   const month = twoDigits(bytes, at + 5)
   const day = twoDigits(bytes, at + 8)
   const isLeap = (year & 3) === 0 && (year % 100 !== 0 || year % 400 === 0)
   const length = month === 2 && isLeap ? 29 : (monthLengths[month] ?? 0)
-  const isFramed = bytes[at + 4] === minus && bytes[at + 7] === minus
-  if (!isFramed || (century | years | month | day) < 0 || year < 1 || day < 1 || day > length) {
+  const isFramed = bytes.getUint8(at + 4) === minus && bytes.getUint8(at + 7) === minus
+  if (!isFramed || (month | day) < 0 || year < 1 || day < 1 || day > length) {
     throw malformedCell('a date in ISO style (DateStyle must be ISO)', at - cell)
   }
   return daysFromCivil(year, month, day)
 }
 
 /** True for ±infinity, BC and years of more than four digits. */
-export function isBeyondCalendar(bytes: Uint8Array, start: number, end: number): boolean {
+export function isBeyondCalendar(bytes: DataView, start: number, end: number): boolean {
+  const length = end - start
+  if (length < 10) {
+    const isNegative = bytes.getUint8(start) === minus
+    const letter = isNegative && length > 1 ? bytes.getUint8(start + 1) : bytes.getUint8(start)
+    return letter === letterI && length === (isNegative ? 9 : 8)
+  }
   // A four-digit year, by far the most likely.
-  if (bytes[start + 4] === minus) return bytes[end - 1] === letterC && bytes[end - 2] === letterB
-  const isNegative = bytes[start] === minus
-  if (bytes[isNegative ? start + 1 : start] === letterI) {
-    return end - start === (isNegative ? 9 : 8)
-  }
-  for (let at = start; at < start + 5; at++) {
-    const digit = (bytes[at] as number) - zero
-    if (!(digit >= 0 && digit <= 9)) return false
-  }
-  return end - start >= 11
+  if (bytes.getUint8(start + 4) === minus) return bytes.getUint16(end - 2) === lettersBC
+  const fifth = bytes.getUint8(start + 4) - zero
+  return fourDigits(bytes, start) >= 0 && fifth >= 0 && fifth <= 9 && length >= 11
 }
 
 export function appendDate(
   builder: Int32Builder,
-  bytes: Uint8Array,
+  bytes: DataView,
   start: number,
   end: number,
 ): boolean {
@@ -86,41 +73,53 @@ export function appendDate(
 }
 
 /** Seconds east of UTC of `[+-]HH[:MM[:SS]]` in `bytes[at, end)`. */
-function readOffset(bytes: Uint8Array, at: number, end: number, cell: number): number {
-  const sign = bytes[at] === minus ? -1 : bytes[at] === plus ? 1 : 0
+function readOffset(bytes: DataView, at: number, end: number, cell: number): number {
   const length = end - at
+  const isFramed =
+    length === 3 ||
+    (length === 6 && bytes.getUint8(at + 3) === colon) ||
+    (length === 9 && bytes.getUint8(at + 3) === colon && bytes.getUint8(at + 6) === colon)
+  const sign = bytes.getUint8(at) === minus ? -1 : bytes.getUint8(at) === plus ? 1 : 0
+  if (sign === 0 || !isFramed) throw malformedCell('a timestamp', at - cell)
   const hours = twoDigits(bytes, at + 1)
   const minutes = length > 3 ? twoDigits(bytes, at + 4) : 0
   const seconds = length > 6 ? twoDigits(bytes, at + 7) : 0
-  const isFramed =
-    length === 3 ||
-    (length === 6 && bytes[at + 3] === colon) ||
-    (length === 9 && bytes[at + 3] === colon && bytes[at + 6] === colon)
-  if (sign === 0 || !isFramed || (hours | minutes | seconds) < 0) {
-    throw malformedCell('a timestamp', at - cell)
-  }
+  if ((hours | minutes | seconds) < 0) throw malformedCell('a timestamp', at - cell)
   return sign * (hours * 3600 + minutes * 60 + seconds)
 }
 
 /** Seconds since midnight of `HH:MM:SS` at `at`. */
-function readTime(bytes: Uint8Array, at: number, cell: number): number {
+function readTime(bytes: DataView, at: number, cell: number): number {
   const hours = twoDigits(bytes, at)
   const minutes = twoDigits(bytes, at + 3)
   const seconds = twoDigits(bytes, at + 6)
-  const isFramed = bytes[at - 1] === space && bytes[at + 2] === colon && bytes[at + 5] === colon
+  const isFramed =
+    bytes.getUint8(at - 1) === space &&
+    bytes.getUint8(at + 2) === colon &&
+    bytes.getUint8(at + 5) === colon
   if (!isFramed || (hours | minutes | seconds) < 0) {
     throw malformedCell('a timestamp in ISO style (DateStyle must be ISO)', at - cell)
   }
   return hours * 3600 + minutes * 60 + seconds
 }
 
-/** Value of one fraction digit by its place: the first is 100 000 µs. */
-const places = Int32Array.of(100000, 10000, 1000, 100, 10, 1)
+/** Microseconds in one unit of a fraction of so many digits. */
+const microsPerUnit = Int32Array.of(0, 100000, 10000, 1000, 100, 10, 1)
+
+/** How many digits, up to six, stand at `at`. */
+function fractionDigits(bytes: DataView, at: number, end: number): number {
+  let size = 0
+  for (; size < 6 && at + size < end; size++) {
+    const digit = bytes.getUint8(at + size) - zero
+    if (digit < 0 || digit > 9) break
+  }
+  return size
+}
 
 /** `YYYY-MM-DD HH:MM:SS[.f{1,6}]` with, for timestamptz, an offset. */
 export function appendTimestamp(
   builder: Int64Builder,
-  bytes: Uint8Array,
+  bytes: DataView,
   start: number,
   end: number,
 ): boolean {
@@ -130,14 +129,12 @@ export function appendTimestamp(
   let seconds = days * secondsPerDay + readTime(bytes, start + 11, start)
   let at = start + 19
   let micros = 0
-  if (at < end && bytes[at] === point) {
+  if (at < end && bytes.getUint8(at) === point) {
     at++
-    for (let place = 0; place < 6 && at < end; place++, at++) {
-      const digit = (bytes[at] as number) - zero
-      if (digit < 0 || digit > 9) break
-      micros += digit * (places[place] as number)
-    }
-    if (at === start + 20) throw malformedCell('a timestamp', 20)
+    const size = fractionDigits(bytes, at, end)
+    if (size === 0) throw malformedCell('a timestamp', at - start)
+    micros = readDigits(bytes, at, at + size) * (microsPerUnit[size] as number)
+    at += size
   }
   if (at < end) seconds -= readOffset(bytes, at, end, start)
   if (seconds < firstSecond || seconds >= endSecond) return false

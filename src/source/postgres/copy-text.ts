@@ -16,6 +16,10 @@ function unexpectedRow(offset: number, what: string): SluiceError {
   return new SluiceError('SOURCE_PROTOCOL_UNEXPECTED', `COPY row, byte ${offset}: ${what}.`)
 }
 
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+}
+
 export class CopyTextDecoder {
   readonly #decoders: readonly CellDecoder[]
   readonly #sink: RowTarget
@@ -23,6 +27,9 @@ export class CopyTextDecoder {
   /** 1 where the cell holds a backslash. */
   readonly #escaped: Uint8Array
   #scratch = new Uint8Array(1024)
+  #scratchView = viewOf(this.#scratch)
+  #buffer: Uint8Array = this.#scratch
+  #view = this.#scratchView
 
   constructor(decoders: readonly CellDecoder[], sink: RowTarget) {
     this.#decoders = decoders
@@ -41,6 +48,11 @@ export class CopyTextDecoder {
     const last = end - 1
     if (last < start || buffer[last] !== newline) throw unexpectedRow(end - start, 'no newline')
     this.#scan(buffer, start, last)
+    if (buffer !== this.#buffer) {
+      this.#buffer = buffer
+      this.#view = viewOf(buffer)
+    }
+    const view = this.#view
     const sink = this.#sink
     const decoders = this.#decoders
     const ends = this.#ends
@@ -53,7 +65,7 @@ export class CopyTextDecoder {
       const decoder = decoders[index] as CellDecoder
       const builder = columns[index] as ColumnBuilder
       if (escaped[index] === 1) this.#escapedCell(decoder, builder, buffer, at, to)
-      else appendCell(decoder, builder, buffer, at, to)
+      else appendCell(decoder, builder, view, at, to)
       at = to + 1
     }
     sink.endRow()
@@ -99,11 +111,14 @@ export class CopyTextDecoder {
       builder.appendNull()
     } else if (decoder.kind === cellKind.hex && buffer[start + 1] === backslash) {
       // `\\x…`: nothing but the first backslash is escaped.
-      appendCell(decoder, builder, buffer, start + 1, end)
+      appendCell(decoder, builder, this.#view, start + 1, end)
     } else {
-      if (this.#scratch.length < end - start) this.#scratch = new Uint8Array((end - start) * 2)
+      if (this.#scratch.length < end - start) {
+        this.#scratch = new Uint8Array((end - start) * 2)
+        this.#scratchView = viewOf(this.#scratch)
+      }
       const length = unescapeCopyText(buffer, start, end, this.#scratch)
-      appendCell(decoder, builder, this.#scratch, 0, length)
+      appendCell(decoder, builder, this.#scratchView, 0, length)
     }
   }
 }

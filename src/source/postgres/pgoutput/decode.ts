@@ -88,6 +88,8 @@ export class PgoutputDecoder {
   readonly #position: (endLsn: bigint) => Position
   readonly #new = createTupleCells()
   readonly #old = createTupleCells()
+  #bytes: Uint8Array = new Uint8Array(0)
+  #view = new DataView(this.#bytes.buffer)
   /** Where rows of the relation last seen go; asked for anew after any other call of the sink. */
   #targetOid = -1
   #binding: RelationBinding | undefined
@@ -103,13 +105,13 @@ export class PgoutputDecoder {
   message(bytes: Uint8Array, start: number, end: number): MessageOutcome {
     switch (bytes[start]) {
       case messageType.insert:
-        this.#insert(bytes, start, end)
+        this.#insert(this.#viewOf(bytes), start, end)
         return 'done'
       case messageType.update:
-        this.#update(bytes, start, end)
+        this.#update(this.#viewOf(bytes), start, end)
         return 'done'
       case messageType.delete:
-        this.#delete(bytes, start, end)
+        this.#delete(this.#viewOf(bytes), start, end)
         return 'done'
       case messageType.begin:
         this.#begin(bytes, start, end)
@@ -139,6 +141,15 @@ export class PgoutputDecoder {
     const pressure = this.#sink.pressure()
     if (pressure !== undefined) this.#forgetTarget()
     return pressure
+  }
+
+  /** One view a buffer: messages come many to a buffer, and a view costs more than a message. */
+  #viewOf(bytes: Uint8Array): DataView {
+    if (bytes !== this.#bytes) {
+      this.#bytes = bytes
+      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    }
+    return this.#view
   }
 
   #forgetTarget(): void {
@@ -198,15 +209,10 @@ export class PgoutputDecoder {
   }
 
   /** Makes `#binding` and `#target` those of the relation at `start + 1`; false: skip the row. */
-  #aim(bytes: Uint8Array, start: number, end: number): boolean {
-    const type = bytes[start] as number
+  #aim(bytes: DataView, start: number, end: number): boolean {
+    const type = bytes.getUint8(start)
     if (start + 6 > end) throw unexpectedMessage(type, end - start, 'cut short')
-    const oid =
-      (((bytes[start + 1] as number) << 24) |
-        ((bytes[start + 2] as number) << 16) |
-        ((bytes[start + 3] as number) << 8) |
-        (bytes[start + 4] as number)) >>>
-      0
+    const oid = bytes.getUint32(start + 1)
     if (oid !== this.#targetOid) this.#aimAt(oid, type)
     return this.#target !== undefined
   }
@@ -223,14 +229,14 @@ export class PgoutputDecoder {
   }
 
   /** The tuple at `at` into `cells`, by the open relation; returns the offset after it. */
-  #scan(bytes: Uint8Array, start: number, at: number, end: number, cells: TupleCells): number {
+  #scan(bytes: DataView, start: number, at: number, end: number, cells: TupleCells): number {
     const columnCount = this.#binding?.relation.columns.length ?? 0
     return scanTuple(bytes, start, at, end, columnCount, cells)
   }
 
-  #insert(bytes: Uint8Array, start: number, end: number): void {
+  #insert(bytes: DataView, start: number, end: number): void {
     if (!this.#aim(bytes, start, end)) return
-    if (bytes[start + 5] !== tupleKind.new) {
+    if (bytes.getUint8(start + 5) !== tupleKind.new) {
       throw unexpectedMessage(messageType.insert, 5, 'no new tuple')
     }
     expectEnd(bytes, start, this.#scan(bytes, start, start + 6, end, this.#new), end)
@@ -239,17 +245,17 @@ export class PgoutputDecoder {
       this.#row('i', bytes, this.#new, undefined)
   }
 
-  #update(bytes: Uint8Array, start: number, end: number): void {
+  #update(bytes: DataView, start: number, end: number): void {
     if (!this.#aim(bytes, start, end)) return
     let at = start + 5
-    const kind = bytes[at]
+    const kind = bytes.getUint8(at)
     let old: TupleCells | undefined
     if (kind === tupleKind.key || kind === tupleKind.old) {
       old = this.#old
       at = this.#scan(bytes, start, at + 1, end, old)
       if (kind === tupleKind.key) keepKeyCells(old, this.#binding?.relation.columns ?? [])
     }
-    if (at >= end || bytes[at] !== tupleKind.new) {
+    if (at >= end || bytes.getUint8(at) !== tupleKind.new) {
       throw unexpectedMessage(messageType.update, at - start, 'no new tuple')
     }
     expectEnd(bytes, start, this.#scan(bytes, start, at + 1, end, this.#new), end)
@@ -264,9 +270,9 @@ export class PgoutputDecoder {
     }
   }
 
-  #delete(bytes: Uint8Array, start: number, end: number): void {
+  #delete(bytes: DataView, start: number, end: number): void {
     if (!this.#aim(bytes, start, end)) return
-    const kind = bytes[start + 5]
+    const kind = bytes.getUint8(start + 5)
     if (kind !== tupleKind.key && kind !== tupleKind.old) {
       throw unexpectedMessage(messageType.delete, 5, 'no old tuple')
     }
@@ -276,7 +282,7 @@ export class PgoutputDecoder {
   }
 
   /** One row to the open target; cells that `cells` lacks come from `old` when that has them. */
-  #row(op: ChangeOp, bytes: Uint8Array, cells: TupleCells, old: TupleCells | undefined): void {
+  #row(op: ChangeOp, bytes: DataView, cells: TupleCells, old: TupleCells | undefined): void {
     const target = this.#target
     const binding = this.#binding
     if (target === undefined || binding === undefined) return
@@ -304,7 +310,7 @@ export class PgoutputDecoder {
   }
 
   /** False, and a gap is recorded, when the row's key is not sent or cannot be held. */
-  #keyIsHeld(bytes: Uint8Array, cells: TupleCells, old: TupleCells | undefined): boolean {
+  #keyIsHeld(bytes: DataView, cells: TupleCells, old: TupleCells | undefined): boolean {
     const binding = this.#binding
     if (binding === undefined) return false
     if (cells.unsentCount > 0) {
@@ -339,9 +345,9 @@ export function createPgoutputDecoder(options: PgoutputDecoderOptions): Pgoutput
   return new PgoutputDecoder(options)
 }
 
-function expectEnd(bytes: Uint8Array, start: number, at: number, end: number): void {
+function expectEnd(bytes: DataView, start: number, at: number, end: number): void {
   if (at !== end)
-    throw unexpectedMessage(bytes[start] ?? 0, at - start, `${end - at} bytes too many`)
+    throw unexpectedMessage(bytes.getUint8(start), at - start, `${end - at} bytes too many`)
 }
 
 /** Origin, type and logical messages carry nothing for us, but must be whole. */

@@ -27,12 +27,15 @@ export function createTupleCells(): TupleCells {
   return { starts: new Int32Array(64), ends: new Int32Array(64), unsentCount: 0 }
 }
 
+/** Tag `t` and the upper three bytes of a length below 256, read as one word. */
+const shortText = 0x74000000
+
 /**
  * Reads the tuple at `at` of the message `bytes[message, end)` into `cells`; it must have
  * `columnCount` columns. Returns the offset after it.
  */
 export function scanTuple(
-  bytes: Uint8Array,
+  bytes: DataView,
   message: number,
   at: number,
   end: number,
@@ -40,7 +43,7 @@ export function scanTuple(
   cells: TupleCells,
 ): number {
   if (at + 2 > end) throw tupleError(bytes, message, at, 'cut short')
-  const count = ((bytes[at] as number) << 8) | (bytes[at + 1] as number)
+  const count = bytes.getUint16(at)
   if (count !== columnCount) {
     const text = `a tuple of ${count} columns for a relation of ${columnCount}`
     throw tupleError(bytes, message, at, text)
@@ -53,16 +56,18 @@ export function scanTuple(
   let unsentCount = 0
   let next = at + 2
   for (let column = 0; column < count; column++) {
-    // Past the end this is undefined and falls through to the error.
-    const tag = next < end ? bytes[next] : undefined
+    const start = next + 5
+    if (start <= end && bytes.getInt32(next) === shortText) {
+      next = start + bytes.getUint8(next + 4)
+      starts[column] = start
+      ends[column] = next
+      if (next > end) throw tupleError(bytes, message, start - 5, 'cut short')
+      continue
+    }
+    const tag = next < end ? bytes.getUint8(next) : undefined
     if (tag === tagText) {
-      const start = next + 5
       if (start > end) throw tupleError(bytes, message, next, 'cut short')
-      const length =
-        ((bytes[next + 1] as number) << 24) |
-        ((bytes[next + 2] as number) << 16) |
-        ((bytes[next + 3] as number) << 8) |
-        (bytes[next + 4] as number)
+      const length = bytes.getInt32(next + 1)
       next = start + length
       if (length < 0 || next > end) throw tupleError(bytes, message, start - 5, 'cut short')
       starts[column] = start
@@ -88,8 +93,8 @@ function tagProblem(tag: number | undefined): string {
   return `unknown cell tag 0x${tag.toString(16)}`
 }
 
-function tupleError(bytes: Uint8Array, message: number, at: number, what: string): Error {
-  return unexpectedMessage(bytes[message] ?? 0, at - message, what)
+function tupleError(bytes: DataView, message: number, at: number, what: string): Error {
+  return unexpectedMessage(bytes.getUint8(message), at - message, what)
 }
 
 /** A `K` tuple carries key columns only; the NULLs at the other places mean "not sent". */
@@ -101,7 +106,7 @@ export function keepKeyCells(cells: TupleCells, columns: readonly RelationColumn
 
 /** True when a key column has another value in `after` than in `before`; unsent cells are unchanged. */
 export function keyDiffers(
-  bytes: Uint8Array,
+  bytes: DataView,
   keyPlaces: Int32Array,
   before: TupleCells,
   after: TupleCells,
@@ -116,7 +121,9 @@ export function keyDiffers(
     }
     const length = (before.ends[place] as number) - from
     if ((after.ends[place] as number) - to !== length) return true
-    for (let at = 0; at < length; at++) if (bytes[from + at] !== bytes[to + at]) return true
+    for (let at = 0; at < length; at++) {
+      if (bytes.getUint8(from + at) !== bytes.getUint8(to + at)) return true
+    }
   }
   return false
 }
