@@ -1,40 +1,29 @@
-/** Unsigned byte-by-byte order: the order of string and binary in Parquet statistics. */
+/**
+ * Unsigned byte-by-byte order: the order of string and binary in Parquet statistics. Cells are
+ * ranges of one buffer, seen through a DataView because four bytes are read as fast as one.
+ */
 
-/** Negative, 0 or positive. A prefix comes before what it begins. */
-export function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  return compareRanges(a, { a: 0, aEnd: a.length, b: 0, bEnd: b.length }, b)
-}
-
-/** Compares `left[a, aEnd)` with `right[b, bEnd)`. */
-export function compareRanges(
-  left: Uint8Array,
-  range: { readonly a: number; readonly aEnd: number; readonly b: number; readonly bEnd: number },
-  right: Uint8Array,
-): number {
-  let { a, b } = range
-  const stop = Math.min(range.aEnd, a + range.bEnd - b)
+/** Compares `[a, aEnd)` with `[b, bEnd)` of one buffer; a prefix comes before what it begins. */
+function compareCells(view: DataView, a: number, aEnd: number, b: number, bEnd: number): number {
+  const stop = Math.min(aEnd, a + bEnd - b)
+  for (; a + 4 <= stop; a += 4, b += 4) {
+    const left = view.getUint32(a)
+    const right = view.getUint32(b)
+    if (left !== right) return left - right
+  }
   for (; a < stop; a++, b++) {
-    const difference = (left[a] as number) - (right[b] as number)
+    const difference = view.getUint8(a) - view.getUint8(b)
     if (difference !== 0) return difference
   }
-  return range.aEnd - range.a - (range.bEnd - range.b)
+  return aEnd - a - (bEnd - b)
 }
 
-/** The first four bytes of `bytes[start, end)` as a number; missing bytes count as 0. */
-export function prefixOf(bytes: Uint8Array, start: number, end: number): number {
-  const length = end - start
-  if (length >= 4) {
-    return (
-      (((bytes[start] as number) << 24) |
-        ((bytes[start + 1] as number) << 16) |
-        ((bytes[start + 2] as number) << 8) |
-        (bytes[start + 3] as number)) >>>
-      0
-    )
-  }
+/** The first four bytes of a cell as a number; missing bytes count as 0. */
+function prefixOf(view: DataView, start: number, end: number): number {
+  if (end - start >= 4) return view.getUint32(start)
   let prefix = 0
-  for (let at = 0; at < 4; at++)
-    prefix = prefix * 256 + (at < length ? (bytes[start + at] as number) : 0)
+  for (let at = start; at < start + 4; at++)
+    prefix = prefix * 256 + (at < end ? view.getUint8(at) : 0)
   return prefix
 }
 
@@ -42,8 +31,8 @@ export function prefixOf(bytes: Uint8Array, start: number, end: number): number 
 const longestHead = 132
 
 /**
- * A copy of `bytes[start, end)`, or of its head, cut between two code points if it is UTF-8. A real copy:
- * `Buffer.slice` would keep the whole batch alive until the file is finished.
+ * A copy of `bytes[start, end)`, or of its head, cut between two code points if it is UTF-8. A real
+ * copy: `Buffer.slice` would keep the whole batch alive until the file is finished.
  */
 function copyHead(bytes: Uint8Array, start: number, end: number): Uint8Array {
   if (end - start <= longestHead) return new Uint8Array(bytes.subarray(start, end))
@@ -54,13 +43,14 @@ function copyHead(bytes: Uint8Array, start: number, end: number): Uint8Array {
 }
 
 /**
- * Finds the extremes of cells that lie in one buffer. Most cells are decided by their first four
- * bytes: where these differ, they order the cells (a missing byte and 0 count the same, and then
- * the whole cells are compared).
+ * Finds the extremes of length-prefixed cells. Most are decided by their first four bytes: where
+ * these differ, they order the cells (a missing byte and 0 count the same, and then the whole cells
+ * are compared).
  */
 export class ByteExtremes {
   readonly #bytes: Uint8Array
-  #count = 0
+  readonly #view: DataView
+  #isEmpty = true
   #min = 0
   #minEnd = 0
   #minPrefix = 0
@@ -70,36 +60,44 @@ export class ByteExtremes {
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   }
 
-  /** Takes the cell `bytes[start, end)` into account. */
-  add(start: number, end: number): void {
-    const prefix = prefixOf(this.#bytes, start, end)
-    if (prefix > this.#minPrefix && prefix < this.#maxPrefix) return
-    this.#addSlowly(start, end, prefix)
+  /** Takes `count` cells into account, the first with its length prefix at `at`; returns the end. */
+  add(at: number, count: number): number {
+    const view = this.#view
+    let minPrefix = this.#minPrefix
+    let maxPrefix = this.#maxPrefix
+    for (let cell = 0; cell < count; cell++) {
+      const start = at + 4
+      at = start + view.getUint32(at, true)
+      const prefix = prefixOf(view, start, at)
+      if (prefix > minPrefix && prefix < maxPrefix) continue
+      this.#compare(start, at, prefix)
+      minPrefix = this.#minPrefix
+      maxPrefix = this.#maxPrefix
+    }
+    return at
   }
 
-  #addSlowly(start: number, end: number, prefix: number): void {
-    const isFirst = this.#count++ === 0
-    if (isFirst || this.#isBefore(start, end, this.#min, this.#minEnd)) {
+  #compare(start: number, end: number, prefix: number): void {
+    const view = this.#view
+    if (this.#isEmpty || compareCells(view, start, end, this.#min, this.#minEnd) < 0) {
       this.#min = start
       this.#minEnd = end
       this.#minPrefix = prefix
     }
-    if (isFirst || this.#isBefore(this.#max, this.#maxEnd, start, end)) {
+    if (this.#isEmpty || compareCells(view, start, end, this.#max, this.#maxEnd) > 0) {
       this.#max = start
       this.#maxEnd = end
       this.#maxPrefix = prefix
     }
-  }
-
-  #isBefore(a: number, aEnd: number, b: number, bEnd: number): boolean {
-    return compareRanges(this.#bytes, { a, aEnd, b, bEnd }, this.#bytes) < 0
+    this.#isEmpty = false
   }
 
   /** The extremes, or as much of them as any bound needs; undefined when there was no cell. */
   finish(): { readonly min: Uint8Array; readonly max: Uint8Array } | undefined {
-    if (this.#count === 0) return undefined
+    if (this.#isEmpty) return undefined
     return {
       min: copyHead(this.#bytes, this.#min, this.#minEnd),
       max: copyHead(this.#bytes, this.#max, this.#maxEnd),

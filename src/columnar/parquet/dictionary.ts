@@ -2,9 +2,6 @@
  * Dictionaries for repetitive strings and binaries. Spec: parquet-format Encodings.md,
  * "Dictionary Encoding (PLAIN_DICTIONARY = 2 and RLE_DICTIONARY = 8)".
  */
-import { ByteExtremes } from './byte-order.ts'
-import type { Extremes } from './extremes.ts'
-import { noExtremes } from './extremes.ts'
 
 /** Fewer bytes than this are not worth a second page. */
 const smallestColumnBytes = 4096
@@ -14,6 +11,7 @@ const sampleCells = 1024
 const mostEntries = 65_536
 const mostDictionaryBytes = 1 << 20
 const firstSlots = 4096
+const firstEntries = 1024
 
 export interface Dictionary {
   /** PLAIN data of the distinct values in the order of first use. */
@@ -21,7 +19,6 @@ export interface Dictionary {
   readonly entryCount: number
   /** One index a value. */
   readonly indices: Uint16Array
-  readonly extremes: Extremes
 }
 
 /**
@@ -33,72 +30,56 @@ export function buildBytesDictionary(
   valueCount: number,
 ): Dictionary | undefined {
   if (values.length < smallestColumnBytes) return undefined
-  const table = new BytesTable(values)
+  const view = new DataView(values.buffer, values.byteOffset, values.byteLength)
+  const table = new CellTable(view)
   const indices = new Uint16Array(valueCount)
   let at = 0
   let verdictAt = Math.min(sampleCells, valueCount)
   for (let cell = 0; cell < valueCount; cell++) {
-    const length = readLength(values, at)
-    const index = table.indexOf(at + 4, at + 4 + length)
+    const end = at + 4 + view.getUint32(at, true)
+    const index = table.indexOf(at, end)
     if (index < 0) return undefined
     indices[cell] = index
-    at += 4 + length
+    at = end
     if (cell + 1 === verdictAt) {
       if (table.entryCount * 2 > verdictAt) return undefined
       verdictAt = Math.min(verdictAt * 2, valueCount)
     }
   }
-  return { ...table.finish(), indices }
+  return { bytes: table.entryBytes(values), entryCount: table.entryCount, indices }
 }
 
-/** Length prefix of the cell at `at`, 4 bytes little endian. */
-export function readLength(values: Uint8Array, at: number): number {
-  return (
-    ((values[at] as number) |
-      ((values[at + 1] as number) << 8) |
-      ((values[at + 2] as number) << 16) |
-      ((values[at + 3] as number) << 24)) >>>
-    0
-  )
-}
-
-/** Open-addressing hash table whose keys are ranges of one buffer. */
-class BytesTable {
-  readonly #bytes: Uint8Array
-  readonly #starts: number[] = []
-  readonly #ends: number[] = []
-  readonly #hashes: number[] = []
+/**
+ * Open-addressing hash table whose keys are cells of one buffer, length prefix included: so cells
+ * of different length differ in their first four bytes already.
+ */
+class CellTable {
+  readonly #view: DataView
+  #starts = new Int32Array(firstEntries)
+  #hashes = new Int32Array(firstEntries)
   /** Entry index + 1; 0 is free. */
   #slots = new Int32Array(firstSlots)
   #byteLength = 0
+  entryCount = 0
 
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes
+  constructor(view: DataView) {
+    this.#view = view
   }
 
-  get entryCount(): number {
-    return this.#starts.length
-  }
-
-  /** Index of the value `[start, end)`, added when it is new; -1 when the table is full. */
+  /** Index of the cell `[start, end)`, added when it is new; -1 when the table is full. */
   indexOf(start: number, end: number): number {
-    const hash = hashOf(this.#bytes, start, end)
-    const mask = this.#slots.length - 1
+    const hash = hashOf(this.#view, start, end)
+    const slots = this.#slots
+    const mask = slots.length - 1
     let slot = hash & mask
     for (;;) {
-      const entry = (this.#slots[slot] as number) - 1
+      const entry = (slots[slot] as number) - 1
       if (entry < 0) return this.#add(start, end, { hash, slot })
-      if (this.#hashes[entry] === hash && this.#equals(entry, start, end)) return entry
+      if (this.#hashes[entry] === hash) {
+        if (isEqual(this.#view, this.#starts[entry] as number, start, end)) return entry
+      }
       slot = (slot + 1) & mask
     }
-  }
-
-  #equals(entry: number, start: number, end: number): boolean {
-    const bytes = this.#bytes
-    let from = this.#starts[entry] as number
-    if ((this.#ends[entry] as number) - from !== end - start) return false
-    for (let at = start; at < end; at++, from++) if (bytes[at] !== bytes[from]) return false
-    return true
   }
 
   #add(
@@ -106,21 +87,31 @@ class BytesTable {
     end: number,
     place: { readonly hash: number; readonly slot: number },
   ): number {
-    const index = this.#starts.length
-    this.#byteLength += 4 + end - start
+    const index = this.entryCount
+    this.#byteLength += end - start
     if (index === mostEntries || this.#byteLength > mostDictionaryBytes) return -1
-    this.#starts.push(start)
-    this.#ends.push(end)
-    this.#hashes.push(place.hash)
+    if (index === this.#starts.length) this.#growEntries()
+    this.#starts[index] = start
+    this.#hashes[index] = place.hash
     this.#slots[place.slot] = index + 1
-    if ((index + 1) * 2 > this.#slots.length) this.#grow()
+    this.entryCount++
+    if (this.entryCount * 2 > this.#slots.length) this.#growSlots()
     return index
   }
 
-  #grow(): void {
+  #growEntries(): void {
+    const starts = new Int32Array(this.#starts.length * 4)
+    const hashes = new Int32Array(starts.length)
+    starts.set(this.#starts)
+    hashes.set(this.#hashes)
+    this.#starts = starts
+    this.#hashes = hashes
+  }
+
+  #growSlots(): void {
     const slots = new Int32Array(this.#slots.length * 4)
     const mask = slots.length - 1
-    for (let index = 0; index < this.#hashes.length; index++) {
+    for (let index = 0; index < this.entryCount; index++) {
       let slot = (this.#hashes[index] as number) & mask
       while (slots[slot] !== 0) slot = (slot + 1) & mask
       slots[slot] = index + 1
@@ -128,40 +119,40 @@ class BytesTable {
     this.#slots = slots
   }
 
-  finish(): Omit<Dictionary, 'indices'> {
+  /** The cells of all entries; `values` is the buffer the table was made for. */
+  entryBytes(values: Uint8Array): Uint8Array {
     const bytes = new Uint8Array(this.#byteLength)
-    const extremes = new ByteExtremes(this.#bytes)
     let at = 0
-    for (let index = 0; index < this.#starts.length; index++) {
+    for (let index = 0; index < this.entryCount; index++) {
       const start = this.#starts[index] as number
-      const end = this.#ends[index] as number
-      extremes.add(start, end)
-      bytes.set(this.#bytes.subarray(start - 4, end), at)
-      at += 4 + end - start
+      const end = start + 4 + this.#view.getUint32(start, true)
+      bytes.set(values.subarray(start, end), at)
+      at += end - start
     }
-    const found = extremes.finish()
-    return {
-      bytes,
-      entryCount: this.#starts.length,
-      extremes: found === undefined ? noExtremes : { kind: 'bytes', ...found },
-    }
+    return bytes
   }
 }
 
 /** Multiplicative hash over 4-byte words, then the bytes left over; 30 bits. */
-function hashOf(bytes: Uint8Array, start: number, end: number): number {
-  let hash = end - start
+function hashOf(view: DataView, start: number, end: number): number {
+  let hash = 0
   let at = start
-  for (const stop = end - 3; at < stop; at += 4) {
-    const word =
-      (bytes[at] as number) |
-      ((bytes[at + 1] as number) << 8) |
-      ((bytes[at + 2] as number) << 16) |
-      ((bytes[at + 3] as number) << 24)
-    hash = Math.imul(hash ^ word, 0x9e3779b1)
+  for (; at + 4 <= end; at += 4) {
+    hash = Math.imul(hash ^ view.getInt32(at, true), 0x9e3779b1)
     hash ^= hash >>> 15
   }
-  for (; at < end; at++) hash = Math.imul(hash ^ (bytes[at] as number), 0x85ebca6b)
+  for (; at < end; at++) hash = Math.imul(hash ^ view.getUint8(at), 0x85ebca6b)
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
   return (hash ^ (hash >>> 16)) & 0x3fffffff
+}
+
+/** Whether the cell at `other` is the cell `[start, end)`. */
+function isEqual(view: DataView, other: number, start: number, end: number): boolean {
+  // The length prefix comes first, so this never runs past the end of a shorter `other`.
+  for (; start + 4 <= end; start += 4, other += 4) {
+    if (view.getInt32(start) !== view.getInt32(other)) return false
+  }
+  for (; start < end; start++, other++)
+    if (view.getUint8(start) !== view.getUint8(other)) return false
+  return true
 }

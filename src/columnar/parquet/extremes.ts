@@ -3,7 +3,6 @@
  * (signed, or unsigned byte by byte) and the rules of "ColumnOrder" in parquet.thrift for floats.
  */
 import type { ScalarType } from '../canonical-type.ts'
-import { compareBytes } from './byte-order.ts'
 import { decimal128Bytes } from './schema-element.ts'
 
 export type Extremes =
@@ -65,8 +64,8 @@ export function mergeExtremes(a: Extremes, b: Extremes): Extremes {
   if (a.kind === 'bytes' && b.kind === 'bytes') {
     return {
       kind: 'bytes',
-      min: compareBytes(a.min, b.min) <= 0 ? a.min : b.min,
-      max: compareBytes(a.max, b.max) >= 0 ? a.max : b.max,
+      min: Buffer.compare(a.min, b.min) <= 0 ? a.min : b.min,
+      max: Buffer.compare(a.max, b.max) >= 0 ? a.max : b.max,
     }
   }
   throw new Error(`extremes of kind ${a.kind} and ${b.kind} do not belong to one column`)

@@ -5,7 +5,7 @@
 import type { ScalarType } from '../canonical-type.ts'
 import type { Column } from '../column-batch.ts'
 import { ByteExtremes } from './byte-order.ts'
-import { buildBytesDictionary, readLength, type Dictionary } from './dictionary.ts'
+import { buildBytesDictionary, type Dictionary } from './dictionary.ts'
 import { extremesOfFixed, noExtremes, type Extremes } from './extremes.ts'
 import { encoding } from './format.ts'
 import { bitWidthOf, encodeRleHybrid, rleHybridBound } from './rle-hybrid.ts'
@@ -77,17 +77,10 @@ function bytesValues(values: Uint8Array): LeafValues {
     byteLength: values.length,
     take(count) {
       const start = at
-      for (let cell = 0; cell < count; cell++) {
-        const end = at + 4 + readLength(values, at)
-        extremes.add(at + 4, end)
-        at = end
-      }
+      at = extremes.add(at, count)
       return values.subarray(start, at)
     },
-    extremes() {
-      const found = extremes.finish()
-      return found === undefined ? noExtremes : { kind: 'bytes', ...found }
-    },
+    extremes: () => bytesExtremes(extremes),
   }
 }
 
@@ -108,6 +101,15 @@ function dictionaryValues(dictionary: Dictionary): LeafValues {
       from += count
       return out.subarray(0, end)
     },
-    extremes: () => dictionary.extremes,
+    extremes() {
+      const extremes = new ByteExtremes(dictionary.bytes)
+      extremes.add(0, entryCount)
+      return bytesExtremes(extremes)
+    },
   }
+}
+
+function bytesExtremes(extremes: ByteExtremes): Extremes {
+  const found = extremes.finish()
+  return found === undefined ? noExtremes : { kind: 'bytes', ...found }
 }
