@@ -112,12 +112,11 @@ function appendRandom(builder: ColumnBuilder, row: number, random: () => number)
 }
 
 function randomText(name: string, random: () => number): string {
-  const number = Math.floor(random() * 2 ** 40)
+  const number = Math.floor(random() * 2 ** 32)
   if (name === 'city') return `City of number ${number % 300}`
   if (name === 'email') return `user${number % 1e6}@example.com`
-  return name === 'reference'
-    ? `ref-${number.toString(16).padStart(16, '0')}`
-    : `note ${number} text`
+  if (name === 'note') return `note ${number} text`
+  return `ref-${number.toString(16)}-${Math.floor(random() * 2 ** 32).toString(16)}`
 }
 
 /** Mulberry32. */

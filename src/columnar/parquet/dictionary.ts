@@ -133,16 +133,23 @@ class CellTable {
   }
 }
 
-/** Multiplicative hash over 4-byte words, then the bytes left over; 30 bits. */
+/**
+ * Multiplicative hash, 30 bits. Two chains of 4-byte words, as one multiplication would wait for
+ * the other; the last, shorter word is read backwards over the length prefix or the word before.
+ */
 function hashOf(view: DataView, start: number, end: number): number {
-  let hash = 0
+  let even = 0
+  let odd = 0
   let at = start
-  for (; at + 4 <= end; at += 4) {
-    hash = Math.imul(hash ^ view.getInt32(at, true), 0x9e3779b1)
-    hash ^= hash >>> 15
+  for (; at + 8 <= end; at += 8) {
+    even = Math.imul(even ^ view.getInt32(at, true), 0x9e3779b1)
+    even ^= even >>> 15
+    odd = Math.imul(odd ^ view.getInt32(at + 4, true), 0x85ebca6b)
+    odd ^= odd >>> 13
   }
-  for (; at < end; at++) hash = Math.imul(hash ^ view.getUint8(at), 0x85ebca6b)
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
+  if (at + 4 <= end) even = Math.imul(even ^ view.getInt32(at, true), 0x9e3779b1)
+  odd = Math.imul(odd ^ view.getInt32(end - 4, true), 0x85ebca6b)
+  const hash = Math.imul(even ^ (even >>> 15) ^ odd ^ (odd >>> 16), 0xc2b2ae35)
   return (hash ^ (hash >>> 16)) & 0x3fffffff
 }
 
