@@ -1,0 +1,56 @@
+/** What every piece of work of one data folder shares. */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Clock, systemClock } from '../base/clock.ts'
+import { type Failpoints, failpointsFromText } from '../base/failpoint.ts'
+import { createFolders, type Folders } from '../catalog/folders.ts'
+import { openSqliteStore } from '../catalog/sqlite-store.ts'
+import type { CatalogStore } from '../catalog/store.ts'
+import type { AppOptions } from '../cli/app.ts'
+import { openDeltaTable } from '../delta/open-delta-table.ts'
+import type { DeltaTable } from '../delta/delta-table.ts'
+import { type Engine, openEngine } from '../engine/duckdb.ts'
+import type { Log } from '../observe/log.ts'
+import { createLocalStorage } from '../storage/local-storage.ts'
+
+/** Joins and sorts of the embedded engine spill to disk beyond this. */
+const engineMemoryBytes = 256 * 2 ** 20
+
+export interface Context {
+  readonly clock: Clock
+  readonly log: Log
+  readonly failpoints: Failpoints
+  readonly env: AppOptions['env']
+  readonly store: CatalogStore
+  /** Of the storage roots deployed when the context was opened or last deployed to. */
+  folders(): Promise<Folders>
+  openEngine(options?: { readonly valuesInErrors?: boolean }): Promise<Engine>
+  /** `location`: absolute folder of the Delta table. */
+  deltaTable(location: string): DeltaTable
+}
+
+export function openContext(options: AppOptions): Context {
+  const { dataFolder, env, log } = options
+  const clock = systemClock
+  const failpoints = failpointsFromText(env['SLUICE_FAILPOINT'])
+  const store = openSqliteStore({ dataFolder, clock, create: options.create })
+  return {
+    clock,
+    log,
+    failpoints,
+    env,
+    store,
+    folders: async () => createFolders(dataFolder, await store.storageRoots()),
+    async openEngine({ valuesInErrors = false } = {}) {
+      const temporaryFolder = join(dataFolder, 'tmp', `engine-${process.pid}`)
+      await mkdir(temporaryFolder, { recursive: true })
+      return await openEngine({
+        memoryLimitBytes: engineMemoryBytes,
+        temporaryFolder,
+        valuesInErrors,
+      })
+    },
+    deltaTable: (location) =>
+      openDeltaTable({ storage: createLocalStorage(location), root: '', clock, failpoints }),
+  }
+}

@@ -1,0 +1,110 @@
+/** `query`: one SQL statement over the destination tables as they are now. */
+import { formatTableName, type TableName } from '../catalog/names.ts'
+import type { QueryResult } from '../cli/app.ts'
+import { liveRowsSql } from '../destination/read-table.ts'
+import type { Engine } from '../engine/duckdb.ts'
+import { quoteIdentifier } from '../engine/quote.ts'
+import type { Context } from './context.ts'
+
+/** Catalog names the engine keeps for itself; they get another name inside it. */
+const reservedCatalogs = new Set(['main', 'temp', 'system', 'memory'])
+
+function engineCatalog(catalog: string): string {
+  return reservedCatalogs.has(catalog) ? `${catalog}_` : catalog
+}
+
+/** String literals and comments, or a name of up to three parts. */
+const tokens =
+  /'(?:[^']|'')*'|--[^\n]*|\/\*[\s\S]*?\*\/|(?:"(?:[^"]|"")+"|[\p{L}_][\p{L}\p{N}_$]*)(?:\s*\.\s*(?:"(?:[^"]|"")+"|[\p{L}_][\p{L}\p{N}_$]*))*/gu
+
+function partsOf(name: string): readonly string[] {
+  return [...name.matchAll(/"((?:[^"]|"")+)"|([\p{L}_][\p{L}\p{N}_$]*)/gu)].map((match) =>
+    (match[1]?.replaceAll('""', '"') ?? match[2] ?? '').toLowerCase(),
+  )
+}
+
+export interface PreparedQuery {
+  /** The statement with full names as the engine knows them. */
+  readonly sql: string
+  /** Tables that some name in the statement may mean. */
+  readonly tables: readonly TableName[]
+}
+
+/** Which tables a statement may read, and the statement in the engine's names. Pure. */
+export function prepareQuery(sql: string, known: readonly TableName[]): PreparedQuery {
+  const used = new Set<TableName>()
+  const listsTables = /\b(show|information_schema|duckdb_(tables|views|columns))\b/i.test(sql)
+  const text = sql.replace(tokens, (token) => {
+    if (token.startsWith("'") || token.startsWith('--') || token.startsWith('/*')) return token
+    const parts = partsOf(token)
+    for (const name of known) {
+      if (parts.includes(name.table.toLowerCase())) used.add(name)
+    }
+    const [catalog = '', schema, table] = parts
+    const full = known.find(
+      (name) =>
+        table !== undefined &&
+        name.catalog.toLowerCase() === catalog &&
+        name.schema.toLowerCase() === schema &&
+        name.table.toLowerCase() === table,
+    )
+    if (full === undefined || !reservedCatalogs.has(catalog)) return token
+    return token.replace(/^("[^"]+"|[^.\s]+)/, quoteIdentifier(engineCatalog(catalog)))
+  })
+  return { sql: text, tables: listsTables ? known : known.filter((name) => used.has(name)) }
+}
+
+async function createView(
+  context: Context,
+  engine: Engine,
+  name: TableName,
+  location: string,
+): Promise<void> {
+  const table = context.deltaTable(location)
+  const snapshot = await table.snapshot()
+  if (snapshot === undefined) return
+  const schema = `${quoteIdentifier(engineCatalog(name.catalog))}.${quoteIdentifier(name.schema)}`
+  const relation = await liveRowsSql(engine, table, snapshot)
+  await engine.run(`CREATE SCHEMA IF NOT EXISTS ${schema};
+    CREATE VIEW ${schema}.${quoteIdentifier(name.table)} AS SELECT * FROM ${relation}`)
+}
+
+export async function runQuery(context: Context, sql: string): Promise<QueryResult> {
+  const destinations = await context.store.destinations()
+  const prepared = prepareQuery(
+    sql,
+    destinations.map(({ name }) => name),
+  )
+  const engine = await context.openEngine({ valuesInErrors: true })
+  try {
+    for (const catalog of new Set(prepared.tables.map(({ catalog }) => engineCatalog(catalog)))) {
+      await engine.run(`ATTACH ':memory:' AS ${quoteIdentifier(catalog)}`)
+    }
+    const path = new Set<string>()
+    for (const name of prepared.tables) {
+      const record = destinations.find((one) => formatTableName(one.name) === formatTableName(name))
+      if (record === undefined) continue
+      await createView(context, engine, name, record.location)
+      path.add(`${quoteIdentifier(engineCatalog(name.catalog))}.${quoteIdentifier(name.schema)}`)
+    }
+    if (path.size > 0)
+      await engine.run(`SET search_path = '${[...path].join(',').replaceAll("'", "''")}'`)
+    return await resultOf(engine, prepared.sql)
+  } finally {
+    await engine.close()
+  }
+}
+
+async function resultOf(engine: Engine, sql: string): Promise<QueryResult> {
+  const types = await engine.rows(`DESCRIBE ${sql}`).catch(() => [] as Record<string, unknown>[])
+  const rows = await engine.rows(sql)
+  const names =
+    types.length > 0 ? types.map((row) => String(row['column_name'])) : Object.keys(rows[0] ?? {})
+  return {
+    columns: names.map((name, index) => {
+      const type = types[index]?.['column_type']
+      return typeof type === 'string' ? { name, type } : { name }
+    }),
+    rows: rows.map((row) => Object.values(row)),
+  }
+}
