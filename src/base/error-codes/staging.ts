@@ -59,4 +59,40 @@ export const stagingErrors = {
     retry: 'backoff',
     exitCode: 1,
   },
+  GATEWAY_TABLE_GONE: {
+    when: 'A table that was being copied or followed was dropped at the source, or can no longer be seen.',
+    remedy: 'Take the table out of the pipelines, or create it again or grant access to it.',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
+  GATEWAY_TABLE_NOT_FOUND: {
+    when: 'A table that was asked for by name is not in the source, or can not be seen.',
+    remedy: 'Correct the name, including upper and lower case, or grant access to the table.',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
+  GATEWAY_COLUMN_CLASH: {
+    when: 'A source table has a column whose name staged change files use themselves.',
+    remedy: 'Rename the column at the source, or take the table out of the pipelines.',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
+  GATEWAY_CHECK_FAILED: {
+    when: 'The source does not meet a requirement that has no code of its own.',
+    remedy: 'Run `sluice check` and the statements it prints.',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
+  GATEWAY_COPY_OVERTAKEN: {
+    when: 'The stream of changes did not pause while the copy of a table was begun.',
+    remedy: 'Nothing; the copy is begun again.',
+    retry: 'backoff',
+    exitCode: 1,
+  },
+  GATEWAY_STREAM_ENDED: {
+    when: 'The source ended its stream of changes without being asked to.',
+    remedy: 'Nothing; the stream is begun again at the last staged position.',
+    retry: 'backoff',
+    exitCode: 1,
+  },
 } as const satisfies Record<string, ErrorDefinition>

@@ -1,0 +1,168 @@
+/**
+ * The begin of a copy, which has to fit exactly into the stream: every transaction the stream
+ * delivered while nobody followed the table must be shown by the copy, and every later one is
+ * either shown by it (and filtered by its point) or kept.
+ */
+import { asSluiceError, hasCode, SluiceError } from '../base/errors.ts'
+import type { Log } from '../observe/log.ts'
+import type { Source, SnapshotPoint, TableSnapshot } from '../source/source.ts'
+import type { SourceTable } from '../source/table-schema.ts'
+import type { ManifestEntry, TableEntry } from '../staging/manifest.ts'
+import type { StagingLog } from '../staging/staging-log.ts'
+import { clashingColumn } from './change-columns.ts'
+import type { DeliveredTransactions } from './delivered-transactions.ts'
+import type { FollowedTable } from './followed-table.ts'
+import { nameOf } from './followed-tables.ts'
+import type { Progress } from './progress.ts'
+import { isSameSchema } from './same-schema.ts'
+import type { StreamGate } from './stream-gate.ts'
+import { TableCopy } from './table-copy.ts'
+
+export interface BeginCopyOptions {
+  readonly source: Source
+  readonly staging: StagingLog
+  readonly progress: Progress
+  readonly gate: StreamGate
+  readonly delivered: DeliveredTransactions
+  readonly log: Log
+  readonly describe: (table: FollowedTable) => Promise<SourceTable | undefined>
+}
+
+/** undefined when the table stopped waiting for a copy meanwhile; throws when it can not be begun. */
+export async function beginCopy(
+  table: FollowedTable,
+  options: BeginCopyOptions,
+): Promise<TableCopy | undefined> {
+  const { gate, log } = options
+  const described = table.mustDescribe ? await options.describe(table) : table.table
+  if (described === undefined) throw tableGone(table.table)
+  const clash = clashingColumn(described.schema)
+  if (clash !== undefined) throw columnClash(described, clash)
+  const isNewSchema =
+    table.recordedSchema === undefined || !isSameSchema(table.recordedSchema, described.schema)
+  const schemaVersion = isNewSchema
+    ? await writeNextSchema(described, table.schemaVersion + 1, options.staging)
+    : table.schemaVersion
+  const release = await gate.hold()
+  try {
+    const copy = await beginAtBoundary({ table, described, schemaVersion, isNewSchema }, options)
+    if (copy === undefined) return undefined
+    const fields = { table: nameOf(described), snapshotId: copy.snapshotId }
+    log.info('copy begun', { ...fields, chunks: copy.snapshot.chunks.length })
+    return copy
+  } finally {
+    release()
+  }
+}
+
+/** A version that an earlier gateway wrote, but never put on record, may hold another schema. */
+async function writeNextSchema(
+  table: SourceTable,
+  firstVersion: number,
+  staging: Pick<StagingLog, 'writeSchema'>,
+): Promise<number> {
+  for (let version = firstVersion; ; version++) {
+    try {
+      await staging.writeSchema(table.id, version, table.schema)
+      return version
+    } catch (error) {
+      if (!hasCode(error, 'STAGING_SCHEMA_CONFLICT')) throw error
+    }
+  }
+}
+
+interface Plan {
+  readonly table: FollowedTable
+  readonly described: SourceTable
+  readonly schemaVersion: number
+  readonly isNewSchema: boolean
+}
+
+async function beginAtBoundary(
+  plan: Plan,
+  { source, progress, delivered, log }: BeginCopyOptions,
+): Promise<TableCopy | undefined> {
+  const { table, described, schemaVersion } = plan
+  const mark = delivered.count
+  const snapshot = await source.beginSnapshot(described, delivered.recent())
+  try {
+    const point = source.parseSnapshotPoint(snapshot.point)
+    const isExact = (): boolean => showsAll(point, delivered, mark)
+    if (!isExact()) throw overtaken(described)
+    if (table.state === 'pending') {
+      await progress.publish({ entries: startEntries(plan, snapshot) })
+      // On record, so it counts, even if the copy is not to be.
+      if (table.state !== 'pending' || !isExact()) {
+        table.noteRecord(described, schemaVersion)
+        if (table.state === 'pending') throw overtaken(described)
+      } else {
+        table.beginCopy(described, schemaVersion, point)
+        return new TableCopy(table, snapshot)
+      }
+    }
+  } catch (error) {
+    await closeQuietly(snapshot, log)
+    throw error
+  }
+  await closeQuietly(snapshot, log)
+  return undefined
+}
+
+/** What the stream delivered after `mark`, although it was held, must be in the copy. */
+function showsAll(point: SnapshotPoint, delivered: DeliveredTransactions, mark: number): boolean {
+  return delivered.since(mark)?.every((transaction) => point.covers(transaction)) ?? false
+}
+
+function startEntries(plan: Plan, snapshot: TableSnapshot): ManifestEntry[] {
+  const { table, described, schemaVersion, isNewSchema } = plan
+  const started: ManifestEntry = {
+    kind: 'snapshot_started',
+    table_id: described.id,
+    snapshot_id: table.snapshotId + 1,
+    schema_version: schemaVersion,
+    point: snapshot.point,
+    chunk_count: snapshot.chunks.length,
+    ...(described.estimatedRows === undefined ? {} : { estimated_rows: described.estimatedRows }),
+  }
+  if (!isNewSchema && table.recordedName === nameOf(described)) return [started]
+  return [tableEntry(described, schemaVersion), started]
+}
+
+export function tableEntry(table: SourceTable, schemaVersion: number): TableEntry {
+  const { catalog, schema, table: name } = table.name
+  return {
+    kind: 'table',
+    table_id: table.id,
+    ...(catalog === undefined ? {} : { source_catalog: catalog }),
+    source_schema: schema,
+    source_table: name,
+    schema_version: schemaVersion,
+  }
+}
+
+async function closeQuietly(snapshot: TableSnapshot, log: Log): Promise<void> {
+  await snapshot.close().catch((error: unknown) => {
+    log.debug(`closing a snapshot failed: ${asSluiceError(error).message}`)
+  })
+}
+
+export function tableGone(table: Pick<SourceTable, 'name'>): SluiceError {
+  return new SluiceError(
+    'GATEWAY_TABLE_GONE',
+    `table ${nameOf(table)} is no longer in the source, or not visible to the gateway's user`,
+  )
+}
+
+function columnClash(table: SourceTable, column: string): SluiceError {
+  return new SluiceError(
+    'GATEWAY_COLUMN_CLASH',
+    `table ${nameOf(table)} has a column "${column}", a name that staged changes use themselves`,
+  )
+}
+
+function overtaken(table: SourceTable): SluiceError {
+  return new SluiceError(
+    'GATEWAY_COPY_OVERTAKEN',
+    `the stream went on while a copy of ${nameOf(table)} was begun`,
+  )
+}

@@ -1,0 +1,114 @@
+/** Rows of one snapshot chunk → staged files of bounded size, with the table's columns only. */
+import { createColumnBuilder, finishBatch, type ColumnBuilder } from '../columnar/column-builder.ts'
+import type { ColumnBatch } from '../columnar/column-batch.ts'
+import type { SnapshotSink } from '../source/change-sink.ts'
+import type { TableSchema } from '../source/table-schema.ts'
+import type { StagedFile } from '../staging/manifest.ts'
+import type { StagedFileWriter, StagingLog } from '../staging/staging-log.ts'
+import { tableColumns } from './change-columns.ts'
+import { RowSize } from './row-size.ts'
+
+export interface ChunkFilesOptions {
+  readonly staging: Pick<StagingLog, 'openDataFile'>
+  readonly schema: TableSchema
+  /** Rows in memory: a third being filled, the rest being written. */
+  readonly bufferBytes: number
+  /** Input after which a file is closed. */
+  readonly fileBytes: number
+  /** A path no other file has. */
+  readonly nextPath: () => string
+  /** Told of rows and input bytes as they are handed over for writing. */
+  readonly onProgress: (rows: number, bytes: number) => void
+}
+
+export class ChunkFiles implements SnapshotSink {
+  readonly columns: readonly ColumnBuilder[]
+  readonly #options: ChunkFilesOptions
+  readonly #size: RowSize
+  readonly #fullBytes: number
+  #rowCount = 0
+  #writingBytes = 0
+  #work: Promise<void> = Promise.resolve()
+  #failure: { readonly error: unknown } | undefined
+  #paused: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = []
+  #writer: StagedFileWriter | undefined
+  #inputBytes = 0
+  readonly #files: StagedFile[] = []
+
+  constructor(options: ChunkFilesOptions) {
+    this.#options = options
+    const columns = tableColumns(options.schema)
+    this.columns = columns.map(({ name, type }) => createColumnBuilder(name, type))
+    this.#size = new RowSize(this.columns)
+    this.#fullBytes = Math.floor(options.bufferBytes / 3)
+  }
+
+  startRow(): void {
+    // Nothing to note: every row of a copy is an `r`.
+  }
+
+  endRow(): void {
+    this.#rowCount++
+    if (this.#size.bytes(this.#rowCount) >= this.#fullBytes) this.#flush()
+  }
+
+  pressure(): Promise<void> | undefined {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure.error as Error)
+    if (!this.#isFull()) return undefined
+    return new Promise((resolve, reject) => this.#paused.push({ resolve, reject }))
+  }
+
+  /** Durable files of all rows, in order; none when there were no rows. */
+  async finish(): Promise<readonly StagedFile[]> {
+    if (this.#rowCount > 0) this.#flush()
+    await this.#work
+    if (this.#failure !== undefined) throw this.#failure.error
+    await this.#closeFile()
+    return this.#files
+  }
+
+  async abort(): Promise<void> {
+    this.#failure ??= { error: new Error('the chunk was given up') }
+    await this.#work
+    await this.#writer?.abort()
+  }
+
+  #isFull(): boolean {
+    const held = this.#size.bytes(this.#rowCount) + this.#writingBytes
+    return held + this.#fullBytes >= this.#options.bufferBytes
+  }
+
+  #flush(): void {
+    const batch = finishBatch(this.columns)
+    this.#rowCount = 0
+    this.#writingBytes += batch.byteLength
+    this.#options.onProgress(batch.rowCount, batch.byteLength)
+    this.#work = this.#work.then(() => this.#write(batch))
+  }
+
+  async #write(batch: ColumnBatch): Promise<void> {
+    try {
+      if (this.#failure === undefined) await this.#append(batch)
+      this.#writingBytes -= batch.byteLength
+      if (!this.#isFull()) for (const { resolve } of this.#paused.splice(0)) resolve()
+    } catch (error) {
+      this.#failure = { error }
+      for (const { reject } of this.#paused.splice(0)) reject(error)
+    }
+  }
+
+  async #append(batch: ColumnBatch): Promise<void> {
+    const { staging, schema, nextPath, fileBytes } = this.#options
+    this.#writer ??= await staging.openDataFile(nextPath(), tableColumns(schema))
+    await this.#writer.write(batch)
+    this.#inputBytes += batch.byteLength
+    if (this.#inputBytes >= fileBytes) await this.#closeFile()
+  }
+
+  async #closeFile(): Promise<void> {
+    const writer = this.#writer
+    this.#writer = undefined
+    this.#inputBytes = 0
+    if (writer !== undefined) this.#files.push(await writer.close())
+  }
+}

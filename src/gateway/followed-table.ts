@@ -1,0 +1,114 @@
+/** One table of a running gateway: its state, its present snapshot, and what of it is on record. */
+import type { TransactionInfo } from '../source/change-sink.ts'
+import type { SnapshotPoint } from '../source/source.ts'
+import type { SourceTable, TableSchema } from '../source/table-schema.ts'
+import type { TableStatus, TableSyncState } from './gateway-status.ts'
+import { isSameSchema } from './same-schema.ts'
+import { isFollowed, nextTableSync, type TableSyncEvent } from './table-sync.ts'
+
+export type TableProblem = NonNullable<TableStatus['problem']>
+
+export class FollowedTable {
+  /** As last described by the source; while the table is followed, the schema of its copy. */
+  table: SourceTable
+  /** Newest on record, -1 before the first. */
+  snapshotId = -1
+  /** Newest on record, -1 before the first. */
+  schemaVersion = -1
+  recordedSchema: TableSchema | undefined
+  /** `schema.table` */
+  recordedName: string | undefined
+  /** Of the present copy, until what is staged is past it. */
+  point: SnapshotPoint | undefined
+  problem: TableProblem | undefined
+  /** Stops the copy in progress. */
+  abortCopy: (() => void) | undefined
+  /** The description may be old: ask the source again before the next copy. */
+  mustDescribe = false
+  copyFailures = 0
+  retryAtMs = 0
+  /** Rows and input bytes read of the present copy; a chunk that fails takes its own back. */
+  snapshotRows = 0
+  snapshotBytes = 0
+  /** Rows in staged files of the present copy. */
+  stagedRows = 0
+  changes = 0
+  #state: TableSyncState
+  #knownSame: TableSchema | undefined
+  #coveredFor: TransactionInfo | undefined
+  #isCovered = false
+
+  constructor(table: SourceTable, state: TableSyncState = 'pending') {
+    this.table = table
+    this.#state = state
+  }
+
+  get state(): TableSyncState {
+    return this.#state
+  }
+
+  get isFollowed(): boolean {
+    return isFollowed(this.#state)
+  }
+
+  meet(event: TableSyncEvent): void {
+    this.#state = nextTableSync(this.#state, event)
+  }
+
+  /** The present copy already shows the transaction. */
+  covers(transaction: TransactionInfo): boolean {
+    if (this.point === undefined) return false
+    if (this.#coveredFor !== transaction) {
+      this.#coveredFor = transaction
+      this.#isCovered = this.point.covers(transaction)
+    }
+    return this.#isCovered
+  }
+
+  /** `schema` means the same as that of the present copy; cheap for a schema seen before. */
+  hasSchema(schema: TableSchema): boolean {
+    if (schema === this.table.schema || schema === this.#knownSame) return true
+    if (!isSameSchema(schema, this.table.schema)) return false
+    this.#knownSame = schema
+    return true
+  }
+
+  /** A copy begins, shows what `point` says, and is on record under the next snapshot id. */
+  beginCopy(table: SourceTable, schemaVersion: number, point: SnapshotPoint): void {
+    this.meet('copy-begun')
+    this.table = table
+    this.noteRecord(table, schemaVersion)
+    this.point = point
+    this.#knownSame = this.#coveredFor = undefined
+    this.snapshotRows = this.snapshotBytes = this.stagedRows = 0
+    this.problem = undefined
+  }
+
+  /** The begin of a copy with this schema is on record under the next snapshot id. */
+  noteRecord(table: SourceTable, schemaVersion: number): void {
+    this.recordedSchema = table.schema
+    this.recordedName = `${table.name.schema}.${table.name.table}`
+    this.schemaVersion = schemaVersion
+    this.snapshotId++
+  }
+
+  /** What is staged is past the copy: nothing is to be filtered any more. */
+  passPoint(): void {
+    this.point = undefined
+    this.#coveredFor = undefined
+    this.copyFailures = 0
+  }
+
+  status(): TableStatus {
+    return {
+      tableId: this.table.id,
+      name: this.table.name,
+      state: this.#state,
+      snapshotRows: this.snapshotRows,
+      estimatedRows: this.table.estimatedRows,
+      snapshotBytes: this.snapshotBytes,
+      changes: this.changes,
+      ...(this.problem === undefined ? {} : { problem: this.problem }),
+    }
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * Brings the gateway's tables in line with the source and the selection: at the begin of every
+ * stream, and from time to time beside it.
+ */
+import { SluiceError } from '../base/errors.ts'
+import type { Log } from '../observe/log.ts'
+import type { Source, SourceState } from '../source/source.ts'
+import type { SourceTable } from '../source/table-schema.ts'
+import type { StagingLog } from '../staging/staging-log.ts'
+import { tableEntry, tableGone } from './begin-copy.ts'
+import { FollowedTable } from './followed-table.ts'
+import { gapEntry, nameOf, type FollowedTables } from './followed-tables.ts'
+import type { Progress } from './progress.ts'
+import { recoveredState, type Recovered, type RecoveredTable } from './recover.ts'
+import {
+  refusals,
+  selectTables,
+  type NamedTable,
+  type SelectedTables,
+  type TableSelection,
+} from './select-tables.ts'
+
+export interface TablePlanOptions {
+  readonly source: Source
+  readonly staging: Pick<StagingLog, 'readSchema'>
+  readonly selection: TableSelection
+  readonly tables: FollowedTables
+  readonly progress: Progress
+  readonly recovered: Recovered
+  readonly log: Log
+}
+
+/** Codes with which a source says that the log we read is not there any more. */
+const lostLogCodes: ReadonlySet<string> = new Set(['SOURCE_INCARNATION_CHANGED', 'SOURCE_LOG_LOST'])
+
+export class TablePlan {
+  readonly #options: TablePlanOptions
+  #refresh: Set<string> | 'all' = new Set()
+  #missing: readonly NamedTable[] = []
+  #isFirst = true
+  /** By the last check, `schema.table`. */
+  #refused: ReadonlySet<string> = new Set()
+
+  constructor(options: TablePlanOptions) {
+    this.#options = options
+  }
+
+  /** Asked for by name and not in the source. */
+  get missing(): readonly NamedTable[] {
+    return this.#missing
+  }
+
+  /** The tables, by `schema.table`, are copied anew; takes effect with the next `applyRefresh`. */
+  refresh(tables: readonly string[] | 'all'): void {
+    if (tables === 'all' || this.#refresh === 'all') this.#refresh = 'all'
+    else for (const table of tables) this.#refresh.add(table)
+  }
+
+  /**
+   * Finds, checks and prepares the tables; returns those the stream is to deliver. Throws what
+   * concerns the whole source.
+   */
+  async prepare(): Promise<readonly SourceTable[]> {
+    const { source, tables, progress } = this.#options
+    const selected = await selectTables(source, this.#options.selection)
+    const refused = refusals(await source.check(selected.tables))
+    const good = selected.tables.filter((table) => !refused.has(nameOf(table)))
+    const state = await this.#prepareSource(good)
+    await this.#addTables(selected.tables, state)
+    if (progress.state === undefined) {
+      progress.begin(state)
+      // From now on a restart proves that the log still is this one.
+      await progress.publish({ entries: [] })
+    }
+    this.#compare(selected)
+    for (const table of tables.all()) {
+      const error = refused.get(nameOf(table.table))
+      if (error !== undefined) tables.refuse(table, error)
+      else if (this.#isRemediable(table) && good.some(({ id }) => id === table.table.id)) {
+        tables.remedy(table)
+      }
+    }
+    this.#refused = new Set(refused.keys())
+    this.applyRefresh()
+    return good
+  }
+
+  /** Looks at the source again; true when the stream has to begin anew to take tables in. */
+  async isOutdated(): Promise<boolean> {
+    const { source, selection, tables } = this.#options
+    const selected = await selectTables(source, selection)
+    this.#compare(selected)
+    if (selected.tables.some(({ id }) => tables.get(id) === undefined)) return true
+    const failed = selected.tables.filter(({ id }) => {
+      const table = tables.get(id)
+      return table !== undefined && this.#isRemediable(table)
+    })
+    if (failed.length === 0) return false
+    const refused = refusals(await source.check(failed))
+    return failed.some((table) => !refused.has(nameOf(table)))
+  }
+
+  /** The table as the source describes it now; undefined when it is gone. */
+  async describe(table: FollowedTable): Promise<SourceTable | undefined> {
+    const { name, id } = table.table
+    const found = await this.#options.source.discoverTables([name.schema])
+    return found.find((candidate) => candidate.id === id)
+  }
+
+  applyRefresh(): void {
+    const { tables, log } = this.#options
+    const asked = this.#refresh
+    this.#refresh = new Set()
+    for (const table of tables.all()) {
+      if (asked !== 'all' && !asked.delete(nameOf(table.table))) continue
+      if (table.isFollowed) tables.gap(table, 'a full refresh was asked for')
+      else if (table.state === 'failed') tables.remedy(table)
+    }
+    if (asked !== 'all') {
+      for (const name of asked) log.warn('no such table to refresh', { table: name })
+    }
+  }
+
+  /** It failed for a reason that a look at the source can find to be gone. */
+  #isRemediable(table: FollowedTable): boolean {
+    const { state, problem } = table
+    if (state !== 'failed') return false
+    return problem?.code === 'GATEWAY_TABLE_GONE' || this.#refused.has(nameOf(table.table))
+  }
+
+  /** A lost log is survived only when a person has asked to copy everything anew. */
+  async #prepareSource(good: readonly SourceTable[]): Promise<SourceState> {
+    const { source, progress, recovered } = this.#options
+    const saved = progress.state ?? recovered.state
+    try {
+      return await source.prepare(good, saved)
+    } catch (error) {
+      const isLost = error instanceof SluiceError && lostLogCodes.has(error.code)
+      if (!isLost || this.#refresh !== 'all' || progress.state !== undefined) throw error
+      const state = await source.prepare(good, undefined)
+      this.#options.log.warn('the log of the source is another one; every table is copied anew')
+      progress.begin(state)
+      for (const table of recovered.tables.values()) {
+        this.#announce(table, 'the log of the source is another one')
+        table.hasGap = true
+      }
+      await progress.publish({ entries: [] })
+      return state
+    }
+  }
+
+  /** Tables met for the first time by this process. */
+  async #addTables(selected: readonly SourceTable[], state: SourceState): Promise<void> {
+    const { tables, recovered, progress } = this.#options
+    if (recovered.state !== undefined && progress.state === undefined) progress.begin(state)
+    for (const source of selected) {
+      if (tables.get(source.id) !== undefined) continue
+      const known = recovered.tables.get(source.id)
+      tables.add(
+        known === undefined ? new FollowedTable(source) : await this.#restore(source, known, state),
+      )
+    }
+    if (this.#isFirst) this.#forgetUnselected(selected)
+    this.#isFirst = false
+  }
+
+  async #restore(
+    source: SourceTable,
+    known: RecoveredTable,
+    state: SourceState,
+  ): Promise<FollowedTable> {
+    const { staging } = this.#options
+    const table = new FollowedTable(source, recoveredState(known))
+    table.snapshotId = known.started?.snapshot_id ?? -1
+    table.recordedName = known.name
+    table.stagedRows = table.snapshotRows = known.rows
+    table.schemaVersion = known.schemaVersion
+    if (known.schemaVersion >= 0) {
+      table.recordedSchema = await staging.readSchema(source.id, known.schemaVersion)
+    }
+    if (table.isFollowed && table.recordedSchema !== undefined && known.started !== undefined) {
+      table.table = { ...source, schema: table.recordedSchema }
+      const point = this.#options.source.parseSnapshotPoint(known.started.point)
+      table.point = point.isPassedBy(state.position) ? undefined : point
+    }
+    return table
+  }
+
+  /** Their changes are no longer read, so what is staged of them ends here. */
+  #forgetUnselected(selected: readonly SourceTable[]): void {
+    const ids = new Set<string>(selected.map(({ id }) => id))
+    for (const known of this.#options.recovered.tables.values()) {
+      if (!ids.has(known.tableId)) this.#announce(known, 'the table is no longer selected')
+    }
+  }
+
+  #announce(known: RecoveredTable, reason: string): void {
+    if (recoveredState(known) === 'pending') return
+    this.#options.progress.announce(gapEntry(known.tableId, reason))
+  }
+
+  /** Gone, renamed and altered tables among those that are known. */
+  #compare(selected: SelectedTables): void {
+    const { tables, progress } = this.#options
+    this.#missing = selected.missing
+    const present = new Map<string, SourceTable>(selected.tables.map((table) => [table.id, table]))
+    const names = new Set(selected.tables.map(nameOf))
+    for (const table of tables.all()) {
+      const now = present.get(table.table.id)
+      if (now === undefined && names.has(nameOf(table.table))) {
+        tables.remove(table, 'another table took its name')
+      } else if (now === undefined) {
+        tables.refuse(table, tableGone(table.table))
+      } else if (table.isFollowed && !table.hasSchema(now.schema)) {
+        tables.gap(table, 'the table has a new schema', now)
+      } else if (table.isFollowed && table.recordedName !== nameOf(now)) {
+        table.recordedName = nameOf(now)
+        table.table = { ...table.table, name: now.name }
+        void progress.publish({ entries: [tableEntry(now, table.schemaVersion)] }).catch(() => {
+          // Whoever reads `onFailure` of the progress ends the run.
+        })
+      } else if (!table.isFollowed) {
+        table.table = now
+      }
+    }
+  }
+}

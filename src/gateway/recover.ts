@@ -1,0 +1,114 @@
+/**
+ * What the log of a staging volume says about the past of a gateway: the state from which the next
+ * one goes on, wherever the last one was stopped.
+ */
+import type { Incarnation, Position, SourceState } from '../source/source.ts'
+import type { LogBase } from '../staging/log-base.ts'
+import type { Manifest, ManifestEntry, SnapshotStartedEntry } from '../staging/manifest.ts'
+import type { TableSyncState } from './gateway-status.ts'
+
+export interface RecoveredTable {
+  readonly tableId: string
+  /** `schema.table`; undefined when the log never named it. */
+  name: string | undefined
+  /** Newest on record, -1 before the first. */
+  schemaVersion: number
+  /** The newest copy that was begun; undefined before the first. */
+  started: SnapshotStartedEntry | undefined
+  /** Chunks of that copy that are staged, and their rows. */
+  readonly chunks: Set<number>
+  rows: number
+  isFinished: boolean
+  /** The table was discontinued after that copy was begun. */
+  hasGap: boolean
+}
+
+export interface Recovered {
+  /** undefined when no gateway ever got as far as a position. */
+  readonly state: SourceState | undefined
+  readonly lastSequence: bigint
+  readonly tables: ReadonlyMap<string, RecoveredTable>
+}
+
+/** `manifests` ascending; `base` is what a purge left of those before them. */
+export function recover(base: LogBase, manifests: readonly Manifest[]): Recovered {
+  const tables = new Map<string, RecoveredTable>()
+  for (const { entries } of base.tables) for (const entry of entries) note(tables, entry)
+  for (const { entries } of manifests) for (const entry of entries) note(tables, entry)
+  const placed = manifests.findLast((manifest) => manifest.position_after !== '')
+  const sequenced = manifests.findLast((manifest) => manifest.last_sequence !== undefined)
+  return {
+    state:
+      placed === undefined
+        ? undefined
+        : {
+            incarnation: placed.incarnation as Incarnation,
+            position: placed.position_after as Position,
+          },
+    lastSequence: BigInt(sequenced?.last_sequence ?? base.last_sequence ?? 0),
+    tables,
+  }
+}
+
+/**
+ * Where the table stands at a start. A copy that was cut off begins anew; one whose chunks are all
+ * staged only waits for its point.
+ */
+export function recoveredState(
+  table: RecoveredTable,
+): Extract<TableSyncState, 'pending' | 'catching-up' | 'streaming'> {
+  const { started, hasGap, isFinished, chunks } = table
+  if (started === undefined || hasGap) return 'pending'
+  if (isFinished) return 'streaming'
+  return chunks.size >= started.chunk_count ? 'catching-up' : 'pending'
+}
+
+function note(tables: Map<string, RecoveredTable>, entry: ManifestEntry): void {
+  const table = tableOf(tables, entry.table_id)
+  switch (entry.kind) {
+    case 'table':
+      table.name = `${entry.source_schema}.${entry.source_table}`
+      table.schemaVersion = Math.max(table.schemaVersion, entry.schema_version)
+      break
+    case 'snapshot_started':
+      table.started = entry
+      table.chunks.clear()
+      table.rows = 0
+      table.isFinished = table.hasGap = false
+      break
+    case 'snapshot_chunk':
+      if (table.started?.snapshot_id !== entry.snapshot_id || table.chunks.has(entry.chunk)) break
+      table.chunks.add(entry.chunk)
+      for (const file of entry.files) table.rows += file.rows
+      break
+    case 'snapshot_finished':
+      if (table.started?.snapshot_id === entry.snapshot_id) table.isFinished = true
+      break
+    case 'gap':
+      table.hasGap = true
+      break
+    case 'changes':
+    case 'truncate':
+      break
+    default:
+      entry satisfies never
+  }
+}
+
+function tableOf(tables: Map<string, RecoveredTable>, tableId: string): RecoveredTable {
+  let table = tables.get(tableId)
+  if (table === undefined) {
+    table = {
+      tableId,
+      name: undefined,
+      schemaVersion: -1,
+      started: undefined,
+      chunks: new Set(),
+      rows: 0,
+      isFinished: false,
+      hasGap: false,
+    }
+    tables.set(tableId, table)
+  }
+  return table
+}

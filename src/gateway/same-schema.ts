@@ -1,0 +1,31 @@
+/** Whether two descriptions of a table mean the same, however their objects were made. */
+import type { CanonicalType } from '../columnar/canonical-type.ts'
+import type { TableSchema } from '../source/table-schema.ts'
+
+/** Same columns, types, nullability and key, in the same order. */
+export function isSameSchema(a: TableSchema, b: TableSchema): boolean {
+  return (
+    a === b ||
+    (a.columns.length === b.columns.length &&
+      a.key.length === b.key.length &&
+      a.key.every((name, at) => name === b.key[at]) &&
+      a.columns.every((column, at) => {
+        const other = b.columns[at]
+        return (
+          other !== undefined &&
+          column.name === other.name &&
+          column.sourceType === other.sourceType &&
+          column.nullable === other.nullable &&
+          isSameType(column.type, other.type)
+        )
+      }))
+  )
+}
+
+function isSameType(a: CanonicalType, b: CanonicalType): boolean {
+  if (a.kind === 'decimal' && b.kind === 'decimal') {
+    return a.precision === b.precision && a.scale === b.scale
+  }
+  if (a.kind === 'array' && b.kind === 'array') return isSameType(a.element, b.element)
+  return a.kind === b.kind
+}

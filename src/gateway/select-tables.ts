@@ -1,0 +1,68 @@
+/** Which tables of the source a gateway reads. */
+import { SluiceError } from '../base/errors.ts'
+import type { Finding } from '../source/finding.ts'
+import type { Source } from '../source/source.ts'
+import type { SourceTable } from '../source/table-schema.ts'
+import { nameOf } from './followed-tables.ts'
+
+export interface TableSelection {
+  /** Every table of these schemas, also those that are created later. */
+  readonly schemas: readonly string[]
+  readonly tables: readonly NamedTable[]
+}
+
+export interface NamedTable {
+  readonly schema: string
+  readonly table: string
+}
+
+export interface SelectedTables {
+  readonly tables: readonly SourceTable[]
+  /** Asked for by name and not there. */
+  readonly missing: readonly NamedTable[]
+}
+
+export async function selectTables(
+  source: Pick<Source, 'discoverTables'>,
+  selection: TableSelection,
+): Promise<SelectedTables> {
+  const schemas = new Set([...selection.schemas, ...selection.tables.map((named) => named.schema)])
+  const discovered = await source.discoverTables([...schemas])
+  const whole = new Set(selection.schemas)
+  const key = ({ schema, table }: NamedTable): string => JSON.stringify([schema, table])
+  const named = new Set(selection.tables.map(key))
+  const present = new Set(discovered.map(({ name }) => key(name)))
+  return {
+    tables: discovered.filter(({ name }) => whole.has(name.schema) || named.has(key(name))),
+    missing: selection.tables.filter((table) => !present.has(key(table))),
+  }
+}
+
+/**
+ * Why single tables can not be followed, by `schema.table`. Throws the first finding that concerns
+ * the whole server, with all of them in its message.
+ */
+export function refusals(findings: readonly Finding[]): ReadonlyMap<string, SluiceError> {
+  const errors = findings.filter((finding) => finding.severity === 'error')
+  const server = errors.filter((finding) => finding.table === undefined)
+  const [first] = server
+  if (first !== undefined) {
+    throw errorOf(first, server.map(({ subject, message }) => `${subject}: ${message}`).join('; '))
+  }
+  const refused = new Map<string, SluiceError>()
+  for (const finding of errors) {
+    const table = finding.table ?? ''
+    if (!refused.has(table)) refused.set(table, errorOf(finding, finding.message))
+  }
+  return refused
+}
+
+export function tableNotFound(table: NamedTable): SluiceError {
+  const name = nameOf({ name: table })
+  return new SluiceError('GATEWAY_TABLE_NOT_FOUND', `there is no table ${name} in the source`)
+}
+
+function errorOf({ code, remedy }: Finding, message: string): SluiceError {
+  const options = remedy === undefined ? {} : { remedy }
+  return new SluiceError(code ?? 'GATEWAY_CHECK_FAILED', message, options)
+}

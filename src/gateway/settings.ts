@@ -1,0 +1,53 @@
+/** Numbers a gateway runs by. Sizes in bytes, durations in ms. */
+import { defaultBackoff, type BackoffSettings } from '../base/backoff.ts'
+
+export interface GatewaySettings {
+  /** Changes held in memory, all tables together, decoded but not yet written. */
+  readonly bufferBytes: number
+  /** A commit boundary with this much gathered is staged at once. */
+  readonly commitBytes: number
+  /** Age at which gathered changes are staged. */
+  readonly flushIntervalMs: number
+  /** The same while the stream is far behind: fewer, larger files and nobody waits for freshness. */
+  readonly bulkFlushIntervalMs: number
+  /** A stream whose transactions are older than this is far behind. */
+  readonly bulkLagMs: number
+  /** How often a position alone is staged when nothing wanted arrives. */
+  readonly positionIntervalMs: number
+  /** Table chunks read at once. */
+  readonly snapshotWorkers: number
+  /** Rows of one chunk reader in memory, decoded but not yet written. */
+  readonly snapshotBufferBytes: number
+  /** Input after which a snapshot or change file is closed and another one begun. */
+  readonly fileBytes: number
+  /** How long finished chunks wait for company in one staged commit. */
+  readonly chunkIntervalMs: number
+  /** How often the source is asked for new, gone and changed tables (continuous mode). */
+  readonly discoverIntervalMs: number
+  readonly healthIntervalMs: number
+  readonly backoff: BackoffSettings
+  /** Failures in a row, without progress, after which `once` and `until` give up. */
+  readonly onceFailures: number
+  /** Tries of one chunk inside one snapshot before the table is copied anew. */
+  readonly chunkTries: number
+}
+
+const mebibyte = 1024 * 1024
+
+export const defaultGatewaySettings: GatewaySettings = {
+  bufferBytes: 64 * mebibyte,
+  commitBytes: 64 * mebibyte,
+  flushIntervalMs: 250,
+  bulkFlushIntervalMs: 2_000,
+  bulkLagMs: 10_000,
+  positionIntervalMs: 10_000,
+  snapshotWorkers: 2,
+  snapshotBufferBytes: 32 * mebibyte,
+  fileBytes: 128 * mebibyte,
+  chunkIntervalMs: 2_000,
+  discoverIntervalMs: 30_000,
+  healthIntervalMs: 10_000,
+  backoff: defaultBackoff,
+  onceFailures: 5,
+  chunkTries: 3,
+}

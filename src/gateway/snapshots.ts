@@ -1,0 +1,244 @@
+/**
+ * Copies tables beside the stream: a few workers, each reading one chunk at a time. A worker without
+ * a chunk begins the next pending table. A copy that is cut off begins anew under the next snapshot
+ * id; one bad table never stops the others.
+ */
+import { backoffMs } from '../base/backoff.ts'
+import type { Clock } from '../base/clock.ts'
+import { asSluiceError, SluiceError } from '../base/errors.ts'
+import type { Failpoints } from '../base/failpoint.ts'
+import { sleep, type Timers } from '../base/timers.ts'
+import type { Log } from '../observe/log.ts'
+import type { SnapshotChunk, Source } from '../source/source.ts'
+import type { SourceTable } from '../source/table-schema.ts'
+import type { StagedFile } from '../staging/manifest.ts'
+import type { StagingLog } from '../staging/staging-log.ts'
+import { beginCopy } from './begin-copy.ts'
+import { ChunkFiles } from './chunk-files.ts'
+import type { DeliveredTransactions } from './delivered-transactions.ts'
+import type { FollowedTable } from './followed-table.ts'
+import { nameOf, type FollowedTables } from './followed-tables.ts'
+import type { Progress } from './progress.ts'
+import type { GatewaySettings } from './settings.ts'
+import type { StreamGate } from './stream-gate.ts'
+import type { TableCopy } from './table-copy.ts'
+
+export interface SnapshotsOptions {
+  readonly source: Source
+  readonly staging: StagingLog
+  readonly tables: FollowedTables
+  readonly progress: Progress
+  readonly gate: StreamGate
+  readonly delivered: DeliveredTransactions
+  readonly settings: GatewaySettings
+  readonly clock: Clock
+  readonly timers: Timers
+  readonly random: () => number
+  readonly failpoints: Failpoints
+  readonly log: Log
+  /** The table as it is now; undefined when it is gone. */
+  readonly describe: (table: FollowedTable) => Promise<SourceTable | undefined>
+  /** Copies of one table that may fail in a row before the table is given up. */
+  readonly maxFailures: number
+  readonly signal: AbortSignal
+}
+
+export class Snapshots {
+  readonly #options: SnapshotsOptions
+  readonly #copies = new Map<FollowedTable, TableCopy>()
+  #beginning: FollowedTable | undefined
+  #wake: (() => void)[] = []
+
+  constructor(options: SnapshotsOptions) {
+    this.#options = options
+  }
+
+  /** Works until the signal; never rejects for the sake of one table. */
+  async run(): Promise<void> {
+    const { settings, tables, signal } = this.#options
+    const wake = (): void => this.#wakeAll()
+    const forget = tables.onChange(wake)
+    signal.addEventListener('abort', wake)
+    const workers = Array.from({ length: settings.snapshotWorkers }, () => this.#work())
+    await Promise.all(workers)
+    forget()
+    signal.removeEventListener('abort', wake)
+    await Promise.all([...this.#copies.values()].map((copy) => this.#drop(copy)))
+  }
+
+  /** Resolves when no table waits for a copy or is being copied, or at the signal. */
+  async idle(signal: AbortSignal): Promise<void> {
+    const wake = (): void => this.#wakeAll()
+    signal.addEventListener('abort', wake)
+    while (!signal.aborted && this.isBusy) {
+      await new Promise<void>((resolve) => this.#wake.push(resolve))
+    }
+    signal.removeEventListener('abort', wake)
+  }
+
+  get isBusy(): boolean {
+    const { tables } = this.#options
+    return tables.all().some(({ state }) => state === 'pending' || state === 'snapshotting')
+  }
+
+  #wakeAll(): void {
+    for (const resolve of this.#wake.splice(0)) resolve()
+  }
+
+  async #work(): Promise<void> {
+    const { signal, timers, clock } = this.#options
+    while (!signal.aborted) {
+      const copy = [...this.#copies.values()].find((candidate) => candidate.hasWork)
+      const chunk = copy?.takeChunk()
+      const pending = this.#beginning === undefined ? this.#nextPending() : undefined
+      if (copy !== undefined && chunk !== undefined) {
+        await this.#stageChunk(copy, chunk)
+      } else if (pending !== undefined && pending.retryAtMs <= clock.nowMs()) {
+        await this.#begin(pending)
+      } else {
+        await this.#rest(timers, pending)
+      }
+    }
+  }
+
+  /** Until something changes, or until it is time to try `pending` again. */
+  async #rest(timers: Timers, pending: FollowedTable | undefined): Promise<void> {
+    const delayMs = (pending?.retryAtMs ?? Infinity) - this.#options.clock.nowMs()
+    const woken = new Promise<void>((resolve) => this.#wake.push(resolve))
+    if (!Number.isFinite(delayMs)) return woken
+    const forget = timers.after(Math.max(1, delayMs), () => this.#wakeAll())
+    await woken
+    forget()
+  }
+
+  #nextPending(): FollowedTable | undefined {
+    const pending = this.#options.tables
+      .all()
+      .filter((table) => table.state === 'pending' && !this.#copies.has(table))
+    return pending.toSorted((a, b) => a.retryAtMs - b.retryAtMs)[0]
+  }
+
+  async #begin(table: FollowedTable): Promise<void> {
+    this.#beginning = table
+    try {
+      const copy = await beginCopy(table, this.#options)
+      if (copy === undefined) return
+      this.#copies.set(table, copy)
+      table.abortCopy = () => void this.#drop(copy)
+      this.#options.failpoints.hit('gateway.snapshot-started')
+      if (copy.isStaged) await this.#finish(copy)
+    } catch (error) {
+      await this.#lose(table, error)
+    } finally {
+      this.#beginning = undefined
+      this.#wakeAll()
+    }
+  }
+
+  async #stageChunk(copy: TableCopy, chunk: SnapshotChunk): Promise<void> {
+    const { clock, progress, settings } = this.#options
+    try {
+      const files = await this.#readChunk(copy, chunk)
+      copy.stage(chunk, files, clock.nowMs())
+      if (copy.isStaged) await this.#finish(copy)
+      else if (copy.waitedMs(clock.nowMs()) >= settings.chunkIntervalMs) {
+        await progress.publish({ entries: copy.takeEntries() })
+      }
+    } catch (error) {
+      if (this.#copies.get(copy.table) === copy) await this.#lose(copy.table, error)
+    }
+  }
+
+  /** Tries a few times inside the same snapshot; other chunks need not be read again. */
+  async #readChunk(copy: TableCopy, chunk: SnapshotChunk): Promise<readonly StagedFile[]> {
+    const { settings, timers, random, log } = this.#options
+    const signal = AbortSignal.any([copy.signal, this.#options.signal])
+    for (let failures = 1; ; failures++) {
+      try {
+        return await this.#tryChunk(copy, chunk, signal)
+      } catch (error) {
+        const { code, message, retry } = asSluiceError(error)
+        if (retry !== 'backoff' || failures >= settings.chunkTries || signal.aborted) throw error
+        const fields = { table: nameOf(copy.table.table), chunk: chunk.id, code, failures }
+        log.warn(`chunk failed, trying again: ${message}`, fields)
+        await sleep(timers, backoffMs(failures, settings.backoff, random), signal)
+      }
+    }
+  }
+
+  async #tryChunk(
+    copy: TableCopy,
+    chunk: SnapshotChunk,
+    signal: AbortSignal,
+  ): Promise<readonly StagedFile[]> {
+    const { staging, settings } = this.#options
+    const { table } = copy
+    const read = { rows: 0, bytes: 0 }
+    const files = new ChunkFiles({
+      staging,
+      schema: table.table.schema,
+      bufferBytes: settings.snapshotBufferBytes,
+      fileBytes: settings.fileBytes,
+      nextPath: () => copy.pathFor(chunk, staging.epoch),
+      onProgress(rows, bytes) {
+        read.rows += rows
+        read.bytes += bytes
+        table.snapshotRows += rows
+        table.snapshotBytes += bytes
+      },
+    })
+    try {
+      await copy.snapshot.readChunk(chunk, files, signal)
+      // A read that was cut off may end without an error; it must not count as whole.
+      if (signal.aborted) throw new SluiceError('ABORTED', 'the copy was stopped')
+      return await files.finish()
+    } catch (error) {
+      table.snapshotRows -= read.rows
+      table.snapshotBytes -= read.bytes
+      await files.abort()
+      throw error
+    }
+  }
+
+  async #finish(copy: TableCopy): Promise<void> {
+    const { failpoints, progress } = this.#options
+    if (!copy.isCurrent) throw new SluiceError('ABORTED', 'the copy was stopped')
+    failpoints.hit('gateway.snapshot-chunks-staged')
+    await progress.publish({ entries: copy.takeEntries(), staged: copy.table })
+    await this.#drop(copy)
+  }
+
+  async #drop(copy: TableCopy): Promise<void> {
+    this.#copies.delete(copy.table)
+    if (copy.table.abortCopy !== undefined) copy.table.abortCopy = undefined
+    copy.abort()
+    await copy.snapshot.close().catch((error: unknown) => {
+      const { code, message } = asSluiceError(error)
+      this.#options.log.debug(`closing a snapshot failed: ${message}`, { code })
+    })
+    this.#wakeAll()
+  }
+
+  /** The copy of the table, begun or not, came to nothing. */
+  async #lose(table: FollowedTable, thrown: unknown): Promise<void> {
+    const { tables, settings, random, clock, log, maxFailures, signal } = this.#options
+    const copy = this.#copies.get(table)
+    const wasStopped = copy !== undefined && !copy.isCurrent
+    if (copy !== undefined) await this.#drop(copy)
+    // A gap or a stop ended it: the table's state already says what follows.
+    if (wasStopped || signal.aborted) return
+    if (table.state !== 'pending' && table.state !== 'snapshotting') return
+    const error = asSluiceError(thrown)
+    if (table.state === 'snapshotting') table.meet('copy-lost')
+    table.mustDescribe = true
+    table.point = undefined
+    table.copyFailures++
+    table.retryAtMs = clock.nowMs() + backoffMs(table.copyFailures, settings.backoff, random)
+    const { code, message, remedy, retry } = error
+    if (retry !== 'backoff' || table.copyFailures >= maxFailures) return tables.refuse(table, error)
+    const fields = { table: nameOf(table.table), code, failures: table.copyFailures }
+    log.warn(`copy failed, trying again: ${message}`, fields)
+    table.problem = { code, message, remedy }
+    tables.changed()
+  }
+}

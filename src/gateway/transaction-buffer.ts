@@ -1,0 +1,395 @@
+/**
+ * Takes what a source's decoder pushes and turns it into staged commits, always of whole
+ * transactions. Memory is bounded by bytes whatever the size of a transaction (I6): rows go to data
+ * files as they come, and only the manifest at the end makes them visible. While one part is
+ * encoded, written and published, the decoder fills the next.
+ *
+ * One buffer serves one stream. When the stream fails, the buffer is abandoned and the next stream
+ * begins at the last staged position.
+ */
+import type { Clock } from '../base/clock.ts'
+import { asSluiceError } from '../base/errors.ts'
+import type { Timers } from '../base/timers.ts'
+import type { ChangeSink, RowTarget, TransactionInfo } from '../source/change-sink.ts'
+import type { Position } from '../source/source.ts'
+import type { SourceTable, TableId } from '../source/table-schema.ts'
+import type { TruncateEntry } from '../staging/manifest.ts'
+import { ChangeFiles, type ChangeFileKey, type ChangeFilesOptions } from './change-files.ts'
+import { ChangeRows, type TakenRows, type TransactionCursor } from './change-rows.ts'
+import type { DeliveredTransactions } from './delivered-transactions.ts'
+import type { FollowedTable } from './followed-table.ts'
+import type { FollowedTables } from './followed-tables.ts'
+import type { Progress, StagedTransactions } from './progress.ts'
+import { highWord, lowWord, SequenceCounter } from './sequence.ts'
+import type { GatewaySettings } from './settings.ts'
+import type { StreamGate } from './stream-gate.ts'
+
+export interface TransactionBufferOptions {
+  readonly files: Omit<ChangeFilesOptions, 'fileBytes'>
+  readonly tables: FollowedTables
+  readonly progress: Pick<Progress, 'publish' | 'lastSequence' | 'state'>
+  readonly gate: StreamGate
+  readonly delivered: DeliveredTransactions
+  readonly settings: GatewaySettings
+  readonly clock: Clock
+  readonly timers: Timers
+  /** Something could not be written; the stream is to be stopped. */
+  readonly onFailure: (error: unknown) => void
+}
+
+/** Rows of one table under one snapshot. */
+interface Lane extends ChangeFileKey {
+  readonly table: FollowedTable
+  readonly rows: ChangeRows
+}
+
+/** Whole transactions gathered for the next staged commit. */
+interface Gathered {
+  truncates: TruncateEntry[]
+  transactions: StagedTransactions | undefined
+  bytes: number
+  sinceMs: number
+}
+
+/** Staged commits that may wait to be published before the decoder has to pause. */
+const waitingCommits = 4
+
+export class TransactionBuffer implements ChangeSink {
+  readonly #options: TransactionBufferOptions
+  readonly #files: ChangeFiles
+  readonly #sequence: SequenceCounter
+  readonly #cursor: TransactionCursor
+  #lanes: Lane[] = []
+  #laneOf = new Map<FollowedTable, Lane>()
+  #open: TransactionInfo | undefined
+  /** The open transaction has a sequence. */
+  #isWanted = false
+  #lastTable: SourceTable | undefined
+  #lastRows: ChangeRows | undefined
+  #gathered: Gathered = nothingGathered()
+  #position: Position | undefined
+  #takenPosition: Position | undefined
+  #takenAtMs: number
+  /** Rows handed over for writing and not yet written, and a queue of that work. */
+  #writingBytes = 0
+  #work: Promise<void> = Promise.resolve()
+  #waiting = 0
+  #forgetTimer: (() => void) | undefined
+  #paused: (() => void)[] = []
+  #isEnded = false
+  #hasFailed = false
+  #peakBytes = 0
+
+  constructor(options: TransactionBufferOptions) {
+    this.#options = options
+    this.#files = new ChangeFiles({ ...options.files, fileBytes: options.settings.fileBytes })
+    this.#sequence = new SequenceCounter(options.progress.lastSequence)
+    this.#position = this.#takenPosition = options.progress.state?.position
+    this.#takenAtMs = options.clock.nowMs()
+    this.#cursor = {
+      sequence: 0n,
+      sequenceLow: 0,
+      sequenceHigh: 0,
+      timeLow: 0,
+      timeHigh: 0,
+      ordinal: 0,
+      openBytes: 0,
+      // A quarter being filled, the rest room for what is being written.
+      fullBytes: options.settings.bufferBytes >> 2,
+      onFull: () => this.#spill(),
+    }
+  }
+
+  /** Most bytes of rows that were held at one time. */
+  get peakBytes(): number {
+    return this.#peakBytes
+  }
+
+  begin(transaction: TransactionInfo): void {
+    if (this.#isEnded) return
+    this.#open = transaction
+    this.#isWanted = false
+    this.#lastTable = undefined
+    this.#options.gate.enterTransaction()
+    this.#options.delivered.add(transaction)
+  }
+
+  rowsFor(table: SourceTable): RowTarget | undefined {
+    if (table !== this.#lastTable) {
+      this.#lastTable = table
+      this.#lastRows = this.#resolve(table)
+    }
+    return this.#lastRows
+  }
+
+  truncate(tables: readonly TableId[]): void {
+    this.#lastTable = undefined
+    let isWanted = false
+    for (const id of tables) {
+      const table = this.#wanted(id)
+      if (table === undefined) continue
+      this.#takeSequence()
+      isWanted = true
+      this.#gathered.truncates.push({
+        kind: 'truncate',
+        table_id: id,
+        snapshot_id: table.snapshotId,
+        sequence: this.#cursor.sequence.toString(),
+        ordinal: this.#cursor.ordinal,
+      })
+    }
+    if (isWanted) this.#cursor.ordinal++
+  }
+
+  commit(position: Position): void {
+    const open = this.#open
+    if (this.#isWanted && open !== undefined) this.#gather(open)
+    this.#open = this.#lastTable = undefined
+    this.#reach(position)
+    this.#options.gate.leaveTransaction()
+  }
+
+  heartbeat(position: Position): void {
+    this.#lastTable = undefined
+    this.#reach(position)
+  }
+
+  /** Rows carry their table's schema, so it is looked at when a row that is wanted comes. */
+  schemaChanged(): void {
+    this.#lastTable = undefined
+  }
+
+  gap(tableId: TableId, reason: string): void {
+    this.#lastTable = undefined
+    const table = this.#options.tables.get(tableId)
+    if (table !== undefined) this.#options.tables.gap(table, reason)
+  }
+
+  pressure(): Promise<void> | undefined {
+    this.#lastTable = undefined
+    if (this.#isEnded) return undefined
+    if (this.#isFull()) return new Promise((resolve) => this.#paused.push(resolve))
+    return this.#options.gate.pressure()
+  }
+
+  /**
+   * The stream is over: stages every whole transaction it delivered and the position it reached,
+   * and waits until that is durable. What it delivered of an incomplete transaction is dropped,
+   * with the whole ones before it that share its files; the next stream delivers them again.
+   */
+  async drain(options: { readonly barrier?: boolean } = {}): Promise<void> {
+    if (this.#open === undefined) {
+      if (this.#hasNews() || options.barrier === true) this.#cut(options.barrier === true)
+      await this.#work
+    }
+    await this.abandon()
+  }
+
+  /** Drops what is not handed over for publishing yet; safe to call at any time and again. */
+  async abandon(): Promise<void> {
+    this.#end()
+    await this.#work
+    await this.#files.abort()
+  }
+
+  #resolve(source: SourceTable): ChangeRows | undefined {
+    const table = this.#wanted(source.id)
+    if (table === undefined) return undefined
+    if (!table.hasSchema(source.schema)) {
+      this.#options.tables.gap(table, 'the table has a new schema')
+      return undefined
+    }
+    this.#takeSequence()
+    let lane = this.#laneOf.get(table)
+    if (lane === undefined || lane.snapshotId !== table.snapshotId) {
+      lane = this.#addLane(table)
+    }
+    lane.rows.openTransaction()
+    return lane.rows
+  }
+
+  #wanted(tableId: TableId): FollowedTable | undefined {
+    const open = this.#open
+    const table = this.#options.tables.get(tableId)
+    if (open === undefined || table === undefined || !table.isFollowed) return undefined
+    return table.covers(open) ? undefined : table
+  }
+
+  #addLane(table: FollowedTable): Lane {
+    const { schema } = table.table
+    const lane: Lane = {
+      table,
+      tableId: table.table.id,
+      snapshotId: table.snapshotId,
+      schemaVersion: table.schemaVersion,
+      schema,
+      rows: new ChangeRows(schema, this.#cursor),
+    }
+    this.#laneOf.set(table, lane)
+    this.#lanes.push(lane)
+    return lane
+  }
+
+  #takeSequence(): void {
+    if (this.#isWanted || this.#open === undefined) return
+    this.#isWanted = true
+    const cursor = this.#cursor
+    cursor.sequence = this.#sequence.take()
+    cursor.sequenceLow = lowWord(cursor.sequence)
+    cursor.sequenceHigh = highWord(cursor.sequence)
+    cursor.timeLow = lowWord(this.#open.commitTimeUs)
+    cursor.timeHigh = highWord(this.#open.commitTimeUs)
+    cursor.ordinal = 0
+  }
+
+  #gather({ commitTimeUs: time }: TransactionInfo): void {
+    const { sequence } = this.#cursor
+    const before = this.#gathered.transactions
+    if (before === undefined) this.#gathered.sinceMs = this.#options.clock.nowMs()
+    this.#gathered.transactions = {
+      first: before?.first ?? sequence,
+      last: sequence,
+      minCommitTimeUs:
+        before !== undefined && before.minCommitTimeUs < time ? before.minCommitTimeUs : time,
+      maxCommitTimeUs:
+        before !== undefined && before.maxCommitTimeUs > time ? before.maxCommitTimeUs : time,
+    }
+  }
+
+  /** Between two transactions: stages what is gathered if it is time to. */
+  #reach(position: Position): void {
+    this.#position = position
+    if (this.#isEnded) return
+    const { settings, tables, clock } = this.#options
+    if (this.#gathered.bytes + this.#cursor.openBytes >= settings.commitBytes) {
+      return this.#cut(false)
+    }
+    // While a commit is being published others only gather; its end brings us here again.
+    if (this.#waiting > 0) return
+    if (tables.awaits(position)) return this.#cut(false)
+    const { transactions } = this.#gathered
+    if (transactions === undefined) {
+      const isDue = clock.nowMs() - this.#takenAtMs >= settings.positionIntervalMs
+      if (isDue && position !== this.#takenPosition) this.#cut(false)
+      return
+    }
+    const dueMs = this.#gathered.sinceMs + this.#flushIntervalMs(transactions)
+    if (clock.nowMs() >= dueMs) this.#cut(false)
+    else this.#schedule(dueMs - clock.nowMs())
+  }
+
+  /** Looks again whether it is time; in the middle of a transaction its commit will. */
+  #reachAgain(): void {
+    if (this.#open === undefined && this.#position !== undefined) this.#reach(this.#position)
+  }
+
+  /** The stream may fall silent after a commit: what it delivered is staged all the same. */
+  #schedule(delayMs: number): void {
+    this.#forgetTimer ??= this.#options.timers.after(Math.max(1, delayMs), () => {
+      this.#forgetTimer = undefined
+      this.#reachAgain()
+    })
+  }
+
+  #flushIntervalMs({ maxCommitTimeUs }: StagedTransactions): number {
+    const { settings, clock } = this.#options
+    const lagMs = clock.nowMs() - Number(maxCommitTimeUs / 1000n)
+    return lagMs > settings.bulkLagMs ? settings.bulkFlushIntervalMs : settings.flushIntervalMs
+  }
+
+  #hasNews(): boolean {
+    return this.#gathered.transactions !== undefined || this.#position !== this.#takenPosition
+  }
+
+  /** Hands everything gathered over as one staged commit. */
+  #cut(barrier: boolean): void {
+    this.#spill()
+    const { truncates, transactions } = this.#gathered
+    const position = this.#position
+    this.#gathered = nothingGathered()
+    this.#takenPosition = position
+    this.#takenAtMs = this.#options.clock.nowMs()
+    this.#forgetTimer?.()
+    this.#forgetTimer = undefined
+    this.#lanes = []
+    this.#laneOf = new Map()
+    this.#lastTable = undefined
+    this.#waiting++
+    this.#enqueue(async () => {
+      const entries = [...(await this.#files.finish()), ...truncates]
+      await this.#options.progress.publish({
+        entries,
+        ...(position === undefined ? {} : { position }),
+        ...(transactions === undefined ? {} : { transactions }),
+        barrier,
+      })
+      this.#waiting--
+      this.#resume()
+      this.#reachAgain()
+    })
+  }
+
+  /** Hands the rows so far over for writing; may be in the middle of a transaction. */
+  #spill(): void {
+    this.#notePeak()
+    for (const lane of this.#lanes) {
+      const taken = lane.rows.take()
+      if (taken === undefined || this.#isEnded) continue
+      this.#gathered.bytes += taken.batch.byteLength
+      this.#writingBytes += taken.batch.byteLength
+      lane.table.changes += taken.batch.rowCount
+      this.#enqueue(() => this.#write(lane, taken))
+    }
+  }
+
+  async #write(lane: Lane, taken: TakenRows): Promise<void> {
+    await this.#files.append(lane, taken)
+    this.#writingBytes -= taken.batch.byteLength
+    this.#resume()
+  }
+
+  /** One piece of work after the other; after a failure no more. */
+  #enqueue(work: () => Promise<void>): void {
+    this.#work = this.#work.then(async () => {
+      if (this.#hasFailed) return
+      try {
+        await work()
+      } catch (error) {
+        this.#hasFailed = true
+        this.#end()
+        this.#options.onFailure(asSluiceError(error))
+      }
+    })
+  }
+
+  #isFull(): boolean {
+    this.#notePeak()
+    const { bufferBytes } = this.#options.settings
+    return (
+      this.#waiting >= waitingCommits || this.#cursor.openBytes + this.#writingBytes >= bufferBytes
+    )
+  }
+
+  #notePeak(): void {
+    const bytes = this.#cursor.openBytes + this.#writingBytes
+    if (bytes > this.#peakBytes) this.#peakBytes = bytes
+  }
+
+  #resume(): void {
+    if (this.#paused.length === 0 || (this.#isFull() && !this.#isEnded)) return
+    for (const resolve of this.#paused.splice(0)) resolve()
+  }
+
+  #end(): void {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    this.#open = undefined
+    this.#forgetTimer?.()
+    this.#options.gate.leaveTransaction()
+    this.#resume()
+  }
+}
+
+function nothingGathered(): Gathered {
+  return { truncates: [], transactions: undefined, bytes: 0, sinceMs: 0 }
+}

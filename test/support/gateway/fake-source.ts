@@ -1,0 +1,224 @@
+/** A source over a FakeDatabase. Positions are counts of transactions in its log. */
+import { BytesBuilder, Int32Builder } from '../../../src/columnar/column-builder.ts'
+import type { ChangeSink, RowTarget, SnapshotSink } from '../../../src/source/change-sink.ts'
+import type { Finding } from '../../../src/source/finding.ts'
+import type {
+  Incarnation,
+  Position,
+  SnapshotPoint,
+  Source,
+  SourceHealth,
+  SourceState,
+  StreamOptions,
+  TableSnapshot,
+} from '../../../src/source/source.ts'
+import { SluiceError } from '../../../src/base/errors.ts'
+import type { TransactionInfo } from '../../../src/source/change-sink.ts'
+import type { SourceTable } from '../../../src/source/table-schema.ts'
+import type { Change, FakeDatabase, Row, Transaction } from './fake-database.ts'
+
+export interface FakeSourceOptions {
+  readonly database: FakeDatabase
+  /** Called wherever other things may happen: writers write, processes die (it throws). */
+  readonly step: (name: string) => Promise<void>
+  /** Rows after which the decoder asks for pressure; a coarse decoder asks seldom. */
+  readonly pressureEvery?: number
+  readonly chunks?: number
+  readonly findings?: readonly Finding[]
+  readonly incarnation?: string
+  readonly health?: () => SourceHealth
+  readonly onAcknowledge?: (position: number) => void
+}
+
+export function positionOf(count: number): Position {
+  return String(count) as Position
+}
+
+export class FakeSource implements Source {
+  readonly #options: FakeSourceOptions
+  #rowsToPressure: number
+  /** Copies begun so far, by table id. */
+  readonly copies: string[] = []
+  acknowledged = -1
+
+  constructor(options: FakeSourceOptions) {
+    this.#options = options
+    this.#rowsToPressure = options.pressureEvery ?? 1
+  }
+
+  async check(): Promise<readonly Finding[]> {
+    await this.#options.step('check')
+    return this.#options.findings ?? []
+  }
+
+  async discoverTables(schemas: readonly string[]): Promise<readonly SourceTable[]> {
+    await this.#options.step('discover')
+    const tables = [...this.#options.database.tables.values()]
+    return tables.filter((table) => schemas.includes(table.name.schema))
+  }
+
+  async prepare(
+    _tables: readonly SourceTable[],
+    saved: SourceState | undefined,
+  ): Promise<SourceState> {
+    await this.#options.step('prepare')
+    const incarnation = (this.#options.incarnation ?? 'one') as Incarnation
+    if (saved === undefined) return { incarnation, position: await this.currentPosition() }
+    if (saved.incarnation !== incarnation) {
+      throw new SluiceError('INTERNAL_ERROR', 'another incarnation')
+    }
+    return saved
+  }
+
+  async currentPosition(): Promise<Position> {
+    return positionOf(this.#options.database.log.length)
+  }
+
+  async beginSnapshot(
+    table: SourceTable,
+    delivered: readonly TransactionInfo[],
+  ): Promise<TableSnapshot> {
+    const { database, step, chunks = 3 } = this.#options
+    await step('before snapshot')
+    const tags = new Set(delivered.map(({ tag }) => tag))
+    database.showAll(({ tag }) => tags.has(tag))
+    const count = database.log.length
+    const visible = database.log.filter((transaction) => database.isVisible(transaction))
+    const rows = database.stateAt(count, (transaction) => database.isVisible(transaction))
+    const present = database.tables.get(table.id)
+    if (JSON.stringify(present?.schema) !== JSON.stringify(table.schema)) {
+      throw new SluiceError('INTERNAL_ERROR', 'the table has other columns by now')
+    }
+    this.copies.push(table.id)
+    const point = JSON.stringify({ tags: visible.map(({ tag }) => tag), count })
+    await step('snapshot')
+    const list = [...(rows.get(table.id) ?? new Map<number, Row>()).values()]
+    return {
+      point,
+      chunks: Array.from({ length: chunks }, (_, id) => ({ id, estimatedRows: undefined })),
+      readChunk: async (chunk, sink, signal) => {
+        const mine = list.filter((_, at) => at % chunks === chunk.id)
+        for (const row of mine) {
+          await step('chunk row')
+          if (signal.aborted) throw new SluiceError('ABORTED', 'the copy was stopped')
+          sink.startRow('r')
+          appendCells(sink, table, row, [])
+          sink.endRow()
+          await sink.pressure()
+        }
+      },
+      close: async () => undefined,
+    }
+  }
+
+  parseSnapshotPoint(point: string): SnapshotPoint {
+    const parsed = JSON.parse(point) as { tags: number[]; count: number }
+    const tags = new Set(parsed.tags)
+    return {
+      covers: ({ tag }) => tags.has(tag),
+      isPassedBy: (position) => Number(position) >= parsed.count,
+    }
+  }
+
+  async streamChanges({ from, tables, sink, signal, until }: StreamOptions): Promise<void> {
+    const { database, step } = this.#options
+    const wanted = new Set<string>(tables.map(({ id }) => id))
+    for (let at = Number(from); !signal.aborted;) {
+      await step('stream')
+      const transaction = database.log[at]
+      if (until !== undefined && at >= Number(until)) {
+        sink.heartbeat(until)
+        return
+      }
+      if (transaction === undefined) {
+        sink.heartbeat(positionOf(at))
+        await sink.pressure()
+        await new Promise((resolve) => setImmediate(resolve))
+      } else {
+        at++
+        await this.#deliver(transaction, wanted, sink, signal)
+        if (signal.aborted) return
+        sink.commit(positionOf(at))
+        if (this.#isTimeForPressure()) await sink.pressure()
+      }
+    }
+  }
+
+  acknowledge(position: Position): void {
+    if (Number(position) < this.acknowledged) throw new Error('acknowledged backwards')
+    this.acknowledged = Number(position)
+    this.#options.onAcknowledge?.(this.acknowledged)
+  }
+
+  async health(): Promise<SourceHealth> {
+    const none = { retainedBytes: 0n, budgetBytes: undefined, lagBytes: 0n }
+    return this.#options.health?.() ?? none
+  }
+
+  async dispose(): Promise<void> {
+    // Nothing was made.
+  }
+
+  async close(): Promise<void> {
+    // Nothing is open.
+  }
+
+  #isTimeForPressure(): boolean {
+    if (--this.#rowsToPressure > 0) return false
+    this.#rowsToPressure = this.#options.pressureEvery ?? 1
+    return true
+  }
+
+  async #deliver(
+    { tag, commitTimeUs, changes }: Transaction,
+    wanted: ReadonlySet<string>,
+    sink: ChangeSink,
+    signal: AbortSignal,
+  ): Promise<void> {
+    sink.begin({ tag, commitTimeUs })
+    for (const change of changes) {
+      deliverChange(change, wanted, sink)
+      if (!this.#isTimeForPressure()) continue
+      await this.#options.step('row')
+      await sink.pressure()
+      if (signal.aborted) return
+    }
+  }
+}
+
+function deliverChange(change: Change, wanted: ReadonlySet<string>, sink: ChangeSink): void {
+  if (change.op === 'truncate') return sink.truncate(change.tables)
+  const { table } = change
+  if (!wanted.has(table.id)) return
+  if (change.op === 'gap') return sink.gap(table.id, 'something happened')
+  if (change.op === 'alter') return sink.schemaChanged(table)
+  const target = sink.rowsFor(table)
+  if (target === undefined) return
+  if (change.op === 'd' || change.op === 'rekey') {
+    const key = change.op === 'd' ? change.id : change.from
+    target.startRow('d')
+    const others = table.schema.columns.slice(1).map((column) => column.name)
+    appendCells(target, table, { id: key }, others)
+    target.endRow()
+  }
+  if (change.op === 'd') return
+  target.startRow(change.op === 'u' ? 'u' : 'i')
+  appendCells(target, table, change.row, change.op === 'i' ? [] : change.absent)
+  target.endRow()
+}
+
+function appendCells(
+  target: RowTarget | SnapshotSink,
+  table: SourceTable,
+  row: Row,
+  absent: readonly string[],
+): void {
+  for (const [at, { name }] of table.schema.columns.entries()) {
+    const builder = target.columns[at]
+    const value = row[name]
+    if (absent.includes(name)) builder?.appendAbsent()
+    else if (value === null || value === undefined) builder?.appendNull()
+    else if (builder instanceof Int32Builder) builder.append(value as number)
+    else if (builder instanceof BytesBuilder) builder.appendText(value as string)
+  }
+}

@@ -1,0 +1,132 @@
+/** A database, a disk and processes that die: what the gateway's replay tests play in. */
+import { expect } from 'vitest'
+import { silentLog } from '../../../src/observe/log.ts'
+import { createGateway } from '../../../src/gateway/gateway.ts'
+import type { RefreshableGateway } from '../../../src/gateway/gateway-options.ts'
+import type { GatewayResult } from '../../../src/gateway/gateway-status.ts'
+import type { GatewaySettings } from '../../../src/gateway/settings.ts'
+import type { TableSelection } from '../../../src/gateway/select-tables.ts'
+import { createRandom, type Random } from '../random.ts'
+import { FakeDatabase } from './fake-database.ts'
+import { FakeSource, type FakeSourceOptions } from './fake-source.ts'
+import { FakeTime } from './fake-time.ts'
+import { openMemoryStaging, StagingDisk } from './memory-staging.ts'
+import { stagedTables } from './staged-tables.ts'
+import type { SourceTable } from '../../../src/source/table-schema.ts'
+
+export interface ProcessOptions {
+  readonly mode: 'once' | 'continuous'
+  /** The step, counted over everything the process does, at which it dies. */
+  readonly diesAt?: number
+  /** The step at which it is asked to stop. */
+  readonly stopsAt?: number
+  readonly settings?: Partial<GatewaySettings>
+  readonly source?: Partial<FakeSourceOptions>
+  readonly selection?: TableSelection
+  readonly refresh?: readonly string[] | 'all'
+  /** Called at every step of a living process. */
+  readonly atStep?: (gateway: RefreshableGateway) => void
+}
+
+export type ProcessEnd =
+  | { readonly kind: 'resolved'; readonly result: GatewayResult; readonly source: FakeSource }
+  | { readonly kind: 'rejected'; readonly error: unknown; readonly source: FakeSource }
+
+export class GatewayWorld {
+  readonly time = new FakeTime()
+  readonly disk = new StagingDisk()
+  readonly database: FakeDatabase
+  readonly random: Random
+  /** What writers do at a step; nothing when there is none. */
+  writers: () => void = () => undefined
+
+  constructor(tables: readonly SourceTable[], seed = 1) {
+    this.database = new FakeDatabase(tables, () => this.time.nowMs())
+    this.random = createRandom(seed)
+  }
+
+  async process(options: ProcessOptions): Promise<ProcessEnd> {
+    const stop = new AbortController()
+    let steps = 0
+    let isDead = false
+    const die = (): never => {
+      isDead = true
+      stop.abort()
+      throw new Error('killed')
+    }
+    const check = (): void => {
+      if (isDead) die()
+      steps++
+      if (steps === options.diesAt) die()
+      if (steps === options.stopsAt) stop.abort()
+      options.atStep?.(gateway)
+      this.writers()
+    }
+    const step = async (): Promise<void> => {
+      check()
+      if (this.random.chance(0.1)) await new Promise((resolve) => setImmediate(resolve))
+    }
+    const staging = openMemoryStaging({ disk: this.disk, step, nowMs: () => this.time.nowMs() })
+    const source = new FakeSource({
+      database: this.database,
+      step,
+      onAcknowledge: (position) => this.#assertDurable(position),
+      ...options.source,
+    })
+    const gateway: RefreshableGateway = createGateway({
+      source,
+      staging,
+      tables: options.selection ?? { schemas: ['public'], tables: [] },
+      log: silentLog,
+      clock: this.time,
+      timers: this.time,
+      random: () => 0.5,
+      failpoints: { hit: check },
+      settings: { fileBytes: 2_000, chunkIntervalMs: 50, ...options.settings },
+    })
+    if (options.refresh !== undefined) gateway.refresh(options.refresh)
+    try {
+      const result = await gateway.run({ mode: options.mode, signal: stop.signal })
+      return { kind: 'resolved', result, source }
+    } catch (error) {
+      return { kind: 'rejected', error, source }
+    }
+  }
+
+  /** I1: nothing is acknowledged before a manifest holds it. */
+  #assertDurable(position: number): void {
+    const staged = Number(this.disk.manifests.at(-1)?.position_after)
+    if (staged < position) throw new Error(`acknowledged ${position}, staged ${staged}`)
+  }
+
+  /** At each staged commit, every table that may be loaded is what it was at the source there. */
+  assertExact(): void {
+    let sequence = 0n
+    let before = 0
+    for (const [at, manifest] of this.disk.manifests.entries()) {
+      if (manifest.position_after === '') continue
+      const position = Number(manifest.position_after)
+      expect(position).toBeGreaterThanOrEqual(before)
+      before = position
+      if (manifest.first_sequence !== undefined) {
+        expect(BigInt(manifest.first_sequence)).toBe(sequence + 1n)
+        sequence = BigInt(manifest.last_sequence ?? 0)
+      }
+      const truth = this.database.stateAt(position)
+      for (const table of stagedTables(this.disk, at).values()) {
+        const rows = truth.get(table.tableId) ?? new Map<number, unknown>()
+        const expected = new Map([...rows].map(([id, row]) => [String(id), row]))
+        expect(sorted(table.rows), `table ${table.tableId} at ${at}`).toEqual(sorted(expected))
+      }
+    }
+  }
+
+  /** Ids of the tables that may be loaded at the end. */
+  loadable(): readonly string[] {
+    return [...stagedTables(this.disk, this.disk.manifests.length - 1).keys()].toSorted()
+  }
+}
+
+function sorted(rows: ReadonlyMap<string, unknown>): unknown {
+  return Object.fromEntries([...rows].toSorted(([a], [b]) => Number(a) - Number(b)))
+}
