@@ -3,95 +3,24 @@
  * One class per physical layout so that each decoder's call stays monomorphic.
  */
 import type { CanonicalType } from './canonical-type.ts'
-import { cellState, type Column, type ColumnBatch } from './column-batch.ts'
+import { CellBuilder } from './cell-builder.ts'
+import type { Column, ColumnBatch } from './column-batch.ts'
 
-const initialRows = 1024
+/** Room of the first buffer of a `BytesBuilder`. */
+const firstBytes = 4096
 const emptyBytes = new Uint8Array(0)
-
-/** A copy with room for twice as much. */
-function doubled<Values extends Uint8Array | Int32Array | Float32Array | Float64Array>(
-  values: Values,
-): Values {
-  const grown = new (values.constructor as new (length: number) => Values)(values.length * 2)
-  grown.set(values)
-  return grown
-}
-
-/** What all builders share: the cell states, counts, NULL and absent. */
-abstract class CellBuilder {
-  readonly name: string
-  readonly type: CanonicalType
-  rowCount = 0
-  valueCount = 0
-  nullCount = 0
-  absentCount = 0
-  #states: Uint8Array | undefined
-
-  constructor(name: string, type: CanonicalType) {
-    this.name = name
-    this.type = type
-  }
-
-  /** Bytes held by cells so far; what memory budgets count. */
-  abstract get byteLength(): number
-
-  /** The column so far; the builder is empty afterwards and shares no memory with the column. */
-  abstract finish(): Column
-
-  appendNull(): void {
-    this.#mark(cellState.null)
-    this.nullCount++
-  }
-
-  appendAbsent(): void {
-    this.#mark(cellState.absent)
-    this.absentCount++
-  }
-
-  #mark(state: number): void {
-    let states = this.#states
-    if (states === undefined || this.rowCount >= states.length) {
-      const grown = new Uint8Array(Math.max(initialRows, this.rowCount * 2 + 1))
-      if (states !== undefined) grown.set(states)
-      states = this.#states = grown
-    }
-    states[this.rowCount++] = state
-  }
-
-  protected takeHead(values: Uint8Array): Column {
-    let states: Uint8Array | undefined
-    if (this.#states !== undefined) {
-      // Rows after the last NULL may lie beyond the buffer: they are values, which is 0.
-      states = new Uint8Array(this.rowCount)
-      states.set(this.#states.subarray(0, Math.min(this.rowCount, this.#states.length)))
-    }
-    const column: Column = {
-      name: this.name,
-      type: this.type,
-      rowCount: this.rowCount,
-      values,
-      valueCount: this.valueCount,
-      states,
-      nullCount: this.nullCount,
-      absentCount: this.absentCount,
-    }
-    this.rowCount = this.valueCount = this.nullCount = this.absentCount = 0
-    this.#states = undefined
-    return column
-  }
-}
 
 /** boolean: one byte a cell. */
 export class BooleanBuilder extends CellBuilder {
-  #values = new Uint8Array(initialRows)
+  #values = new Uint8Array(0)
 
   get byteLength(): number {
-    return this.valueCount
+    return this.valueCount + this.stateBytes
   }
 
   append(value: boolean): void {
     if (this.valueCount === this.#values.length) {
-      this.#values = doubled(this.#values)
+      this.#values = this.grown(this.#values)
     }
     this.#values[this.valueCount++] = value ? 1 : 0
     this.rowCount++
@@ -99,22 +28,22 @@ export class BooleanBuilder extends CellBuilder {
 
   finish(): Column {
     const values = this.#values.subarray(0, this.valueCount)
-    this.#values = new Uint8Array(initialRows)
+    this.#values = new Uint8Array(0)
     return this.takeHead(values)
   }
 }
 
 /** int8, int16, int32, date and decimals of at most 9 digits: 4 bytes a cell. */
 export class Int32Builder extends CellBuilder {
-  #values = new Int32Array(initialRows)
+  #values = new Int32Array(0)
 
   get byteLength(): number {
-    return this.valueCount * 4
+    return this.valueCount * 4 + this.stateBytes
   }
 
   append(value: number): void {
     if (this.valueCount === this.#values.length) {
-      this.#values = doubled(this.#values)
+      this.#values = this.grown(this.#values)
     }
     this.#values[this.valueCount++] = value
     this.rowCount++
@@ -122,17 +51,17 @@ export class Int32Builder extends CellBuilder {
 
   finish(): Column {
     const values = new Uint8Array(this.#values.buffer, 0, this.valueCount * 4)
-    this.#values = new Int32Array(initialRows)
+    this.#values = new Int32Array(0)
     return this.takeHead(values)
   }
 }
 
 /** int64, timestamps and decimals of 10 to 18 digits: 8 bytes a cell. */
 export class Int64Builder extends CellBuilder {
-  #words = new Int32Array(initialRows * 2)
+  #words = new Int32Array(0)
 
   get byteLength(): number {
-    return this.valueCount * 8
+    return this.valueCount * 8 + this.stateBytes
   }
 
   /** Low and high 32 bits of the two's complement value; either may be given signed or unsigned. */
@@ -155,27 +84,27 @@ export class Int64Builder extends CellBuilder {
   }
 
   #grow(): void {
-    this.#words = doubled(this.#words)
+    this.#words = this.grown(this.#words, 2)
   }
 
   finish(): Column {
     const values = new Uint8Array(this.#words.buffer, 0, this.valueCount * 8)
-    this.#words = new Int32Array(initialRows * 2)
+    this.#words = new Int32Array(0)
     return this.takeHead(values)
   }
 }
 
 /** float32. */
 export class Float32Builder extends CellBuilder {
-  #values = new Float32Array(initialRows)
+  #values = new Float32Array(0)
 
   get byteLength(): number {
-    return this.valueCount * 4
+    return this.valueCount * 4 + this.stateBytes
   }
 
   append(value: number): void {
     if (this.valueCount === this.#values.length) {
-      this.#values = doubled(this.#values)
+      this.#values = this.grown(this.#values)
     }
     this.#values[this.valueCount++] = value
     this.rowCount++
@@ -183,22 +112,22 @@ export class Float32Builder extends CellBuilder {
 
   finish(): Column {
     const values = new Uint8Array(this.#values.buffer, 0, this.valueCount * 4)
-    this.#values = new Float32Array(initialRows)
+    this.#values = new Float32Array(0)
     return this.takeHead(values)
   }
 }
 
 /** float64. */
 export class Float64Builder extends CellBuilder {
-  #values = new Float64Array(initialRows)
+  #values = new Float64Array(0)
 
   get byteLength(): number {
-    return this.valueCount * 8
+    return this.valueCount * 8 + this.stateBytes
   }
 
   append(value: number): void {
     if (this.valueCount === this.#values.length) {
-      this.#values = doubled(this.#values)
+      this.#values = this.grown(this.#values)
     }
     this.#values[this.valueCount++] = value
     this.rowCount++
@@ -206,18 +135,18 @@ export class Float64Builder extends CellBuilder {
 
   finish(): Column {
     const values = new Uint8Array(this.#values.buffer, 0, this.valueCount * 8)
-    this.#values = new Float64Array(initialRows)
+    this.#values = new Float64Array(0)
     return this.takeHead(values)
   }
 }
 
 /** Decimals of 19 to 38 digits: 16 bytes big endian a cell. */
 export class Decimal128Builder extends CellBuilder {
-  #values = new Uint8Array(initialRows * 16)
+  #values = new Uint8Array(0)
   #view = new DataView(this.#values.buffer)
 
   get byteLength(): number {
-    return this.valueCount * 16
+    return this.valueCount * 16 + this.stateBytes
   }
 
   /** `value` is unscaled. */
@@ -230,7 +159,7 @@ export class Decimal128Builder extends CellBuilder {
   appendWords(word3: number, word2: number, word1: number, word0: number): void {
     const at = this.valueCount * 16
     if (at === this.#values.length) {
-      this.#values = doubled(this.#values)
+      this.#values = this.grown(this.#values, 16)
       this.#view = new DataView(this.#values.buffer)
     }
     this.#view.setInt32(at, word3)
@@ -243,7 +172,7 @@ export class Decimal128Builder extends CellBuilder {
 
   finish(): Column {
     const values = this.#values.subarray(0, this.valueCount * 16)
-    this.#values = new Uint8Array(initialRows * 16)
+    this.#values = new Uint8Array(0)
     this.#view = new DataView(this.#values.buffer)
     return this.takeHead(values)
   }
@@ -251,12 +180,13 @@ export class Decimal128Builder extends CellBuilder {
 
 /** string and binary: 4-byte little-endian length, then the bytes. */
 export class BytesBuilder extends CellBuilder {
-  #values = Buffer.allocUnsafeSlow(initialRows * 16)
+  #values = Buffer.allocUnsafeSlow(0)
   #view = new DataView(this.#values.buffer)
   #end = 0
+  #expectedBytes = firstBytes
 
   get byteLength(): number {
-    return this.#end
+    return this.#end + this.stateBytes
   }
 
   /** Copies `source[start, end)`. */
@@ -304,7 +234,9 @@ export class BytesBuilder extends CellBuilder {
   }
 
   #grow(needed: number): void {
-    const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.#values.length * 2))
+    const grown = Buffer.allocUnsafeSlow(
+      Math.max(needed, this.#values.length === 0 ? this.#expectedBytes : this.#values.length * 2),
+    )
     this.#values.copy(grown, 0, 0, this.#end)
     this.#values = grown
     this.#view = new DataView(grown.buffer)
@@ -312,7 +244,8 @@ export class BytesBuilder extends CellBuilder {
 
   finish(): Column {
     const values = this.#values.subarray(0, this.#end)
-    this.#values = Buffer.allocUnsafeSlow(initialRows * 16)
+    this.#expectedBytes = Math.max(firstBytes, this.#end + (this.#end >> 3))
+    this.#values = Buffer.allocUnsafeSlow(0)
     this.#view = new DataView(this.#values.buffer)
     this.#end = 0
     return this.takeHead(values)
@@ -322,7 +255,7 @@ export class BytesBuilder extends CellBuilder {
 /** array<scalar>: append the elements to `elements`, then call `endArray` with their count. */
 export class ArrayBuilder extends CellBuilder {
   readonly elements: ColumnBuilder
-  #lengths = new Int32Array(initialRows)
+  #lengths = new Int32Array(0)
 
   constructor(name: string, type: Extract<CanonicalType, { kind: 'array' }>) {
     super(name, type)
@@ -330,12 +263,12 @@ export class ArrayBuilder extends CellBuilder {
   }
 
   get byteLength(): number {
-    return this.elements.byteLength + this.valueCount * 4
+    return this.elements.byteLength + this.valueCount * 4 + this.stateBytes
   }
 
   endArray(elementCount: number): void {
     if (this.valueCount === this.#lengths.length) {
-      this.#lengths = doubled(this.#lengths)
+      this.#lengths = this.grown(this.#lengths)
     }
     this.#lengths[this.valueCount++] = elementCount
     this.rowCount++
@@ -343,7 +276,7 @@ export class ArrayBuilder extends CellBuilder {
 
   finish(): Column {
     const lengths = this.#lengths.subarray(0, this.valueCount)
-    this.#lengths = new Int32Array(initialRows)
+    this.#lengths = new Int32Array(0)
     return { ...this.takeHead(emptyBytes), list: { elements: this.elements.finish(), lengths } }
   }
 }
@@ -392,7 +325,12 @@ export function createColumnBuilder(name: string, type: CanonicalType): ColumnBu
 /** The rows appended to `builders` so far as a batch; the builders are empty afterwards. */
 export function finishBatch(builders: readonly ColumnBuilder[]): ColumnBatch {
   const rowCount = builders[0]?.rowCount ?? 0
-  let byteLength = 0
-  for (const builder of builders) byteLength += builder.byteLength + (builder.rowCount >> 3)
-  return { columns: builders.map((builder) => builder.finish()), rowCount, byteLength }
+  const columns = builders.map((builder) => builder.finish())
+  const byteLength = columns.reduce((sum, column) => sum + bytesOf(column), 0)
+  return { columns, rowCount, byteLength }
+}
+
+function bytesOf({ values, states, list }: Column): number {
+  const own = values.byteLength + (states?.byteLength ?? 0)
+  return list === undefined ? own : own + list.lengths.byteLength + bytesOf(list.elements)
 }

@@ -9,15 +9,15 @@ const smallestPoolBytes = 32_768
 
 export function compressZstd(bytes: Uint8Array, level: number): Promise<Uint8Array> {
   const options: ZstdOptions = {
-    // Room for the worst case: the result comes in one piece from one call into the library.
-    chunkSize: bytes.length + (bytes.length >> 8) + 128,
+    // Most pages shrink to less than half, and then come in one piece from one call.
+    chunkSize: (bytes.length >> 1) + 1024,
     pledgedSrcSize: bytes.length,
     params: { [constants.ZSTD_c_compressionLevel]: level },
   }
   if (bytes.length < smallestPoolBytes) return Promise.resolve(zstdCompressSync(bytes, options))
   return new Promise((resolve, reject) => {
     zstdCompress(bytes, options, (error, compressed) => {
-      // The result is a slice of a buffer as large as the input: keep no more than is needed.
+      // The result may be the head of that larger buffer: keep no more than is needed.
       if (error === null) resolve(new Uint8Array(compressed))
       else reject(error)
     })

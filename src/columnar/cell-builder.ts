@@ -1,0 +1,91 @@
+/** What the builders of all physical layouts share: cell states, counts, NULL, absent and growth. */
+import type { CanonicalType } from './canonical-type.ts'
+import { cellState, type Column } from './column-batch.ts'
+
+/** Room of a builder's first buffer; later ones have room for what the last one held. */
+const firstCells = 256
+
+/** What all builders share: the cell states, counts, NULL and absent. */
+export abstract class CellBuilder {
+  readonly name: string
+  readonly type: CanonicalType
+  rowCount = 0
+  valueCount = 0
+  nullCount = 0
+  absentCount = 0
+  #states: Uint8Array | undefined
+  #expectedCells = firstCells
+
+  constructor(name: string, type: CanonicalType) {
+    this.name = name
+    this.type = type
+  }
+
+  /** Bytes held by cells so far, NULLs included; what memory budgets count. */
+  abstract get byteLength(): number
+
+  protected get stateBytes(): number {
+    return this.#states === undefined ? 0 : this.rowCount
+  }
+
+  /**
+   * A larger copy of a full buffer of fixed-width cells; `width` is its items a cell. The first
+   * buffer is made at the first append, so that a builder between two batches holds no memory.
+   */
+  protected grown<Values extends Uint8Array | Int32Array | Float32Array | Float64Array>(
+    values: Values,
+    width = 1,
+  ): Values {
+    const length = values.length === 0 ? this.#expectedCells * width : values.length * 2
+    const larger = new (values.constructor as new (length: number) => Values)(length)
+    larger.set(values)
+    return larger
+  }
+
+  /** The column so far; the builder is empty afterwards and shares no memory with the column. */
+  abstract finish(): Column
+
+  appendNull(): void {
+    this.#mark(cellState.null)
+    this.nullCount++
+  }
+
+  appendAbsent(): void {
+    this.#mark(cellState.absent)
+    this.absentCount++
+  }
+
+  #mark(state: number): void {
+    let states = this.#states
+    if (states === undefined || this.rowCount >= states.length) {
+      const grown = new Uint8Array(Math.max(this.#expectedCells, this.rowCount * 2 + 1))
+      if (states !== undefined) grown.set(states)
+      states = this.#states = grown
+    }
+    states[this.rowCount++] = state
+  }
+
+  protected takeHead(values: Uint8Array): Column {
+    let states: Uint8Array | undefined
+    if (this.#states !== undefined) {
+      // Rows after the last NULL may lie beyond the buffer: they are values, which is 0.
+      states = new Uint8Array(this.rowCount)
+      states.set(this.#states.subarray(0, Math.min(this.rowCount, this.#states.length)))
+    }
+    const column: Column = {
+      name: this.name,
+      type: this.type,
+      rowCount: this.rowCount,
+      values,
+      valueCount: this.valueCount,
+      states,
+      nullCount: this.nullCount,
+      absentCount: this.absentCount,
+    }
+    // Batches of one table tend to be alike; an eighth more, as they are never quite.
+    this.#expectedCells = Math.max(firstCells, this.rowCount + (this.rowCount >> 3))
+    this.rowCount = this.valueCount = this.nullCount = this.absentCount = 0
+    this.#states = undefined
+    return column
+  }
+}
