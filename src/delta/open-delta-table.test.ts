@@ -1,7 +1,11 @@
 /** The Delta table over memory storage: commits, races, lost answers, incremental reads. */
-import { expect, test } from 'vitest'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
 import type { Clock } from '../base/clock.ts'
 import { createFaultyStorage } from '../storage/faulty-storage.ts'
+import { createLocalStorage } from '../storage/local-storage.ts'
 import { createMemoryStorage } from '../storage/memory-storage.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import type { Action, AddFile } from './actions.ts'
@@ -76,35 +80,42 @@ test('a table is created, changed, and read again by another process', async () 
   })
 })
 
-test('of several committers exactly one wins each version, and the others see its actions', async () => {
-  const storage = createMemoryStorage(() => nowMs)
-  committed(await open(storage).commit(undefined, creation()))
-  const rounds = 12
-  const winsOf = await Promise.all(
-    Array.from({ length: 5 }, async (_, writer) => {
-      const table = open(storage)
-      let wins = 0
-      let base = await table.snapshot()
-      for (let attempt = 0; wins < rounds; attempt++) {
-        const path = `w${writer}-${attempt}.parquet`
-        const outcome = await table.commit(base, [add(path)])
-        if (outcome.kind === 'committed') wins++
-        else {
-          expect(outcome.snapshot.version > (base?.version ?? -1n)).toBe(true)
-          const foreign = outcome.winners.flatMap((action) => ('add' in action ? [action.add] : []))
-          expect(foreign.length).toBe(Number(outcome.snapshot.version - (base?.version ?? -1n)))
-          expect(foreign.map((file) => file.path)).not.toContain(path)
+test.each(['memory', 'disk'])(
+  'on %s exactly one committer wins each version, and the others see its actions',
+  async (kind) => {
+    const folder = await mkdtemp(join(tmpdir(), 'sluice-race-'))
+    onTestFinished(() => rm(folder, { recursive: true, force: true }))
+    const storage = kind === 'disk' ? createLocalStorage(folder) : createMemoryStorage(() => nowMs)
+    committed(await open(storage).commit(undefined, creation()))
+    const rounds = 12
+    const winsOf = await Promise.all(
+      Array.from({ length: 5 }, async (_, writer) => {
+        const table = open(storage)
+        let wins = 0
+        let base = await table.snapshot()
+        for (let attempt = 0; wins < rounds; attempt++) {
+          const path = `w${writer}-${attempt}.parquet`
+          const outcome = await table.commit(base, [add(path)])
+          if (outcome.kind === 'committed') wins++
+          else {
+            expect(outcome.snapshot.version > (base?.version ?? -1n)).toBe(true)
+            const foreign = outcome.winners.flatMap((action) =>
+              'add' in action ? [action.add] : [],
+            )
+            expect(foreign.length).toBe(Number(outcome.snapshot.version - (base?.version ?? -1n)))
+            expect(foreign.map((file) => file.path)).not.toContain(path)
+          }
+          base = outcome.snapshot
         }
-        base = outcome.snapshot
-      }
-      return wins
-    }),
-  )
-  expect(winsOf).toEqual([rounds, rounds, rounds, rounds, rounds])
-  const last = await open(storage).snapshot()
-  expect(last?.version).toBe(BigInt(5 * rounds))
-  expect(last?.files.size).toBe(5 * rounds)
-})
+        return wins
+      }),
+    )
+    expect(winsOf).toEqual([rounds, rounds, rounds, rounds, rounds])
+    const last = await open(storage).snapshot()
+    expect(last?.version).toBe(BigInt(5 * rounds))
+    expect(last?.files.size).toBe(5 * rounds)
+  },
+)
 
 test('two creators: one wins, the other conflicts', async () => {
   const storage = createMemoryStorage(() => nowMs)
