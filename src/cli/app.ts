@@ -14,8 +14,11 @@ export interface AppOptions {
   readonly dataFolder: string
   readonly env: Readonly<Record<string, string | undefined>>
   readonly log: Log
-  /** False: throw CATALOG_NOT_FOUND when nothing was ever deployed there. */
-  readonly create: boolean
+  /**
+   * `create`: make the catalog when there is none. `existing`: throw CATALOG_NOT_FOUND then.
+   * `none`: touch nothing there; only `check` and `quickstart` are called.
+   */
+  readonly catalog: 'create' | 'existing' | 'none'
 }
 
 export type OpenApp = (options: AppOptions) => Promise<App>

@@ -1,0 +1,42 @@
+/** `sluice run FILE`: deploy the file and do what it declares. */
+import type { DeploymentChange } from '../../catalog/store.ts'
+import { flag, type Command } from '../command.ts'
+import { loadResources } from '../load-resources.ts'
+import type { Output } from '../output.ts'
+import { finishRun } from '../run-result.ts'
+
+export const runCommand: Command = {
+  name: 'run',
+  usage: 'FILE [--once] [--data DIR]',
+  summary: 'Deploy a resource file and run its gateways and pipelines.',
+  help: [
+    'Deploys the connections, gateways and pipelines of FILE and runs them: copies what is not yet',
+    'loaded, then follows the changes until it is stopped (Ctrl-C or SIGTERM: clean stop; a second',
+    'one: at once). Whenever it is started again it goes on where it stopped.',
+  ],
+  options: {
+    once: {
+      type: 'boolean',
+      help: 'Stop when everything up to the present position of the source is applied.',
+    },
+  },
+  minimumPositionals: 1,
+  maximumPositionals: 1,
+  run: async (call) => {
+    const resources = await loadResources(call)
+    if (resources === undefined) return 2
+    return await call.withApp('create', async (app) => {
+      printChanges(call.output, await app.deploy(resources))
+      const mode = flag(call, 'once') ? 'once' : 'continuous'
+      const running = app.start(resources, { mode, signal: call.signal })
+      return await finishRun(call, running, { mode })
+    })
+  },
+}
+
+function printChanges(output: Output, changes: readonly DeploymentChange[]): void {
+  for (const { kind, resource, key } of changes) {
+    output.event('deployed', { resource, key, change: kind })
+    if (kind !== 'unchanged' && output.format === 'human') output.note(`${kind} ${resource} ${key}`)
+  }
+}

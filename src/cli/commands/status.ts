@@ -1,0 +1,113 @@
+/** `sluice status`: where every table stands. */
+import type { StatusGateway, StatusPipeline, StatusReport, StatusTable } from '../app.ts'
+import type { Command, CommandCall, ExitCode } from '../command.ts'
+import { printProblem } from '../error-print.ts'
+import { printTable } from '../table-print.ts'
+import { formatBytes, formatSeconds, printable } from '../text.ts'
+
+export const statusCommand: Command = {
+  name: 'status',
+  usage: '[--data DIR]',
+  summary: 'Show where every gateway, pipeline and table stands.',
+  help: [
+    'Shows per table its state, rows, applied commit and freshness, and per gateway how far it is',
+    'behind its source and how long the log of the source will last.',
+  ],
+  options: {},
+  minimumPositionals: 0,
+  maximumPositionals: 0,
+  run: async (call) =>
+    await call.withApp('existing', async (app): Promise<ExitCode> => {
+      const report = await app.status()
+      if (call.output.format === 'json') printEvents(call, report)
+      else printReport(call, report)
+      return 0
+    }),
+}
+
+function printEvents({ output }: CommandCall, report: StatusReport): void {
+  for (const gateway of report.gateways) output.event('gateway', { ...gateway })
+  for (const { tables, ...pipeline } of report.pipelines) {
+    output.event('pipeline', pipeline)
+    for (const table of tables) output.event('table', { pipeline: pipeline.name, ...table })
+  }
+}
+
+function printReport(call: CommandCall, report: StatusReport): void {
+  const { output } = call
+  for (const gateway of report.gateways) {
+    output.line(
+      `${output.style('bold', `gateway ${printable(gateway.name)}`)}  ${gatewayText(call, gateway)}`,
+    )
+    if (gateway.problem !== undefined) printProblem(output, gateway.problem)
+  }
+  for (const pipeline of report.pipelines) printPipeline(call, pipeline)
+  if (report.pipelines.length === 0) output.line('no pipeline is deployed here')
+}
+
+function gatewayText({ clock }: CommandCall, gateway: StatusGateway): string {
+  const { retainedBytes, budgetBytes, secondsToLoss, lagBytes, atMs } = gateway
+  const retained = retainedBytes === undefined ? '' : `source keeps ${formatBytes(retainedBytes)}`
+  const budget = budgetBytes === undefined ? '' : ` of ${formatBytes(budgetBytes)}`
+  const runway =
+    secondsToLoss === undefined
+      ? budgetBytes === undefined && retainedBytes !== undefined
+        ? ', no limit'
+        : ''
+      : `, lasts ${formatSeconds(secondsToLoss)} more`
+  return [
+    gateway.isRunning ? 'running' : 'stopped',
+    gateway.stagedCommit === undefined ? 'nothing staged' : `staged commit ${gateway.stagedCommit}`,
+    ...(lagBytes === undefined ? [] : [`lag ${formatBytes(lagBytes)}`]),
+    ...(retained === '' ? [] : [`${retained}${budget}${runway}`]),
+    ...(atMs === undefined ? [] : [`seen ${formatSeconds((clock.nowMs() - atMs) / 1000)} ago`]),
+  ].join(', ')
+}
+
+function printPipeline(call: CommandCall, pipeline: StatusPipeline): void {
+  const { output } = call
+  const { freshness } = pipeline
+  const parts = [
+    pipeline.isRunning ? 'running' : 'stopped',
+    `from gateway ${printable(pipeline.gateway)}`,
+    ...(freshness === undefined
+      ? []
+      : [
+          `freshness p50 ${formatSeconds(freshness.p50Seconds)} p99 ${formatSeconds(freshness.p99Seconds)}`,
+        ]),
+  ]
+  output.line()
+  output.line(
+    `${output.style('bold', `pipeline ${printable(pipeline.name)}`)}  ${parts.join(', ')}`,
+  )
+  const columns = ['table', 'state', 'rows', 'version', 'applied', 'behind', 'last change'].map(
+    (name, index) => ({ name, type: index >= 2 && index <= 5 ? 'BIGINT' : 'VARCHAR' }),
+  )
+  const rows = pipeline.tables.map((table) => tableRow(call, table))
+  const lines = printTable({ columns, rows }, { columns: output.columns, hasFooter: false })
+  for (const line of lines) output.line(line)
+  for (const { destination, problem } of pipeline.tables) {
+    if (problem !== undefined) printProblem(output, problem, destination)
+  }
+}
+
+function tableRow({ clock }: CommandCall, table: StatusTable): readonly unknown[] {
+  const { appliedCommit, stagedCommit, appliedCommitAtMs } = table
+  const behind =
+    appliedCommit === undefined || stagedCommit === undefined
+      ? ''
+      : `${Math.max(0, stagedCommit - appliedCommit)}`
+  const ago =
+    appliedCommitAtMs === undefined
+      ? ''
+      : `${formatSeconds((clock.nowMs() - appliedCommitAtMs) / 1000)} ago`
+  return [
+    table.destination,
+    table.state,
+    table.rows ?? '',
+    table.version ?? '',
+    appliedCommit ?? '',
+    behind,
+    ago,
+  ]
+}

@@ -1,0 +1,37 @@
+/** `sluice verify`: proves that the destination equals the source at one position. */
+import type { Command } from '../command.ts'
+import { countOf } from '../text.ts'
+import { isProven, printVerified } from '../verified-print.ts'
+
+export const verifyCommand: Command = {
+  name: 'verify',
+  usage: '[TABLE ...] [--data DIR]',
+  summary: 'Prove that destination tables equal their source tables.',
+  help: [
+    'Brings the tables to one position of the source log and compares every cell of source and',
+    'destination there, while both may go on changing. TABLE is [catalog.][schema.]table of the',
+    'destination; without one all tables are compared. Exit code 0: all are equal.',
+  ],
+  options: {},
+  minimumPositionals: 0,
+  maximumPositionals: Number.POSITIVE_INFINITY,
+  run: async (call) =>
+    await call.withApp('existing', async (app) => {
+      const { output } = call
+      const report = await app.verify({
+        tables: call.positionals.length === 0 ? undefined : call.positionals,
+        signal: call.signal,
+        onTable: (table) => printVerified(output, table),
+      })
+      const unequal = report.tables.filter((table) => !isProven(table)).length
+      output.event('finished', { tables: report.tables.length, unequal })
+      if (output.format === 'human') {
+        output.line(
+          unequal === 0
+            ? output.style('green', `${countOf(report.tables.length, 'table')} equal`)
+            : output.style('red', `${countOf(unequal, 'table')} not proven equal`),
+        )
+      }
+      return unequal === 0 ? 0 : 1
+    }),
+}

@@ -1,0 +1,153 @@
+/**
+ * Turns the polled status of gateways and pipelines into what a person follows: one line per table,
+ * rates, and the moments at which something happened.
+ */
+import type { TableStatus } from '../gateway/gateway-status.ts'
+import type { PipelineTableStatus } from '../pipeline/pipeline-status.ts'
+import type { Problem, RunProgress } from './app.ts'
+import { RateMeter } from './rate-meter.ts'
+
+/** `loaded`: copied and visible in the destination. */
+export type TableStage =
+  | 'pending'
+  | 'snapshotting'
+  | 'catching-up'
+  | 'applying'
+  | 'loaded'
+  | 'failed'
+
+export interface TableView {
+  /** `schema.table` of the source. */
+  readonly name: string
+  readonly stage: TableStage
+  readonly rows: number
+  readonly estimatedRows: number | undefined
+  readonly rowsPerSecond: number | undefined
+  readonly etaSeconds: number | undefined
+  readonly problem: Problem | undefined
+}
+
+export interface ProgressView {
+  readonly phase: string
+  readonly elapsedSeconds: number
+  readonly tables: readonly TableView[]
+  readonly transactions: number
+  readonly changes: number
+  readonly changesPerSecond: number | undefined
+  readonly lagBytes: bigint | undefined
+  readonly secondsToLoss: number | undefined
+  readonly freshness: { readonly p50Seconds: number; readonly p99Seconds: number } | undefined
+}
+
+export interface TableEvent {
+  readonly table: string
+  readonly stage: TableStage
+  readonly rows: number
+  readonly problem: Problem | undefined
+}
+
+export class ProgressTracker {
+  readonly #startedAtMs: number
+  readonly #tableRates = new Map<string, RateMeter>()
+  readonly #changeRate = new RateMeter()
+  readonly #stages = new Map<string, string>()
+
+  constructor(startedAtMs: number) {
+    this.#startedAtMs = startedAtMs
+  }
+
+  /** The view now, and the tables whose stage changed since the last call. */
+  observe(
+    progress: RunProgress,
+    nowMs: number,
+  ): { readonly view: ProgressView; readonly events: readonly TableEvent[] } {
+    const applied = new Map<string, PipelineTableStatus[]>()
+    for (const { status } of progress.pipelines) {
+      for (const table of status.tables) {
+        applied.set(table.tableId, [...(applied.get(table.tableId) ?? []), table])
+      }
+    }
+    const tables = progress.gateways.flatMap(({ name, status }) =>
+      status.tables.map((table) => ({
+        key: `${name} ${table.tableId}`,
+        view: this.#tableView(name, table, { applied: applied.get(table.tableId) ?? [], nowMs }),
+      })),
+    )
+    const events = tables.flatMap(({ key, view }) => this.#stageEvent(key, view))
+    return {
+      view: this.#view(
+        progress,
+        tables.map((table) => table.view),
+        nowMs,
+      ),
+      events,
+    }
+  }
+
+  #view(progress: RunProgress, tables: readonly TableView[], nowMs: number): ProgressView {
+    const sum = (pick: (status: RunProgress['gateways'][0]['status']) => number): number =>
+      progress.gateways.reduce((total, { status }) => total + pick(status), 0)
+    const changes = sum((status) => status.changes)
+    this.#changeRate.add(nowMs, changes)
+    const lags = progress.gateways.flatMap(({ status }) => status.lagBytes ?? [])
+    const losses = progress.gateways.flatMap(({ status }) => status.secondsToLoss ?? [])
+    const freshness = progress.pipelines
+      .flatMap(({ status }) => status.freshness ?? [])
+      .toSorted((a, b) => b.p99Seconds - a.p99Seconds)[0]
+    return {
+      phase: progress.phase,
+      elapsedSeconds: (nowMs - this.#startedAtMs) / 1000,
+      tables,
+      transactions: sum((status) => status.transactions),
+      changes,
+      changesPerSecond: this.#changeRate.perSecond(),
+      lagBytes: lags.length === 0 ? undefined : lags.reduce((total, lag) => total + lag, 0n),
+      secondsToLoss: losses.length === 0 ? undefined : Math.min(...losses),
+      freshness,
+    }
+  }
+
+  #tableView(
+    gateway: string,
+    table: TableStatus,
+    now: { readonly applied: readonly PipelineTableStatus[]; readonly nowMs: number },
+  ): TableView {
+    const key = `${gateway} ${table.tableId}`
+    const meter = this.#tableRates.get(key) ?? new RateMeter()
+    this.#tableRates.set(key, meter)
+    meter.add(now.nowMs, table.snapshotRows)
+    const rowsPerSecond = meter.perSecond()
+    const left = (table.estimatedRows ?? 0) - table.snapshotRows
+    const hasEta = left > 0 && rowsPerSecond !== undefined && rowsPerSecond > 0
+    const stage = stageOf(table, now.applied)
+    return {
+      name: `${table.name.schema}.${table.name.table}`,
+      stage,
+      rows: table.snapshotRows,
+      estimatedRows: table.estimatedRows,
+      rowsPerSecond,
+      etaSeconds: hasEta ? left / rowsPerSecond : undefined,
+      problem: table.problem ?? now.applied.find(({ problem }) => problem !== undefined)?.problem,
+    }
+  }
+
+  #stageEvent(key: string, view: TableView): readonly TableEvent[] {
+    const seen = `${view.stage} ${view.problem?.code ?? ''}`
+    if (this.#stages.get(key) === seen) return []
+    const isFirst = !this.#stages.has(key)
+    this.#stages.set(key, seen)
+    // That a table waits at the start is no news.
+    if (isFirst && view.stage === 'pending' && view.problem === undefined) return []
+    return [{ table: view.name, stage: view.stage, rows: view.rows, problem: view.problem }]
+  }
+}
+
+function stageOf(table: TableStatus, applied: readonly PipelineTableStatus[]): TableStage {
+  if (table.state === 'failed' || applied.some(({ problem }) => problem !== undefined)) {
+    return 'failed'
+  }
+  if (table.state !== 'streaming') return table.state
+  const isLoaded =
+    applied.length > 0 && applied.every(({ appliedCommit }) => appliedCommit !== undefined)
+  return isLoaded ? 'loaded' : 'applying'
+}

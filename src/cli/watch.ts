@@ -1,0 +1,87 @@
+/** Follows running work until it ends: redraws on a terminal, prints lines or events elsewhere. */
+import type { Clock } from '../base/clock.ts'
+import type { Running } from './app.ts'
+import type { Output } from './output.ts'
+import { plainEvent, plainProgress, renderProgress } from './progress.ts'
+import { ProgressTracker, type ProgressView, type TableEvent } from './progress-tracker.ts'
+
+export interface WatchOptions {
+  readonly output: Output
+  readonly clock: Clock
+}
+
+const liveIntervalMs = 150
+const eventIntervalMs = 1000
+const plainIntervalMs = 10_000
+
+/** Resolves or rejects as `running.done` does; the display's last state stays on the screen. */
+export async function watchProgress<T extends Pick<Running, 'progress'>, R>(
+  running: T,
+  done: Promise<R>,
+  { output, clock }: WatchOptions,
+): Promise<R> {
+  const tracker = new ProgressTracker(clock.nowMs())
+  let reportedAtMs = clock.nowMs()
+  const report = (isLast: boolean): void => {
+    const nowMs = clock.nowMs()
+    const { view, events } = tracker.observe(running.progress(), nowMs)
+    for (const event of events) reportEvent(output, event)
+    if (output.isLive) output.live(renderProgress(view, progressStyle(output)))
+    const interval = output.format === 'json' ? eventIntervalMs : plainIntervalMs
+    if (!output.isLive && (isLast || nowMs - reportedAtMs >= interval)) {
+      reportedAtMs = nowMs
+      reportProgress(output, view)
+    }
+  }
+  const timer = setInterval(() => report(false), output.isLive ? liveIntervalMs : eventIntervalMs)
+  try {
+    report(false)
+    return await done
+  } finally {
+    clearInterval(timer)
+    report(true)
+    output.keepLive()
+  }
+}
+
+function progressStyle(output: Output): Parameters<typeof renderProgress>[1] {
+  return {
+    columns: output.liveColumns,
+    rows: output.liveRows,
+    hasUnicode: output.hasUnicode,
+    style: (style, text) => output.style(style, text),
+  }
+}
+
+function reportEvent(output: Output, event: TableEvent): void {
+  if (output.format === 'json') {
+    const { table, stage, rows, problem } = event
+    output.event('table', { table, stage, rows, problem })
+  } else if (!output.isLive || event.problem !== undefined) {
+    for (const line of plainEvent(event).split('\n')) output.note(line)
+  }
+}
+
+function reportProgress(output: Output, view: ProgressView): void {
+  if (output.format === 'human') {
+    output.note(plainProgress(view))
+    return
+  }
+  const count = (stage: string): number =>
+    view.tables.filter((table) => table.stage === stage).length
+  output.event('progress', {
+    phase: view.phase,
+    elapsed_seconds: view.elapsedSeconds,
+    tables: view.tables.length,
+    tables_loaded: count('loaded'),
+    tables_failed: count('failed'),
+    rows_copied: view.tables.reduce((total, table) => total + table.rows, 0),
+    transactions: view.transactions,
+    changes: view.changes,
+    changes_per_second: view.changesPerSecond,
+    lag_bytes: view.lagBytes,
+    seconds_to_loss: view.secondsToLoss,
+    freshness_p50_seconds: view.freshness?.p50Seconds,
+    freshness_p99_seconds: view.freshness?.p99Seconds,
+  })
+}
