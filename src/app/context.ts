@@ -33,7 +33,7 @@ export function openContext(options: AppOptions): Context {
   const { dataFolder, env, log } = options
   const clock = systemClock
   const failpoints = failpointsFromText(env['SLUICE_FAILPOINT'])
-  const store = openSqliteStore({ dataFolder, clock, create: options.create })
+  const store = openSqliteStore({ dataFolder, clock, create: options.catalog === 'create' })
   return {
     clock,
     log,
