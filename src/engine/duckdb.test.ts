@@ -97,9 +97,7 @@ describe('openEngine()', () => {
 
   test('close() removes the folder it spilled to', async () => {
     const own = await openEngine({ memoryLimitBytes: 40 * 2 ** 20, threads: 1 })
-    const folder = String(
-      (await own.rows("SELECT current_setting('temp_directory') AS t"))[0]?.['t'],
-    )
+    const folder = own.temporaryFolder
     await own.run('CREATE TEMP TABLE big AS SELECT i, md5(i::VARCHAR) AS h FROM range(900000) r(i)')
     expect(existsSync(folder)).toBe(true)
     await own.close()

@@ -1,5 +1,5 @@
 /** The embedded SQL engine: the only place that knows DuckDB. Memory bounded, offline, UTC. */
-import { rm } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { randomUUID } from 'node:crypto'
@@ -34,6 +34,8 @@ export type LoadColumn =
  * failure is ENGINE_FAILED, without row values in its text.
  */
 export interface EngineStatements {
+  /** A local folder for files made on the way; whoever makes one removes it. */
+  readonly temporaryFolder: string
   /** Runs one or several statements; results are dropped. */
   run(sql: string, parameters?: readonly Parameter[]): Promise<void>
   /**
@@ -78,6 +80,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const temporaryFolder = options.temporaryFolder ?? join(tmpdir(), `sluice-engine-${randomUUID()}`)
   const limit = options.memoryLimitBytes ?? defaultMemoryLimitBytes
   const valuesInErrors = options.valuesInErrors === true
+  await mkdir(temporaryFolder, { recursive: true })
   const instance = await guard(valuesInErrors, () =>
     DuckDBInstance.create(':memory:', {
       autoinstall_known_extensions: 'false',
@@ -90,7 +93,9 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const open = new Set<EngineSession>()
   const openSession = async (): Promise<EngineSession> => {
     const connection = await guard(valuesInErrors, () => instance.connect())
-    const session = createSession(connection, valuesInErrors, () => open.delete(session))
+    const session = createSession(connection, { valuesInErrors, temporaryFolder }, () =>
+      open.delete(session),
+    )
     open.add(session)
     await session.run("SET TimeZone = 'UTC'")
     return session
@@ -111,7 +116,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
 
 function createSession(
   connection: DuckDBConnection,
-  valuesInErrors: boolean,
+  { valuesInErrors, temporaryFolder }: { valuesInErrors: boolean; temporaryFolder: string },
   closed: () => void,
 ): EngineSession {
   const execute = (
@@ -120,6 +125,7 @@ function createSession(
   ): Promise<DuckDBMaterializedResult> => connection.run(sql, parameters?.slice())
   let isOpen = true
   return {
+    temporaryFolder,
     run: (sql, parameters) =>
       guard(valuesInErrors, async () => {
         await execute(sql, parameters)

@@ -51,7 +51,9 @@ export class StagedTables {
 
   /** Takes in what is new; `manifests` is ascending and dense, and may start anywhere at or before the first unseen one. */
   read(base: LogBase, manifests: readonly Manifest[]): void {
-    if (this.#next === undefined) {
+    // A purge may have overtaken us: then we begin again from what it left.
+    if (this.#next === undefined || (manifests[0]?.commit ?? 0) > this.#next) {
+      this.#tables.clear()
       for (const table of base.tables) for (const entry of table.entries) this.#take(entry, -1)
       this.#next = base.first
     }

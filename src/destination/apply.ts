@@ -1,0 +1,236 @@
+/**
+ * One update of one destination table, SCD type 1: everything staged for it up to one staged
+ * commit, in one Delta commit. Order of durability: data files, deletion vectors, commit. A stop
+ * between any two changes nothing that a reader sees; the next attempt starts over, and `txn` in
+ * the commit itself tells whether it is still to be done.
+ */
+import { SluiceError } from '../base/errors.ts'
+import type { Action, AddFile, Protocol, RemoveFile } from '../delta/actions.ts'
+import { storagePathOf } from '../delta/data-path.ts'
+import type { DeltaSnapshot } from '../delta/delta-table.ts'
+import { standardTable } from '../delta/standard-table.ts'
+import { withLooseBounds } from '../delta/statistics.ts'
+import {
+  applicationId,
+  configurationKeys,
+  destinationState,
+  digestColumns,
+  type DestinationState,
+} from './destination-state.ts'
+import { loadSnapshot } from './load-snapshot.ts'
+import type { FileFate } from './mark-rows.ts'
+import { mergeChanges } from './merge-changes.ts'
+import { stagedChanges, type StagedChanges } from './staged-changes.ts'
+import type { TableTools, TableWork } from './table-work.ts'
+
+export type ApplyOutcome =
+  | { readonly kind: 'committed'; readonly state: DestinationState }
+  /** Somebody (this pipeline in another process) was faster: plan again from `state`. */
+  | { readonly kind: 'overtaken'; readonly state: DestinationState }
+
+/** Other writers may win this many commits in a row before we give up for this update. */
+const maximumAttempts = 10
+
+/** `state`: what is known of the table; may be stale. Throws coded errors; then nothing is visible. */
+export async function applyWork(
+  tools: TableTools,
+  work: TableWork,
+  state: DestinationState,
+): Promise<ApplyOutcome> {
+  for (const file of filesOf(work)) await tools.verifyFile(file)
+  let current = state
+  for (let attempt = 0; attempt < maximumAttempts; attempt++) {
+    if (!isDue(work, current)) return { kind: 'overtaken', state: current }
+    const next = await attemptCommit(tools, work, current)
+    current = destinationState(next.snapshot, tools.identity)
+    if (next.kind === 'committed') return { kind: 'committed', state: current }
+  }
+  const text = `${tools.identity.name}: other writers won ${maximumAttempts} commits in a row`
+  throw new SluiceError('DESTINATION_CONTENDED', text)
+}
+
+function filesOf(work: TableWork): readonly Parameters<TableTools['verifyFile']>[0][] {
+  return [
+    ...work.chunks.flatMap((chunk) => chunk.files),
+    ...work.steps.flatMap((step) => (step.kind === 'changes' ? [step.file] : [])),
+  ]
+}
+
+/** Whether the work still fits the table's state. */
+function isDue(work: TableWork, state: DestinationState): boolean {
+  const isSameCopy =
+    state.snapshotId === work.snapshotId && state.snapshotPoint === work.snapshotPoint
+  const isSameShape = state.columns === digestColumns(work.columns.columns)
+  if (work.kind === 'changes') {
+    // Not even a part of it may be applied already: absent cells are those of the rows as planned.
+    return isSameCopy && isSameShape && state.applied === work.from
+  }
+  if (state.applied === undefined || state.snapshotId === undefined) return true
+  if (state.applied > work.target || state.snapshotId > work.snapshotId) return false
+  return !isSameCopy || !isSameShape
+}
+
+async function attemptCommit(
+  tools: TableTools,
+  work: TableWork,
+  state: DestinationState,
+): Promise<{ readonly kind: 'committed' | 'conflict'; readonly snapshot: DeltaSnapshot }> {
+  const written: AddFile[] = []
+  let actions: readonly Action[]
+  try {
+    actions = await prepareActions(tools, work, { state, written })
+  } catch (error) {
+    await removeFiles(tools, written)
+    throw error
+  }
+  tools.failpoints.hit('destination.before-commit')
+  // Should this fail, the commit may be visible all the same: the files have to stay.
+  const outcome = await tools.table.commit(state.snapshot, actions)
+  if (outcome.kind === 'conflict') await removeFiles(tools, written)
+  else tools.failpoints.hit('destination.after-commit')
+  return { kind: outcome.kind, snapshot: outcome.snapshot }
+}
+
+/** Everything the actions name is durable when it resolves. */
+async function prepareActions(
+  tools: TableTools,
+  work: TableWork,
+  { state, written }: { readonly state: DestinationState; readonly written: AddFile[] },
+): Promise<readonly Action[]> {
+  const changes = stagedChanges(work.steps)
+  const present = [...(state.snapshot?.files.values() ?? [])]
+  const isEmptied = changes.after !== undefined
+  const loaded = work.kind === 'load' && !isEmptied ? await loadSnapshot(tools, work, written) : []
+  const base = work.kind === 'load' ? loaded : isEmptied ? [] : present
+  const fates: readonly FileFate[] =
+    changes.files.length === 0
+      ? base.map((file) => ({ file, deadPositions: undefined, isGone: false }))
+      : await mergeChanges(tools, work, { files: base, changes, written })
+  tools.failpoints.hit('destination.data-written')
+  const marked = await writeVectors(tools, fates)
+  const nowMs = tools.clock.nowMs()
+  const isFresh = new Set(loaded)
+  const replaced = work.kind === 'load' || isEmptied ? present : []
+  const removes = [...replaced, ...fates.filter((fate) => isTouched(fate)).map(({ file }) => file)]
+    .filter((file) => !isFresh.has(file))
+    .map((file) => ({ remove: removeOf(file, nowMs) }))
+  const kept = fates.filter(({ file, isGone }) => isFresh.has(file) && !isGone)
+  const adds = [
+    ...marked.values(),
+    ...kept.flatMap(({ file }) => (marked.has(file) ? [] : [file])),
+    ...written.filter((file) => !isFresh.has(file)),
+  ]
+  return [
+    { commitInfo: commitInfo(tools, work, changes) },
+    ...(work.kind === 'load' ? tableActions(tools, work, state.snapshot) : []),
+    { txn: { appId: applicationId(tools.identity), version: work.target, lastUpdated: nowMs } },
+    ...removes,
+    ...adds.map((add) => ({ add })),
+  ]
+}
+
+function isTouched(fate: FileFate): boolean {
+  return fate.isGone || fate.deadPositions !== undefined
+}
+
+/** The files that get a new deletion vector, with it; all vectors in one durable object. */
+async function writeVectors(
+  tools: TableTools,
+  fates: readonly FileFate[],
+): Promise<ReadonlyMap<AddFile, AddFile>> {
+  const marked = fates.flatMap(({ file, deadPositions, isGone }) =>
+    deadPositions === undefined || isGone ? [] : [{ file, deadPositions }],
+  )
+  if (marked.length === 0) return new Map()
+  const descriptors = await tools.table.writeDeletionVectors(
+    marked.map(({ deadPositions }) => deadPositions),
+  )
+  return new Map(
+    marked.map(({ file }, index) => {
+      const { deletionVector: _old, stats, ...rest } = file
+      const deletionVector = descriptors[index]
+      return [
+        file,
+        {
+          ...rest,
+          dataChange: true,
+          ...(stats === undefined ? {} : { stats: withLooseBounds(stats) }),
+          ...(deletionVector === undefined ? {} : { deletionVector }),
+        },
+      ]
+    }),
+  )
+}
+
+function removeOf(file: AddFile, nowMs: number): RemoveFile {
+  return {
+    path: file.path,
+    deletionTimestamp: nowMs,
+    dataChange: true,
+    extendedFileMetadata: true,
+    partitionValues: file.partitionValues,
+    size: file.size,
+    ...(file.deletionVector === undefined ? {} : { deletionVector: file.deletionVector }),
+  }
+}
+
+/** protocol and metaData of the table as this load leaves it; properties people set are kept. */
+function tableActions(
+  { identity, clock }: TableTools,
+  work: TableWork,
+  snapshot: DeltaSnapshot | undefined,
+): readonly Action[] {
+  const { columns } = work.columns
+  const standard = standardTable({
+    columns: columns.map(({ name, type }) => ({ name, type })),
+    name: identity.name.split('.').at(-1) ?? identity.name,
+    createdAtMs: snapshot?.metadata.createdTime ?? clock.nowMs(),
+    ...(snapshot === undefined ? {} : { id: snapshot.metadata.id }),
+    configuration: {
+      ...snapshot?.metadata.configuration,
+      [configurationKeys.pipelineId]: identity.pipelineId,
+      [configurationKeys.tableId]: identity.tableId,
+      [configurationKeys.snapshotId]: String(work.snapshotId),
+      [configurationKeys.snapshotPoint]: work.snapshotPoint,
+      [configurationKeys.schemaVersion]: String(work.schemaVersion),
+      [configurationKeys.columns]: digestColumns(columns),
+    },
+  })
+  const features = new Set(snapshot?.protocol.readerFeatures)
+  const isEnough = standard.protocol.readerFeatures?.every((feature) => features.has(feature))
+  const protocol =
+    snapshot === undefined || isEnough !== true ? [{ protocol: standard.protocol }] : []
+  return [...protocol, { metaData: standard.metadata }]
+}
+
+function commitInfo(
+  tools: TableTools,
+  work: TableWork,
+  changes: StagedChanges,
+): Readonly<Record<string, unknown>> {
+  const { position, minCommitTimeUs, maxCommitTimeUs } = work.source
+  return {
+    operation: work.kind === 'load' ? 'WRITE' : 'MERGE',
+    operationParameters:
+      work.kind === 'load'
+        ? { mode: 'Overwrite', snapshotId: String(work.snapshotId) }
+        : { files: String(changes.files.length) },
+    isBlindAppend: false,
+    engineInfo: `Sluice/${tools.productVersion}`,
+    sluice: {
+      pipelineId: tools.identity.pipelineId,
+      tableId: tools.identity.tableId,
+      stagedCommit: work.target,
+      sourcePosition: position,
+      ...(minCommitTimeUs === undefined ? {} : { minCommitTimeUs }),
+      ...(maxCommitTimeUs === undefined ? {} : { maxCommitTimeUs }),
+    },
+  }
+}
+
+/** Best effort: what stays behind is in no version of the table and goes with the next vacuum. */
+async function removeFiles(tools: TableTools, files: readonly AddFile[]): Promise<void> {
+  for (const file of files) {
+    await tools.table.storage.delete(storagePathOf(tools.table, file.path)).catch(() => undefined)
+  }
+}

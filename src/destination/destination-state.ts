@@ -1,0 +1,118 @@
+/**
+ * What a destination table says about itself. All state of an ingestion is in the Delta log: the
+ * owner and the copy it was loaded from in `metaData.configuration`, progress in `txn`.
+ */
+import { createHash } from 'node:crypto'
+import { SluiceError } from '../base/errors.ts'
+import type { CanonicalType } from '../columnar/canonical-type.ts'
+import type { DeltaSnapshot } from '../delta/delta-table.ts'
+import { mayWriteDeletionVectors } from '../delta/protocol.ts'
+import { columnsOfDeltaSchema } from '../delta/table-schema.ts'
+
+/** Keys of `metaData.configuration`. */
+export const configurationKeys = {
+  pipelineId: 'sluice.pipelineId',
+  tableId: 'sluice.tableId',
+  snapshotId: 'sluice.snapshotId',
+  /** Digest of `snapshot_started.point`: tells a copy from another with the same number. */
+  snapshotPoint: 'sluice.snapshotPoint',
+  schemaVersion: 'sluice.schemaVersion',
+  /** Digest of column names and types as we wrote them: tells when somebody else changed them. */
+  columns: 'sluice.columns',
+} as const
+
+export interface DestinationIdentity {
+  readonly pipelineId: string
+  readonly tableId: string
+  /** `catalog.schema.table`, for messages. */
+  readonly name: string
+}
+
+export interface DestinationState {
+  /** undefined: there is no table yet. */
+  readonly snapshot: DeltaSnapshot | undefined
+  /** Staged commit the table is applied up to; undefined: it is to be loaded. */
+  readonly applied: number | undefined
+  readonly snapshotId: number | undefined
+  readonly snapshotPoint: string | undefined
+  readonly columns: string | undefined
+}
+
+/** `txn.appId` of a (pipeline, table). */
+export function applicationId({ pipelineId, tableId }: DestinationIdentity): string {
+  return `sluice/${pipelineId}/${tableId}`
+}
+
+/**
+ * Throws DESTINATION_FOREIGN_TABLE, DESTINATION_TABLE_TAKEN and DESTINATION_CHANGED_BY_OTHERS. A
+ * table that this pipeline filled from an earlier source table of the same name is to be loaded.
+ */
+export function destinationState(
+  snapshot: DeltaSnapshot | undefined,
+  identity: DestinationIdentity,
+): DestinationState {
+  const nothing = { applied: undefined, snapshotId: undefined, snapshotPoint: undefined }
+  if (snapshot === undefined) return { snapshot, ...nothing, columns: undefined }
+  const { configuration } = snapshot.metadata
+  const owner = configuration[configurationKeys.pipelineId]
+  if (owner === undefined) {
+    const text = `${identity.name} already is a Delta table that Sluice did not make`
+    throw new SluiceError('DESTINATION_FOREIGN_TABLE', text)
+  }
+  if (owner !== identity.pipelineId) {
+    const text = `${identity.name} belongs to the pipeline ${owner}, not to ${identity.pipelineId}`
+    throw new SluiceError('DESTINATION_TABLE_TAKEN', text)
+  }
+  const columns = configuration[configurationKeys.columns]
+  assertUnchanged(snapshot, identity, columns)
+  if (configuration[configurationKeys.tableId] !== identity.tableId) {
+    return { snapshot, ...nothing, columns: undefined }
+  }
+  return {
+    snapshot,
+    applied: snapshot.txnVersions.get(applicationId(identity)),
+    snapshotId: Number(configuration[configurationKeys.snapshotId]),
+    snapshotPoint: configuration[configurationKeys.snapshotPoint],
+    columns,
+  }
+}
+
+function assertUnchanged(
+  snapshot: DeltaSnapshot,
+  identity: DestinationIdentity,
+  columns: string | undefined,
+): void {
+  const { metadata, protocol } = snapshot
+  const found = digestColumns(columnsOfDeltaSchema(metadata.schemaString))
+  const what =
+    found !== columns
+      ? 'the columns'
+      : !mayWriteDeletionVectors(protocol, metadata)
+        ? 'delta.enableDeletionVectors'
+        : metadata.partitionColumns.length > 0
+          ? 'the partitioning'
+          : undefined
+  if (what === undefined) return
+  const text = `somebody else changed ${what} of ${identity.name}`
+  throw new SluiceError('DESTINATION_CHANGED_BY_OTHERS', text)
+}
+
+/** Same digest: same names and types in the same order. */
+export function digestColumns(
+  columns: readonly { readonly name: string; readonly type: CanonicalType }[],
+): string {
+  return digest(JSON.stringify(columns.map(({ name, type }) => [name, typeText(type)])))
+}
+
+function typeText(type: CanonicalType): string {
+  if (type.kind === 'array') return `array ${typeText(type.element)}`
+  return type.kind === 'decimal' ? `decimal ${type.precision} ${type.scale}` : type.kind
+}
+
+export function digestPoint(point: string): string {
+  return digest(point)
+}
+
+function digest(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 32)
+}

@@ -1,0 +1,236 @@
+/** Fills absent cells of the surviving rows: from rows staged earlier and from destination rows. */
+import { SluiceError } from '../base/errors.ts'
+import type { EngineStatements } from '../engine/duckdb.ts'
+import { quoteIdentifier } from '../engine/quote.ts'
+import { int32Column, int64Column } from '../engine/result-columns.ts'
+import { noSource, resolveCarryOver, type CarryOver, type ChangeKeys } from './carry-over.ts'
+import type { DestinationColumns } from './destination-columns.ts'
+import type { LocatedRows } from './locate-keys.ts'
+import {
+  keyNumberColumn,
+  orderColumn,
+  survivorsSql,
+  type ReducedChanges,
+} from './reduce-changes.ts'
+import { fileColumn, positionColumn, positionedScanSql } from './scan.ts'
+
+export interface FillInput {
+  readonly reduced: ReducedChanges
+  readonly columns: DestinationColumns
+  /** Local paths of the destination files, in the numbering of `located`. */
+  readonly paths: readonly string[]
+  readonly located: readonly LocatedRows[]
+  /** Positions of each located file that were dead before, ascending. */
+  readonly deadBefore: (file: number) => BigUint64Array | undefined
+}
+
+/** Temporary tables of the session that serves the attempt. */
+const donorsTable = 'sluice_donors'
+const placesTable = 'sluice_places'
+const cellsTable = 'sluice_cells'
+const absentSetsTable = 'sluice_absent_sets'
+const donorOrder = '__sluice_donor_order'
+const donorKey = '__sluice_donor_key'
+const givesColumn = (column: number): string => `__sluice_gives_${column}`
+const cellColumn = (column: number): string => `__sluice_cell_${column}`
+
+/**
+ * Query of all surviving rows, the destination's columns in order.
+ * Throws DESTINATION_CELL_UNKNOWN when nobody has a cell that a change kept.
+ */
+export async function fillAbsent(engine: EngineStatements, input: FillInput): Promise<string> {
+  const { reduced, columns } = input
+  const { keys, orders } = await readChangeKeys(engine, reduced, columns)
+  const donors = gatherDonors(resolveCarryOver(keys, reduced.keyCount), keys, orders)
+  const names = columns.columns.map(({ name }) => name)
+  const carried = [...donors.columns].toSorted((a, b) => a - b)
+  if (carried.length === 0) {
+    const list = names.map(quoteIdentifier).join(', ')
+    return survivorsSql(reduced, list)
+  }
+  await loadDonors(engine, donors)
+  const rows = findDonorRows(donors, input)
+  await engine.load(placesTable, [
+    { name: keyNumberColumn, type: 'BIGINT', values: rows.keys },
+    { name: fileColumn, type: 'INTEGER', values: rows.files },
+    { name: positionColumn, type: 'BIGINT', values: rows.positions },
+  ])
+  await engine.run(cellsSql({ reduced, names, carried, rowPaths: rows.paths }))
+  const output = names.map((name, column) => {
+    const quoted = quoteIdentifier(name)
+    if (!donors.columns.has(column)) return `s.${quoted}`
+    return `coalesce(s.${quoted}, c.${cellColumn(column)}) AS ${quoted}`
+  })
+  return `SELECT ${output.join(', ')} FROM (${survivorsSql(reduced, '*')}) s
+    LEFT JOIN ${cellsTable} c USING (${orderColumn})`
+}
+
+/** Brings all cells together, one row per surviving row that had absent ones. */
+function cellsSql(input: {
+  readonly reduced: ReducedChanges
+  readonly names: readonly string[]
+  readonly carried: readonly number[]
+  readonly rowPaths: readonly string[]
+}): string {
+  const { reduced, names, carried, rowPaths } = input
+  const given = carried.map((column) => names[column] ?? '')
+  const list = given.map((name) => `d.${quoteIdentifier(name)}`).join(', ')
+  const staged = `SELECT p.*, ${list} FROM ${donorsTable} p
+    JOIN ${reduced.changes} d ON p.${donorOrder} = d.${orderColumn}`
+  const stored = `SELECT p.*, ${list} FROM ${donorsTable} p
+    JOIN ${placesTable} k ON p.${donorKey} = k.${keyNumberColumn}
+    JOIN ${positionedScanSql(rowPaths, given, names)} d
+      ON d.${fileColumn} = k.${fileColumn} AND d.${positionColumn} = k.${positionColumn}`
+  const cells = carried.map((column) => {
+    const quoted = quoteIdentifier(names[column] ?? '')
+    return `any_value(CASE WHEN ${givesColumn(column)} = 1 THEN ${quoted} END) AS ${cellColumn(column)}`
+  })
+  return `CREATE TEMP TABLE ${cellsTable} AS
+    SELECT ${orderColumn}, ${cells.join(', ')}
+    FROM (${rowPaths.length === 0 ? staged : `${staged} UNION ALL ${stored}`})
+    GROUP BY ${orderColumn}`
+}
+
+interface OrderedKeys {
+  readonly keys: ChangeKeys
+  readonly orders: BigInt64Array
+}
+
+/** Operations, keys and absent sets of all changes in order. Cells are not read. */
+async function readChangeKeys(
+  engine: EngineStatements,
+  reduced: ReducedChanges,
+  columns: DestinationColumns,
+): Promise<OrderedKeys> {
+  const using = columns.key.map(quoteIdentifier).join(', ')
+  await engine.run(
+    `CREATE TEMP TABLE ${absentSetsTable} AS SELECT _absent, (row_number() OVER ())::INTEGER AS number
+     FROM (SELECT DISTINCT _absent FROM ${reduced.changes} WHERE _absent IS NOT NULL)`,
+  )
+  const result = await engine.columns(
+    `SELECT c.${orderColumn}, l.${keyNumberColumn}::INTEGER,
+       CASE c._op WHEN 'r' THEN 0 WHEN 'i' THEN 1 WHEN 'u' THEN 2 ELSE 3 END,
+       coalesce(s.number, 0)::INTEGER
+     FROM ${reduced.changes} c JOIN (SELECT ${using}, ${keyNumberColumn} FROM ${reduced.latest}) l
+       USING (${using})
+     LEFT JOIN ${absentSetsTable} s ON s._absent = c._absent ORDER BY 1`,
+  )
+  const setRows = await engine.rows(
+    `SELECT _absent AS absent FROM ${absentSetsTable} ORDER BY number`,
+  )
+  const orders = int64Column(result, 0)
+  const follows = new Uint8Array(orders.length)
+  for (let row = 1; row < orders.length; row++) {
+    follows[row] = orders[row] === (orders[row - 1] ?? 0n) + 1n ? 1 : 0
+  }
+  const absentSets = setRows.map(({ absent }) =>
+    (absent as readonly number[])
+      .map((ordinal) => columns.ordinals[ordinal] ?? -1)
+      .filter((ordinal) => ordinal >= 0),
+  )
+  return {
+    orders,
+    keys: {
+      ops: int32Column(result, 2),
+      keys: int32Column(result, 1),
+      masks: int32Column(result, 3),
+      follows,
+      absentSets: [[], ...absentSets],
+    },
+  }
+}
+
+/** One entry per (surviving row, row it takes cells from). */
+interface Donors {
+  readonly orders: bigint[]
+  /** Order of the staged row; -1n: a destination row. */
+  readonly donorOrders: bigint[]
+  /** Key number of the destination row; -1n: a staged row. */
+  readonly donorKeys: bigint[]
+  /** Which columns it gives, by entry. */
+  readonly given: (readonly number[])[]
+  /** Every column that is given at all. */
+  readonly columns: ReadonlySet<number>
+}
+
+function gatherDonors(carry: CarryOver, keys: ChangeKeys, orders: BigInt64Array): Donors {
+  const columns = new Set<number>()
+  const donors = {
+    orders: [] as bigint[],
+    donorOrders: [] as bigint[],
+    donorKeys: [] as bigint[],
+    given: [] as (readonly number[])[],
+    columns,
+  }
+  carry.changes.forEach((change, index) => {
+    const absent = keys.absentSets[keys.masks[change] ?? 0] ?? []
+    const bySource = new Map<number, number[]>()
+    carry.sources[index]?.forEach((source, place) => {
+      const column = absent[place] ?? 0
+      columns.add(column)
+      const list = bySource.get(source)
+      if (list === undefined) bySource.set(source, [column])
+      else list.push(column)
+    })
+    for (const [source, given] of bySource) {
+      if (source === noSource) throw unknownCell('the row it changes was deleted before')
+      donors.orders.push(orders[change] ?? 0n)
+      donors.donorOrders.push(source >= 0 ? (orders[source] ?? 0n) : -1n)
+      donors.donorKeys.push(source >= 0 ? -1n : BigInt(-1 - source))
+      donors.given.push(given)
+    }
+  })
+  return donors
+}
+
+async function loadDonors(engine: EngineStatements, donors: Donors): Promise<void> {
+  const flags = [...donors.columns]
+    .toSorted((a, b) => a - b)
+    .map((column) => ({
+      name: givesColumn(column),
+      type: 'INTEGER' as const,
+      values: donors.given.map((given) => (given.includes(column) ? 1 : 0)),
+    }))
+  await engine.load(donorsTable, [
+    { name: orderColumn, type: 'BIGINT', values: donors.orders },
+    { name: donorOrder, type: 'BIGINT', values: donors.donorOrders },
+    { name: donorKey, type: 'BIGINT', values: donors.donorKeys },
+    ...flags,
+  ])
+}
+
+interface DonorRows {
+  readonly keys: bigint[]
+  /** Index in `paths` of this object. */
+  readonly files: number[]
+  readonly positions: bigint[]
+  readonly paths: string[]
+}
+
+/** The live destination rows that give cells. Throws DESTINATION_CELL_UNKNOWN when one is missing. */
+function findDonorRows(donors: Donors, input: FillInput): DonorRows {
+  const wanted = new Set(donors.donorKeys.filter((key) => key >= 0n))
+  const rows: DonorRows = { keys: [], files: [], positions: [], paths: [] }
+  for (const { file, positions, keys } of input.located) {
+    const dead = input.deadBefore(file) ?? new BigUint64Array(0)
+    let at = 0
+    let isListed = false
+    for (let row = 0; row < positions.length; row++) {
+      const position = positions[row] ?? 0n
+      while (at < dead.length && (dead[at] ?? 0n) < position) at++
+      const key = keys?.[row] ?? -1n
+      if (dead[at] === position || !wanted.delete(key)) continue
+      if (!isListed) rows.paths.push(input.paths[file] ?? '')
+      isListed = true
+      rows.keys.push(key)
+      rows.files.push(rows.paths.length - 1)
+      rows.positions.push(position)
+    }
+  }
+  if (wanted.size > 0) throw unknownCell('the destination has no row of its key')
+  return rows
+}
+
+function unknownCell(why: string): SluiceError {
+  return new SluiceError('DESTINATION_CELL_UNKNOWN', `a staged change keeps cells, but ${why}`)
+}

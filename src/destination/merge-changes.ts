@@ -1,0 +1,117 @@
+/**
+ * Changes onto a set of data files: which rows die, which files go, which rows are written. The
+ * result is durable data and a description; nothing is visible before the Delta commit.
+ */
+import type { AddFile } from '../delta/actions.ts'
+import type { EngineStatements } from '../engine/duckdb.ts'
+import { quoteIdentifier } from '../engine/quote.ts'
+import { chooseRewrites } from './choose-rewrites.ts'
+import { localDataFile, localFile } from './data-path.ts'
+import { deadPositionsOf, fileLoad, markRows, type FileFate } from './mark-rows.ts'
+import { loadPositions } from './read-table.ts'
+import { reduceChanges } from './reduce-changes.ts'
+import { fileColumn, positionColumn, positionedScanSql, scanSql } from './scan.ts'
+import type { StagedChanges } from './staged-changes.ts'
+import type { TableTools, TableWork } from './table-work.ts'
+import { engineTypeOf } from './type-mapping.ts'
+import { writeDataFiles } from './write-data-file.ts'
+
+export interface MergeInput {
+  /** The table's live files, or those of a fresh load. */
+  readonly files: readonly AddFile[]
+  readonly changes: StagedChanges
+  /** Gets every new file as soon as it is there, so that a failure can remove it. */
+  readonly written: AddFile[]
+}
+
+/** Results beyond this are split into several files. */
+const largeBytes = 256 * 2 ** 20
+
+/** What becomes of each file of the base, in order. New files are in `written`, durable. */
+export async function mergeChanges(
+  tools: TableTools,
+  work: TableWork,
+  input: MergeInput,
+): Promise<readonly FileFate[]> {
+  const session = await tools.engine.openSession()
+  try {
+    return await mergeInSession({ ...tools, engine: session }, work, input)
+  } finally {
+    // The temporary tables go with the session.
+    session.close()
+  }
+}
+
+type SessionTools = Omit<TableTools, 'engine'> & { readonly engine: EngineStatements }
+
+async function mergeInSession(
+  tools: SessionTools,
+  work: TableWork,
+  { files, changes, written }: MergeInput,
+): Promise<readonly FileFate[]> {
+  const { engine, table } = tools
+  const { columns, key } = work.columns
+  const paths = changes.files.map((file) => localFile(tools.staging, file.path))
+  const reduced = await reduceChanges(engine, { ...changes, paths }, work.columns)
+  const marked = await markRows(engine, { table, files, columns: work.columns, reduced })
+  const { fates } = marked
+  const choice = chooseRewrites(fates.map(fileLoad))
+  const merged = choice.merged.flatMap((index) => fates[index] ?? [])
+  const rewritten = choice.rewritten.flatMap((index) => fates[index] ?? [])
+  const writer = { ...tools, columns }
+  const bytes = merged.reduce((sum, { file }) => sum + file.size, changes.bytes)
+  const list = columns.map(({ name, type }) => {
+    const quoted = quoteIdentifier(name)
+    return `CAST(${quoted} AS ${engineTypeOf(type)}) AS ${quoted}`
+  })
+  const rows = [
+    marked.survivors,
+    ...(await liveRowsOf(tools, work, { fates: merged, dead: 'sluice_dead_merged' })),
+  ].join(' UNION ALL ')
+  const order = key.map(quoteIdentifier).join(', ')
+  const select = `SELECT ${list.join(', ')} FROM (${rows}) ORDER BY ${order}`
+  written.push(...(await writeDataFiles(writer, select, bytes > largeBytes)))
+  const large = await liveRowsOf(tools, work, {
+    fates: rewritten,
+    dead: 'sluice_dead_rewritten',
+  })
+  if (large.length > 0) {
+    const all = `SELECT ${list.join(', ')} FROM (${large.join(' UNION ALL ')})`
+    written.push(...(await writeDataFiles(writer, all, true)))
+  }
+  const moved = new Set([...merged, ...rewritten])
+  return fates.map((fate) => (moved.has(fate) ? { ...fate, isGone: true } : fate))
+}
+
+/** Queries of the rows of `fates` that live on; `dead` names the temporary table of the others. */
+async function liveRowsOf(
+  tools: SessionTools,
+  work: TableWork,
+  { fates, dead }: { readonly fates: readonly FileFate[]; readonly dead: string },
+): Promise<readonly string[]> {
+  const names = work.columns.columns.map(({ name }) => name)
+  const list = names.map(quoteIdentifier).join(', ')
+  const vectors = await Promise.all(
+    fates.map(
+      async ({ file, deadPositions }) => deadPositions ?? deadPositionsOf(tools.table, file),
+    ),
+  )
+  const pathOf = (index: number): string[] => {
+    const file = fates[index]?.file
+    return file === undefined ? [] : [localDataFile(tools.table, file)]
+  }
+  const indexes = fates.map((_, index) => index)
+  const whole = indexes.filter((index) => vectors[index]?.length === 0)
+  const marked = indexes.filter((index) => vectors[index]?.length !== 0)
+  const selects: string[] = []
+  if (whole.length > 0) selects.push(`SELECT ${list} FROM ${scanSql(whole.flatMap(pathOf))}`)
+  if (marked.length > 0) {
+    const positions = marked.flatMap((index) => vectors[index] ?? [])
+    await loadPositions(tools.engine, dead, positions)
+    selects.push(
+      `SELECT ${list} FROM ${positionedScanSql(marked.flatMap(pathOf), names, names)}
+       ANTI JOIN ${dead} USING (${quoteIdentifier(fileColumn)}, ${quoteIdentifier(positionColumn)})`,
+    )
+  }
+  return selects
+}

@@ -1,0 +1,101 @@
+/**
+ * From staged change files to the last change of every key. All in the engine: no row becomes an
+ * object here. Key equality is the engine's plain equality, which is the source's: texts by bytes,
+ * decimals and times exactly, NaN equal to NaN, -0 equal to 0.
+ */
+import type { EngineStatements } from '../engine/duckdb.ts'
+import { quoteIdentifier } from '../engine/quote.ts'
+import type { DestinationColumns } from './destination-columns.ts'
+import type { KeyRange } from './prune-files.ts'
+import { scanSql } from './scan.ts'
+
+/** `(_seq - first) · 2³² + _ord`: one int64 that orders the changes and names each of them. */
+export const orderColumn = '__sluice_order'
+/** Dense number of a key, from 0. */
+export const keyNumberColumn = '__sluice_key'
+
+export interface ChangeFiles {
+  /** Local paths of verified files. */
+  readonly paths: readonly string[]
+  readonly bytes: number
+  /** Some of them have an `_absent` column. */
+  readonly hasAbsent: boolean
+  /** Smallest `_seq` of all of them. */
+  readonly firstSequence: bigint
+  /** Only changes after this one count: the last truncate. */
+  readonly after: { readonly sequence: bigint; readonly ordinal: number } | undefined
+}
+
+/** The reduced changes, as temporary tables of a session that serves one attempt and is then closed. */
+export interface ReducedChanges {
+  /** Relation of all changes that count: the destination's columns, `_op`, the order, `_absent` if any file has it. */
+  readonly changes: string
+  /** Relation of the last change of each key: key columns, order, key number. */
+  readonly latest: string
+  readonly keyCount: number
+  /** Of the first key column; undefined when there is no change or the type has no useful order. */
+  readonly keyRange: KeyRange | undefined
+  /** Some change other than a delete has absent cells. */
+  readonly hasAbsentCells: boolean
+}
+
+/** Changes up to this many staged bytes are read once and kept; more are read again when needed. */
+const keptBytes = 64 * 2 ** 20
+
+export async function reduceChanges(
+  engine: EngineStatements,
+  files: ChangeFiles,
+  columns: DestinationColumns,
+): Promise<ReducedChanges> {
+  const latest = 'sluice_latest'
+  const changes = 'sluice_changes'
+  const kind = files.bytes <= keptBytes ? 'TABLE' : 'VIEW'
+  const keys = columns.key.map(quoteIdentifier).join(', ')
+  const absent = files.hasAbsent
+    ? `coalesce(bool_or(_op <> 'd' AND _absent IS NOT NULL), false)`
+    : 'false'
+  await engine.run(
+    `CREATE TEMP ${kind} ${changes} AS ${changesSql(files, columns)};
+     CREATE TEMP TABLE ${latest} AS
+     SELECT *, row_number() OVER () - 1 AS ${keyNumberColumn}
+     FROM (SELECT ${keys}, max(${orderColumn}) AS ${orderColumn}, ${absent} AS __sluice_absent
+           FROM ${changes} GROUP BY ${keys})`,
+  )
+  const first = quoteIdentifier(columns.key[0] ?? '')
+  const [summary] = await engine.rows(
+    `SELECT count(*) AS count, min(${first})::VARCHAR AS min, max(${first})::VARCHAR AS max,
+       coalesce(bool_or(__sluice_absent), false) AS absent FROM ${latest}`,
+  )
+  return {
+    changes,
+    latest,
+    keyCount: Number(summary?.['count'] ?? 0),
+    keyRange: keyRangeOf(columns, summary?.['min'], summary?.['max']),
+    hasAbsentCells: summary?.['absent'] === true,
+  }
+}
+
+function changesSql(files: ChangeFiles, columns: DestinationColumns): string {
+  const list = columns.columns.map(({ name }) => quoteIdentifier(name)).join(', ')
+  const absent = files.hasAbsent ? ', _absent' : ''
+  const after =
+    files.after === undefined
+      ? ''
+      : ` WHERE _seq > ${files.after.sequence}
+          OR (_seq = ${files.after.sequence} AND _ord > ${files.after.ordinal})`
+  return `SELECT ${list}, _op${absent},
+      (_seq - ${files.firstSequence}) * 4294967296 + _ord AS ${orderColumn}
+    FROM ${scanSql(files.paths, { unionByName: files.hasAbsent })}${after}`
+}
+
+function keyRangeOf(columns: DestinationColumns, min: unknown, max: unknown): KeyRange | undefined {
+  const column = columns.columns.find(({ name }) => name === columns.key[0])
+  if (column === undefined || typeof min !== 'string' || typeof max !== 'string') return undefined
+  return { column: column.name, type: column.type, min, max }
+}
+
+/** Rows that the changes leave behind, without absent cells filled in. */
+export function survivorsSql(reduced: ReducedChanges, list: string): string {
+  return `SELECT ${list} FROM ${reduced.changes} SEMI JOIN ${reduced.latest} USING (${orderColumn})
+    WHERE _op <> 'd'`
+}

@@ -1,0 +1,50 @@
+/** Which staged change files still count, after truncates. Pure. */
+import type { ChangesEntry, StagedFile, TruncateEntry } from '../staging/manifest.ts'
+
+export interface StagedChanges {
+  /** Ascending, as staged. */
+  readonly files: readonly StagedFile[]
+  readonly bytes: number
+  readonly hasAbsent: boolean
+  /** Smallest sequence in the files. */
+  readonly firstSequence: bigint
+  /** The last truncate: every row before it is gone, in the table and in the files. */
+  readonly after: { readonly sequence: bigint; readonly ordinal: number } | undefined
+}
+
+export function stagedChanges(steps: readonly (ChangesEntry | TruncateEntry)[]): StagedChanges {
+  const after = lastTruncate(steps)
+  const entries = steps.filter(
+    (step): step is ChangesEntry =>
+      step.kind === 'changes' &&
+      step.file.rows > 0 &&
+      (after === undefined || BigInt(step.max_sequence) >= after.sequence),
+  )
+  const sequences = entries.map((entry) => BigInt(entry.min_sequence))
+  return {
+    files: entries.map((entry) => entry.file),
+    bytes: entries.reduce((sum, entry) => sum + entry.file.bytes, 0),
+    hasAbsent: entries.some((entry) => entry.has_absent),
+    firstSequence: sequences.reduce(
+      (min, value) => (value < min ? value : min),
+      sequences[0] ?? 0n,
+    ),
+    after,
+  }
+}
+
+function lastTruncate(
+  steps: readonly (ChangesEntry | TruncateEntry)[],
+): { readonly sequence: bigint; readonly ordinal: number } | undefined {
+  let last: { readonly sequence: bigint; readonly ordinal: number } | undefined
+  for (const step of steps) {
+    if (step.kind !== 'truncate') continue
+    const sequence = BigInt(step.sequence)
+    const isLater =
+      last === undefined ||
+      sequence > last.sequence ||
+      (sequence === last.sequence && step.ordinal > last.ordinal)
+    if (isLater) last = { sequence, ordinal: step.ordinal }
+  }
+  return last
+}

@@ -1,0 +1,54 @@
+/** What is to be done to one destination table, and what it is done with. */
+import type { Clock } from '../base/clock.ts'
+import type { Failpoints } from '../base/failpoint.ts'
+import type { DeltaTable } from '../delta/delta-table.ts'
+import type { Engine } from '../engine/duckdb.ts'
+import type {
+  ChangesEntry,
+  CommitNumber,
+  SnapshotChunkEntry,
+  StagedFile,
+  TruncateEntry,
+} from '../staging/manifest.ts'
+import type { ObjectStorage } from '../storage/object-storage.ts'
+import type { DestinationColumns } from './destination-columns.ts'
+import type { DestinationIdentity } from './destination-state.ts'
+
+/** Staged entries of one copy of a table, all up to one staged commit. */
+export interface TableWork {
+  /** load: the copy replaces whatever the table holds. */
+  readonly kind: 'load' | 'changes'
+  readonly snapshotId: number
+  /** Digest, see `configurationKeys.snapshotPoint`. */
+  readonly snapshotPoint: string
+  readonly schemaVersion: number
+  readonly columns: DestinationColumns
+  /** Only for a load; ascending. */
+  readonly chunks: readonly SnapshotChunkEntry[]
+  /** As staged, ascending. For a load: on top of the chunks. */
+  readonly steps: readonly (ChangesEntry | TruncateEntry)[]
+  /** Staged commit the table stands at when this was planned; undefined: not loaded. */
+  readonly from: CommitNumber | undefined
+  /** Staged commit the table is at afterwards. */
+  readonly target: CommitNumber
+  /** What the commit tells about the source. */
+  readonly source: {
+    readonly position: string
+    /** Source commit times of the applied transactions, microseconds since 1970. */
+    readonly minCommitTimeUs?: string
+    readonly maxCommitTimeUs?: string
+  }
+}
+
+export interface TableTools {
+  readonly identity: DestinationIdentity
+  readonly table: DeltaTable
+  readonly engine: Engine
+  readonly staging: ObjectStorage
+  /** Throws STAGING_FILE_MISSING or STAGING_FILE_DAMAGED; remembers what it has looked at. */
+  readonly verifyFile: (file: StagedFile) => Promise<void>
+  readonly clock: Clock
+  readonly failpoints: Failpoints
+  /** For `commitInfo.engineInfo`. */
+  readonly productVersion: string
+}
