@@ -196,11 +196,22 @@ function tableActions(
       [configurationKeys.columns]: digestColumns(columns),
     },
   })
-  const features = new Set(snapshot?.protocol.readerFeatures)
-  const isEnough = standard.protocol.readerFeatures?.every((feature) => features.has(feature))
-  const protocol =
-    snapshot === undefined || isEnough !== true ? [{ protocol: standard.protocol }] : []
-  return [...protocol, { metaData: standard.metadata }]
+  const protocol = widened(snapshot?.protocol, standard.protocol)
+  return [...(protocol === undefined ? [] : [{ protocol }]), { metaData: standard.metadata }]
+}
+
+/** `present` with the features of `needed` added; undefined when it has them all. */
+function widened(present: Protocol | undefined, needed: Protocol): Protocol | undefined {
+  if (present === undefined) return needed
+  const union = (a: readonly string[] = [], b: readonly string[] = []): string[] => [
+    ...new Set([...a, ...b]),
+  ]
+  const readerFeatures = union(present.readerFeatures, needed.readerFeatures)
+  const writerFeatures = union(present.writerFeatures, needed.writerFeatures)
+  const isEnough =
+    readerFeatures.length === present.readerFeatures?.length &&
+    writerFeatures.length === present.writerFeatures?.length
+  return isEnough ? undefined : { ...needed, readerFeatures, writerFeatures }
 }
 
 function commitInfo(

@@ -1,5 +1,6 @@
 /** What an update has to do for one table: from what is staged and what is applied. Pure. */
 import { SluiceError } from '../base/errors.ts'
+import { digestPoint } from '../destination/destination-state.ts'
 import { lostToPurge, type LogBase } from '../staging/log-base.ts'
 import type { CommitNumber, SnapshotChunkEntry } from '../staging/manifest.ts'
 import type { StagedSnapshot, StagedStep, StagedTable } from './staged-tables.ts'
@@ -9,7 +10,7 @@ export interface AppliedState {
   /** Staged commit it is applied up to; undefined: not loaded, or to be loaded anew. */
   readonly commit: CommitNumber | undefined
   readonly snapshotId: number | undefined
-  /** `snapshot_started.point` of the snapshot it was loaded from. */
+  /** Digest of `snapshot_started.point` of the copy it was loaded from. */
   readonly snapshotPoint: string | undefined
 }
 
@@ -74,7 +75,7 @@ function planChanges(
   snapshot: StagedSnapshot,
   gap: SluiceError | undefined,
 ): TablePlan {
-  if (applied.snapshotPoint !== snapshot.started.point) {
+  if (applied.snapshotPoint !== digestPoint(snapshot.started.point)) {
     const text = `was loaded from another copy ${snapshot.started.snapshot_id} than the log names`
     return blocked('PIPELINE_STAGING_REPLACED', table, text)
   }

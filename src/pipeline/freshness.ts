@@ -1,0 +1,38 @@
+/** Percentiles of a delay in bounded memory: a histogram with buckets 5 % wide. */
+import type { FreshnessStatus } from './pipeline-status.ts'
+
+const growth = 1.05
+const smallestMs = 1
+/** Up to about 200 days. */
+const bucketCount = 480
+
+export class FreshnessRecorder {
+  readonly #buckets = new Float64Array(bucketCount)
+  #count = 0
+
+  record(delayMs: number): void {
+    const bucket = Math.ceil(Math.log(Math.max(delayMs, smallestMs)) / Math.log(growth))
+    const index = Math.min(bucket, bucketCount - 1)
+    this.#buckets[index] = (this.#buckets[index] ?? 0) + 1
+    this.#count++
+  }
+
+  /** undefined before the first delay. A percentile is at most 5 % above the true one. */
+  status(): FreshnessStatus | undefined {
+    if (this.#count === 0) return undefined
+    return {
+      count: this.#count,
+      p50Seconds: this.#percentile(0.5),
+      p99Seconds: this.#percentile(0.99),
+    }
+  }
+
+  #percentile(share: number): number {
+    let left = Math.ceil(this.#count * share)
+    for (let bucket = 0; bucket < bucketCount; bucket++) {
+      left -= this.#buckets[bucket] ?? 0
+      if (left <= 0) return growth ** bucket / 1000
+    }
+    return growth ** (bucketCount - 1) / 1000
+  }
+}

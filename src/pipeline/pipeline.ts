@@ -1,0 +1,227 @@
+/** An ingestion pipeline: staged commits → destination tables, table by table, update by update. */
+import type { Clock } from '../base/clock.ts'
+import { asSluiceError, SluiceError } from '../base/errors.ts'
+import type { Failpoints } from '../base/failpoint.ts'
+import { openDestination } from '../destination/open-destination.ts'
+import type { TableTools } from '../destination/table-work.ts'
+import type { Log } from '../observe/log.ts'
+import type { CommitNumber, StagedFile } from '../staging/manifest.ts'
+import { mapConcurrent } from '../staging/map-concurrent.ts'
+import type { StagingReader } from '../staging/staging-reader.ts'
+import { verifyStagedFile } from '../staging/verify-staged-file.ts'
+import type { ObjectStorage } from '../storage/object-storage.ts'
+import { FreshnessRecorder } from './freshness.ts'
+import { createNews, type News } from './news.ts'
+import type {
+  Pipeline,
+  PipelineStatus,
+  PipelineTableStatus,
+  UpdateResult,
+} from './pipeline-status.ts'
+import { chooseTarget } from './plan.ts'
+import { StagedTables } from './staged-tables.ts'
+import { TableRunner, type StagedView } from './table-runner.ts'
+import {
+  checkSelections,
+  formatDestinationName,
+  routeTables,
+  type DestinationName,
+  type Routing,
+  type TableRoute,
+  type TableSelection,
+} from './table-selection.ts'
+
+export interface PipelineOptions {
+  readonly pipelineId: string
+  readonly staging: StagingReader
+  /** Where a destination table lives. */
+  readonly lake: (name: DestinationName) => {
+    readonly storage: ObjectStorage
+    /** Folder of the table inside `storage`, without a slash at the end. */
+    readonly root: string
+  }
+  readonly engine: TableTools['engine']
+  readonly tables: readonly TableSelection[]
+  readonly clock: Clock
+  readonly log: Log
+  readonly failpoints: Failpoints
+  readonly productVersion: string
+  /** Tables worked on at once. Default 3: while one waits for the disk, another computes. */
+  readonly concurrency?: number
+  /** Wakes `run` as soon as something is staged; without it staging is looked at every 200 ms or less often. */
+  readonly news?: News
+}
+
+/** Pauses between looks at staging while nothing happens: doubled from the first to the second. */
+const shortPauseMs = 200
+const longPauseMs = 2000
+
+/** Throws PIPELINE_SCD_UNSUPPORTED and PIPELINE_NAME_COLLISION; touches nothing yet. */
+export function createPipeline(options: PipelineOptions): Pipeline {
+  checkSelections(options.tables)
+  return new StagedPipeline(options)
+}
+
+class StagedPipeline implements Pipeline {
+  readonly #options: PipelineOptions
+  readonly #staged = new StagedTables()
+  readonly #runners = new Map<string, TableRunner>()
+  readonly #freshness = new FreshnessRecorder()
+  /** Files found whole; the paths of a volume are never written twice. */
+  readonly #verified = new Set<string>()
+  #refused: Routing['refused'] = []
+  #updates = 0
+  /** Target of the last update of this process. */
+  #passed: CommitNumber = -1
+
+  constructor(options: PipelineOptions) {
+    this.#options = options
+  }
+
+  async update({ signal }: { readonly signal: AbortSignal }): Promise<UpdateResult> {
+    const { staging } = this.#options
+    const manifests = await staging.refresh()
+    const base = staging.base()
+    this.#staged.read(base, manifests)
+    const newest = this.#staged.newest
+    const runners = this.#route()
+    if (newest === undefined) return this.#result(undefined, 0, true)
+    const view: StagedView = { base, manifests, newest }
+    const concurrency = this.#options.concurrency ?? 3
+    await mapConcurrent(runners.length, concurrency, async (n) => runners[n]?.open())
+    const target = chooseTarget(this.#staged.barriers, newest, this.#passed, (barrier) =>
+      runners.some((runner) => this.#hasWork(runner, barrier, view)),
+    )
+    let committed = 0
+    await mapConcurrent(runners.length, concurrency, async (n) => {
+      const runner = runners[n]
+      const table = runner === undefined ? undefined : this.#staged.table(runner.route.tableId)
+      if (runner === undefined || table === undefined) return
+      if (signal.aborted) throw new SluiceError('ABORTED', 'the update was stopped')
+      if (!(await runner.update(table, target, view))) return
+      committed++
+      this.#options.failpoints.hit('pipeline.between-tables')
+    })
+    if (committed > 0) this.#recordFreshness(target, view)
+    this.#passed = target
+    this.#updates++
+    this.#verified.clear()
+    return this.#result(target, committed, target === newest)
+  }
+
+  async run({ signal }: { readonly signal: AbortSignal }): Promise<void> {
+    const news = this.#options.news ?? createNews()
+    let pauseMs = shortPauseMs
+    while (!signal.aborted) {
+      let isIdle = true
+      try {
+        const result = await this.update({ signal })
+        isIdle = result.committedTables === 0 && result.caughtUp
+      } catch (error) {
+        if (signal.aborted) return
+        const { code, message, retry } = asSluiceError(error)
+        if (retry !== 'backoff') throw error
+        this.#options.log.warn('update failed, trying again', { code, message })
+      }
+      pauseMs = isIdle ? Math.min(longPauseMs, pauseMs * 2) : shortPauseMs
+      await news.wait(pauseMs, signal)
+    }
+  }
+
+  status(): PipelineStatus {
+    return {
+      tables: [
+        ...[...this.#runners.values()].map((runner) => runner.status()),
+        ...this.#refusedStatus(),
+      ],
+      freshness: this.#freshness.status(),
+      updates: this.#updates,
+    }
+  }
+
+  #hasWork(runner: TableRunner, target: CommitNumber, view: StagedView): boolean {
+    const table = this.#staged.table(runner.route.tableId)
+    return table !== undefined && runner.hasWork(table, target, view)
+  }
+
+  /** The runners of the tables staged now; new ones are made, state of known ones is kept. */
+  #route(): readonly TableRunner[] {
+    const { routes, refused } = routeTables(this.#staged.current(), this.#options.tables)
+    this.#refused = refused
+    const wanted = new Map(routes.map((route) => [routeKey(route), route]))
+    for (const key of this.#runners.keys()) if (!wanted.has(key)) this.#runners.delete(key)
+    for (const [key, route] of wanted) {
+      if (!this.#runners.has(key)) this.#runners.set(key, this.#createRunner(route))
+    }
+    return [...this.#runners.values()]
+  }
+
+  #createRunner(route: TableRoute): TableRunner {
+    const { staging, clock, failpoints, engine, log, productVersion } = this.#options
+    const name = formatDestinationName(route.destination)
+    const tableLog = log.child({ table: name })
+    const table = openDestination({
+      ...this.#options.lake(route.destination),
+      clock,
+      failpoints,
+      log: tableLog,
+    })
+    const tools: TableTools = {
+      identity: { pipelineId: this.#options.pipelineId, tableId: route.tableId, name },
+      table,
+      engine,
+      staging: staging.storage,
+      verifyFile: (file) => this.#verify(file),
+      clock,
+      failpoints,
+      productVersion,
+    }
+    return new TableRunner({ route, tools, staging, log })
+  }
+
+  async #verify(file: StagedFile): Promise<void> {
+    if (this.#verified.has(file.path)) return
+    await verifyStagedFile(this.#options.staging.storage, file)
+    this.#verified.add(file.path)
+  }
+
+  /** Two delays per staged commit: of its oldest and of its newest transaction. */
+  #recordFreshness(target: CommitNumber, { manifests }: StagedView): void {
+    const nowMs = this.#options.clock.nowMs()
+    const first = manifests[0]?.commit ?? 0
+    for (let commit = Math.max(this.#passed + 1, first); commit <= target; commit++) {
+      const manifest = manifests[commit - first]
+      for (const time of [manifest?.min_commit_time_us, manifest?.max_commit_time_us]) {
+        if (time !== undefined) this.#freshness.record(nowMs - Number(BigInt(time) / 1000n))
+      }
+    }
+  }
+
+  #result(target: CommitNumber | undefined, committed: number, caughtUp: boolean): UpdateResult {
+    const failed = this.status().tables.filter((table) => table.problem !== undefined)
+    return {
+      appliedCommit: target,
+      committedTables: committed,
+      failedTables: failed,
+      caughtUp,
+    }
+  }
+
+  #refusedStatus(): readonly PipelineTableStatus[] {
+    return this.#refused.map(({ route, error }) => ({
+      tableId: route.tableId,
+      destination: formatDestinationName(route.destination),
+      appliedCommit: undefined,
+      version: undefined,
+      rowsLoaded: 0,
+      inserts: 0,
+      updates: 0,
+      deletes: 0,
+      problem: { code: error.code, message: error.message, remedy: error.remedy },
+    }))
+  }
+}
+
+function routeKey(route: TableRoute): string {
+  return `${route.tableId}\n${formatDestinationName(route.destination)}`
+}

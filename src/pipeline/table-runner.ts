@@ -1,0 +1,272 @@
+/** One destination table of a pipeline: its state between updates, its plan and its apply. */
+import { asSluiceError, type SluiceError } from '../base/errors.ts'
+import { applyWork } from '../destination/apply.ts'
+import { chooseColumns, type DestinationColumns } from '../destination/destination-columns.ts'
+import {
+  destinationState,
+  digestColumns,
+  digestPoint,
+  type DestinationState,
+} from '../destination/destination-state.ts'
+import type { TableTools, TableWork } from '../destination/table-work.ts'
+import type { Log } from '../observe/log.ts'
+import type { LogBase } from '../staging/log-base.ts'
+import type { CommitNumber, Manifest } from '../staging/manifest.ts'
+import type { StagingReader } from '../staging/staging-reader.ts'
+import type { PipelineTableStatus } from './pipeline-status.ts'
+import { planTable, type AppliedState, type TablePlan } from './plan.ts'
+import type { StagedTable } from './staged-tables.ts'
+import { formatDestinationName, type TableRoute } from './table-selection.ts'
+
+/** The staging log as one update sees it. */
+export interface StagedView {
+  readonly base: LogBase
+  /** Ascending and dense. */
+  readonly manifests: readonly Manifest[]
+  readonly newest: CommitNumber
+}
+
+export interface TableRunnerOptions {
+  readonly route: TableRoute
+  readonly tools: TableTools
+  readonly staging: StagingReader
+  readonly log: Log
+}
+
+/** A table overtaken by another process plans again this often in one update. */
+const maximumPlans = 5
+/** How long a trouble that needs a person is left alone before it is looked at again. */
+const remedyPauseMs = 10_000
+
+interface Problem {
+  readonly error: SluiceError
+  readonly atMs: number
+  /** Copy of the table it happened with; a newer copy is a new chance at once. */
+  readonly snapshotId: number | undefined
+}
+
+export class TableRunner {
+  readonly route: TableRoute
+  readonly #options: TableRunnerOptions
+  #state: DestinationState | undefined
+  #problem: Problem | undefined
+  #columns: { readonly version: number; readonly columns: DestinationColumns } | undefined
+  readonly #counts = { rowsLoaded: 0, inserts: 0, updates: 0, deletes: 0 }
+
+  constructor(options: TableRunnerOptions) {
+    this.route = options.route
+    this.#options = options
+  }
+
+  get problem(): SluiceError | undefined {
+    return this.#problem?.error
+  }
+
+  /** Reads the table's state when it is not known. A failure is the table's problem, not thrown. */
+  async open(): Promise<void> {
+    if (this.#state !== undefined) return
+    const { tools } = this.#options
+    try {
+      this.#state = destinationState(await tools.table.snapshot(), tools.identity)
+    } catch (error) {
+      this.#remember(asSluiceError(error), undefined)
+    }
+  }
+
+  /** Whether the table has something to do before `target` that is not known to fail. */
+  hasWork(table: StagedTable, target: CommitNumber, view: StagedView): boolean {
+    if (this.#state === undefined) return false
+    const plan = planTable({
+      table,
+      applied: appliedOf(this.#state),
+      target,
+      newest: view.newest,
+      base: view.base,
+    })
+    return plan.kind === 'load' || plan.kind === 'changes'
+  }
+
+  /** Applies what is staged up to `target`; true when a commit was made. Never throws. */
+  async update(table: StagedTable, target: CommitNumber, view: StagedView): Promise<boolean> {
+    if (this.#isPaused(table)) return false
+    try {
+      await this.open()
+      if (this.#state === undefined) return false
+      const isCommitted = await this.#apply(table, target, view)
+      if (this.#problem !== undefined) this.#options.log.info('table goes on', this.#fields())
+      this.#problem = undefined
+      return isCommitted
+    } catch (error) {
+      this.#remember(asSluiceError(error), newestSnapshotId(table))
+      return false
+    }
+  }
+
+  status(): PipelineTableStatus {
+    const error = this.#problem?.error
+    return {
+      tableId: this.route.tableId,
+      destination: formatDestinationName(this.route.destination),
+      appliedCommit: this.#state?.applied,
+      version: this.#state?.snapshot?.version,
+      ...this.#counts,
+      ...(error === undefined
+        ? {}
+        : { problem: { code: error.code, message: error.message, remedy: error.remedy } }),
+    }
+  }
+
+  async #apply(table: StagedTable, target: CommitNumber, view: StagedView): Promise<boolean> {
+    for (let planned = 0; planned < maximumPlans; planned++) {
+      const work = await this.#plan(table, target, view)
+      if (work === undefined) return false
+      const { tools } = this.#options
+      const outcome = await applyWork(tools, work, this.#known())
+      this.#state = outcome.state
+      if (outcome.kind === 'committed') {
+        this.#count(work)
+        return true
+      }
+    }
+    return false
+  }
+
+  /** undefined: nothing to do. Throws when something is in the way. */
+  async #plan(
+    table: StagedTable,
+    target: CommitNumber,
+    view: StagedView,
+  ): Promise<TableWork | undefined> {
+    const input = { table, target, newest: view.newest, base: view.base }
+    const state = this.#known()
+    let plan = planTable({ ...input, applied: appliedOf(state) })
+    let columns = await this.#columnsOf(plan, state, table)
+    if (columns !== undefined && state.columns !== digestColumns(columns.columns)) {
+      // The selection of columns changed: the copy is loaded anew with the new ones.
+      plan = planTable({ ...input, applied: nothingApplied })
+      columns = await this.#columnsOf(plan, state, table)
+    }
+    if (plan.kind === 'blocked') throw plan.error
+    if (columns === undefined || plan.kind === 'nothing' || plan.kind === 'waiting')
+      return undefined
+    return toWork(plan, { columns, target, view, from: state.applied })
+  }
+
+  async #columnsOf(
+    plan: TablePlan,
+    state: DestinationState,
+    table: StagedTable,
+  ): Promise<DestinationColumns | undefined> {
+    const started =
+      plan.kind === 'load' || plan.kind === 'changes'
+        ? plan.snapshot.started
+        : table.snapshots.get(state.snapshotId ?? -1)?.started
+    if (started === undefined || plan.kind === 'blocked') return undefined
+    const version = started.schema_version
+    if (this.#columns?.version !== version) {
+      const schema = await this.#options.staging.readSchema(table.tableId, version)
+      this.#columns = { version, columns: chooseColumns(schema, this.route.selection) }
+    }
+    return this.#columns.columns
+  }
+
+  #known(): DestinationState {
+    if (this.#state === undefined) throw new RangeError('the table is not open')
+    return this.#state
+  }
+
+  #isPaused(table: StagedTable): boolean {
+    const problem = this.#problem
+    if (problem === undefined || problem.error.retry === 'backoff') return false
+    if (problem.snapshotId !== newestSnapshotId(table)) return false
+    return this.#options.tools.clock.nowMs() - problem.atMs < remedyPauseMs
+  }
+
+  #remember(error: SluiceError, snapshotId: number | undefined): void {
+    // What is known of the table may be what went wrong.
+    this.#state = undefined
+    if (this.#problem?.error.code !== error.code) {
+      const fields = { code: error.code, message: error.message, remedy: error.remedy }
+      this.#options.log.error('table has a problem', { ...this.#fields(), ...fields })
+    }
+    this.#problem = { error, snapshotId, atMs: this.#options.tools.clock.nowMs() }
+  }
+
+  #count(work: TableWork): void {
+    for (const { files } of work.chunks) {
+      for (const file of files) this.#counts.rowsLoaded += file.rows
+    }
+    for (const step of work.steps) {
+      if (step.kind !== 'changes') continue
+      this.#counts.inserts += step.inserts
+      this.#counts.updates += step.updates
+      this.#counts.deletes += step.deletes
+    }
+  }
+
+  #fields(): { readonly table: string } {
+    return { table: formatDestinationName(this.route.destination) }
+  }
+}
+
+const nothingApplied: AppliedState = {
+  commit: undefined,
+  snapshotId: undefined,
+  snapshotPoint: undefined,
+}
+
+function appliedOf(state: DestinationState): AppliedState {
+  const { applied, snapshotId, snapshotPoint } = state
+  return { commit: applied, snapshotId, snapshotPoint }
+}
+
+function newestSnapshotId(table: StagedTable): number | undefined {
+  let newest: number | undefined
+  for (const [id, snapshot] of table.snapshots) {
+    if (snapshot.finishedAt !== undefined && (newest === undefined || id > newest)) newest = id
+  }
+  return newest
+}
+
+function toWork(
+  plan: Extract<TablePlan, { kind: 'load' | 'changes' }>,
+  context: {
+    readonly columns: DestinationColumns
+    readonly target: CommitNumber
+    readonly view: StagedView
+    readonly from: CommitNumber | undefined
+  },
+): TableWork {
+  const { columns, target, view, from } = context
+  const { manifests } = view
+  const first = manifests[0]?.commit ?? 0
+  const times = plan.steps.flatMap(({ commit }) => {
+    const { min_commit_time_us: min, max_commit_time_us: max } = manifests[commit - first] ?? {}
+    return min === undefined || max === undefined ? [] : [{ min: BigInt(min), max: BigInt(max) }]
+  })
+  const { started } = plan.snapshot
+  return {
+    kind: plan.kind,
+    snapshotId: started.snapshot_id,
+    snapshotPoint: digestPoint(started.point),
+    schemaVersion: started.schema_version,
+    columns,
+    chunks: plan.kind === 'load' ? plan.chunks : [],
+    steps: plan.steps.map(({ entry }) => entry),
+    from,
+    target,
+    source: {
+      position: manifests[target - first]?.position_after ?? '',
+      ...(times.length === 0
+        ? {}
+        : {
+            minCommitTimeUs: String(
+              times.reduce((a, b) => (b.min < a ? b.min : a), times[0]?.min ?? 0n),
+            ),
+            maxCommitTimeUs: String(
+              times.reduce((a, b) => (b.max > a ? b.max : a), times[0]?.max ?? 0n),
+            ),
+          }),
+    },
+  }
+}
