@@ -1,0 +1,410 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { absent } from '../../../../test/support/column-values.ts'
+import * as write from '../../../../test/support/pgoutput-writer.ts'
+import { recordingSink, type RecordingSink } from '../../../../test/support/recording-sink.ts'
+import type { Position } from '../../source.ts'
+import type { SourceTable, TableId } from '../../table-schema.ts'
+import { mapPostgresType, typeOid } from '../types.ts'
+import { createPgoutputDecoder, type PgoutputDecoder, readBegin } from './decode.ts'
+import { bindRelation, readRelation, type RelationBinding } from './relation.ts'
+
+const time = 1_700_000_000_123_456n
+const oid = 4_000_000_001
+const { unchanged } = write
+
+const written: readonly write.WrittenColumn[] = [
+  { name: 'id', typeOid: typeOid.int8, isKey: true },
+  { name: 'part', typeOid: typeOid.text, isKey: true },
+  { name: 'body', typeOid: typeOid.text },
+  { name: 'price', typeOid: typeOid.numeric, typmod: ((12 << 16) | 2) + 4 },
+]
+
+function tableOf(name: string, id: number, columns = written): SourceTable {
+  return {
+    id: `${id}` as TableId,
+    name: { catalog: 'db', schema: 'public', table: name },
+    schema: {
+      columns: columns.map((column) => ({
+        name: column.name,
+        type: mapPostgresType({ typmod: -1, ...column, typtype: 'b' }).type,
+        sourceType: '',
+        nullable: true,
+      })),
+      key: columns.filter((column) => column.isKey === true).map((column) => column.name),
+    },
+    estimatedRows: undefined,
+    estimatedBytes: undefined,
+  }
+}
+
+interface Harness {
+  readonly sink: RecordingSink
+  readonly decoder: PgoutputDecoder
+  feed(...messages: Buffer[]): void
+}
+
+/** A decoder whose caller binds every announced relation to the table of that name. */
+function harness(
+  options: { wanted?: (table: SourceTable) => boolean; ignore?: number } = {},
+): Harness {
+  const sink = recordingSink(options.wanted)
+  const relations = new Map<number, RelationBinding | 'ignored'>()
+  const decoder = createPgoutputDecoder({
+    sink,
+    relations,
+    position: (endLsn) => `at ${endLsn}` as Position,
+  })
+  const feed = (...messages: Buffer[]): void => {
+    for (const message of messages) {
+      const bytes = Buffer.concat([Buffer.from('head'), message, Buffer.from('tail')])
+      if (decoder.message(bytes, 4, 4 + message.length) !== 'relation') continue
+      const relation = decoder.relation
+      if (relation === undefined) throw new Error('no relation')
+      if (relation.oid === options.ignore) {
+        relations.set(relation.oid, 'ignored')
+        continue
+      }
+      const columns = relation.columns.map((column) => ({
+        ...column,
+        isKey: written.some(({ name, isKey }) => name === column.name && isKey === true),
+      }))
+      const decoders = columns.map(
+        (column) => mapPostgresType({ ...column, typtype: 'b' }, { isKey: column.isKey }).decoder,
+      )
+      const bound = bindRelation(relation, tableOf(relation.table, relation.oid, columns), decoders)
+      if (bound.kind !== 'bound') throw new Error(bound.kind)
+      relations.set(relation.oid, bound.binding)
+    }
+  }
+  return { sink, decoder, feed }
+}
+
+const announced = write.relation(oid, 'items', written)
+const announcedFull = write.relation(
+  oid,
+  'items',
+  written.map((column) => ({ ...column, isKey: true })),
+  'f',
+)
+
+/** The rows that `messages` make within one transaction. */
+function rowsOf(relation: Buffer, ...messages: Buffer[]): unknown[] {
+  const { sink, feed } = harness()
+  feed(write.begin(100n, time, 7), relation, ...messages, write.commit(100n, 140n, time))
+  expect(sink.events.at(0)).toEqual({ kind: 'begin', xid: 7, commitTimeUs: time })
+  expect(sink.events.at(-1)).toEqual({ kind: 'commit', position: 'at 140' })
+  return sink.events
+    .slice(1, -1)
+    .map((event) => (event.kind === 'row' ? [event.op, ...event.cells] : event))
+}
+
+test('a transaction is begin, rows in order, commit; and the decoder knows where it is', () => {
+  const { sink, decoder, feed } = harness()
+  feed(
+    write.begin(2n ** 40n, time, 4_294_967_290),
+    write.origin('elsewhere'),
+    write.typeName(99, 'mood'),
+    announced,
+    write.insert(oid, ['1', 'a', null, '1.50']),
+    write.logicalMessage('prefix', Buffer.from('content')),
+    write.insert(oid, ['2', '', 'é', '-0.01']),
+  )
+  expect(decoder.inTransaction).toBe(true)
+  expect([decoder.finalLsn, decoder.xid, decoder.commitTimeUs]).toEqual([
+    2n ** 40n,
+    4_294_967_290,
+    time,
+  ])
+  feed(write.commit(2n ** 40n, 2n ** 40n + 48n, time))
+  expect(decoder.inTransaction).toBe(false)
+  expect(decoder.endLsn).toBe(2n ** 40n + 48n)
+  expect(sink.events).toEqual([
+    { kind: 'begin', xid: 4_294_967_290, commitTimeUs: time },
+    { kind: 'row', table: 'items', op: 'i', cells: [1n, 'a', null, 150n] },
+    { kind: 'row', table: 'items', op: 'i', cells: [2n, '', 'é', -1n] },
+    { kind: 'commit', position: `at ${2n ** 40n + 48n}` },
+  ])
+  expect(sink.targetCount).toBe(1)
+})
+
+test('readBegin() tells of a transaction before it is delivered', () => {
+  const message = write.begin(55n, time, 9)
+  expect(readBegin(message, 0, message.length)).toEqual({
+    finalLsn: 55n,
+    commitTimeUs: time,
+    xid: 9,
+  })
+})
+
+test('an update without an old image keeps unchanged cells absent', () => {
+  expect(rowsOf(announced, write.update(oid, ['1', 'a', unchanged, null]))).toEqual([
+    ['u', 1n, 'a', absent, null],
+  ])
+})
+
+test('a change of key is a delete of the old key and an insert with absent cells', () => {
+  const old = { kind: 'K', cells: ['1', 'a', null, null] } as const
+  expect(rowsOf(announced, write.update(oid, ['2', 'a', unchanged, '3.00'], old))).toEqual([
+    ['d', 1n, 'a', absent, absent],
+    ['i', 2n, 'a', absent, 300n],
+  ])
+})
+
+test('an old key that equals the new one is no change of key', () => {
+  // Sent so when the key has a toasted value: it is unchanged, and only the old image holds it.
+  const old = { kind: 'K', cells: ['1', 'long', null, null] } as const
+  expect(rowsOf(announced, write.update(oid, ['1', unchanged, 'x', null], old))).toEqual([
+    ['u', 1n, 'long', 'x', null],
+  ])
+  expect(rowsOf(announced, write.update(oid, ['2', unchanged, unchanged, null], old))).toEqual([
+    ['d', 1n, 'long', absent, absent],
+    ['i', 2n, 'long', absent, null],
+  ])
+})
+
+test('identity full resolves unchanged cells from the old image and sees a change of key', () => {
+  const old = { kind: 'O', cells: ['1', 'a', 'big', null] } as const
+  expect(
+    rowsOf(
+      announcedFull,
+      write.update(oid, ['1', 'a', unchanged, '2.00'], old),
+      write.update(oid, ['1', 'b', unchanged, unchanged], old),
+      write.update(oid, ['10', 'a', 'new', null], old),
+      write.remove(oid, old),
+    ),
+  ).toEqual([
+    ['u', 1n, 'a', 'big', 200n],
+    ['d', 1n, 'a', 'big', null],
+    ['i', 1n, 'b', 'big', null],
+    ['d', 1n, 'a', 'big', null],
+    ['i', 10n, 'a', 'new', null],
+    ['d', 1n, 'a', 'big', null],
+  ])
+})
+
+test('a delete carries the key, its other cells are absent and not NULL', () => {
+  expect(
+    rowsOf(announced, write.remove(oid, { kind: 'K', cells: ['1', 'a', null, null] })),
+  ).toEqual([['d', 1n, 'a', absent, absent]])
+})
+
+test('truncate names the followed tables only', () => {
+  const { sink, feed } = harness({ ignore: 5 })
+  feed(
+    write.begin(1n, time, 1),
+    announced,
+    write.relation(5, 'other', written),
+    write.insert(5, ['1', 'a', null, null]),
+    write.truncate([5]),
+    write.truncate([5, oid]),
+    write.insert(oid, ['1', 'a', null, null]),
+    write.commit(1n, 2n, time),
+  )
+  expect(sink.events.map(({ kind }) => kind)).toEqual(['begin', 'truncate', 'row', 'commit'])
+  expect(sink.events[1]).toEqual({ kind: 'truncate', tables: [`${oid}`] })
+})
+
+test('rows that the sink does not want are skipped unread', () => {
+  const { sink, feed } = harness({ wanted: () => false })
+  feed(
+    write.begin(1n, time, 1),
+    announced,
+    write.insert(oid, ['not a number', 'a', null, null]),
+    write.commit(1n, 2n, time),
+  )
+  expect(sink.events.map(({ kind }) => kind)).toEqual(['begin', 'commit'])
+})
+
+test('a relation that changes within a transaction changes its rows from there on', () => {
+  const { sink, feed } = harness()
+  feed(
+    write.begin(1n, time, 1),
+    announced,
+    write.insert(oid, ['1', 'a', 'x', null]),
+    write.relation(oid, 'items', [...written.slice(0, 2), { name: 'n', typeOid: typeOid.int4 }]),
+    write.insert(oid, ['2', 'b', '5']),
+    write.commit(1n, 2n, time),
+  )
+  expect(sink.events.flatMap((event) => (event.kind === 'row' ? [event.cells] : []))).toEqual([
+    [1n, 'a', 'x', null],
+    [2n, 'b', 5n],
+  ])
+})
+
+test('columns are found by name, whatever their order in the tuple', () => {
+  const shuffled = [written[3], written[1], written[0], written[2]].flatMap((column) =>
+    column === undefined ? [] : [column],
+  )
+  const relation = readRelationOf(write.relation(oid, 'items', shuffled))
+  const bound = bindRelation(
+    relation,
+    tableOf('items', oid),
+    written.map((column) => mapPostgresType({ typmod: -1, ...column, typtype: 'b' }).decoder),
+  )
+  expect(bound.kind === 'bound' && [...bound.binding.places]).toEqual([2, 1, 3, 0])
+})
+
+function readRelationOf(message: Buffer): ReturnType<typeof readRelation> {
+  return readRelation(message, 0, message.length)
+}
+
+test('bindRelation() says which columns are missing and which keys are not sent', () => {
+  const decoders = written.map(
+    (column) => mapPostgresType({ typmod: -1, ...column, typtype: 'b' }).decoder,
+  )
+  const table = tableOf('items', oid)
+  const short = readRelationOf(write.relation(oid, 'items', written.slice(0, 2)))
+  expect(bindRelation(short, table, decoders)).toEqual({
+    kind: 'columns-missing',
+    columns: ['body', 'price'],
+  })
+  const keyless = written.map((column) => ({ ...column, isKey: column.name === 'part' }))
+  const relation = readRelationOf(write.relation(oid, 'items', keyless, 'i'))
+  expect(bindRelation(relation, table, decoders)).toEqual({ kind: 'key-not-sent', columns: ['id'] })
+})
+
+test('a key that cannot be held, or came without its value, is a gap of that table only', () => {
+  const columns: write.WrittenColumn[] = [
+    { name: 'id', typeOid: typeOid.timestamptz, isKey: true },
+    { name: 'body', typeOid: typeOid.text },
+  ]
+  const { sink, feed } = harness()
+  feed(
+    write.begin(1n, time, 1),
+    write.relation(8, 'dated', columns),
+    announced,
+    write.insert(8, ['infinity', 'x']),
+    write.insert(oid, ['1', 'a', null, null]),
+    write.update(8, ['2024-01-01 00:00:00+00', 'x'], { kind: 'K', cells: ['-infinity', null] }),
+    write.remove(8, { kind: 'K', cells: ['0001-01-01 00:00:00+00 BC', null] }),
+    write.update(oid, [unchanged, 'a', null, null]),
+    write.insert(8, ['2024-01-01 00:00:00+00', unchanged]),
+    write.insert(8, ['1970-01-01 00:00:00+00', null]),
+    write.commit(1n, 2n, time),
+  )
+  const seen = sink.events.map((event) =>
+    'table' in event ? `${event.kind} ${event.table}` : event.kind,
+  )
+  expect(seen).toEqual([
+    'begin',
+    'gap 8',
+    'row items',
+    'gap 8',
+    'gap 8',
+    `gap ${oid}`,
+    'gap 8',
+    'row dated',
+    'commit',
+  ])
+})
+
+test('waiting for room makes the decoder ask for its target again', async () => {
+  const { sink, decoder, feed } = harness()
+  feed(write.begin(1n, time, 1), announced, write.insert(oid, ['1', 'a', null, null]))
+  expect(decoder.pressure()).toBeUndefined()
+  feed(write.insert(oid, ['2', 'a', null, null]))
+  expect(sink.targetCount).toBe(1)
+  sink.pressure = () => Promise.resolve(sink.heartbeat('' as Position))
+  await decoder.pressure()
+  feed(write.insert(oid, ['3', 'a', null, null]))
+  expect(sink.targetCount).toBe(2)
+})
+
+const unexpected: Record<string, Buffer[]> = {
+  'an unknown type': [Buffer.from('Z')],
+  'a stream start, which was not asked for': [Buffer.from('S\0\0\0\x01\x01')],
+  'no type at all': [Buffer.alloc(0)],
+  'a row outside a transaction': [announced, write.insert(oid, ['1', 'a', null, null])],
+  'a row of an unknown relation': [write.begin(1n, time, 1), write.insert(oid, [])],
+  'a truncate of an unknown relation': [write.begin(1n, time, 1), write.truncate([77])],
+  'a truncate outside a transaction': [announced, write.truncate([oid])],
+  'a begin within a transaction': [write.begin(1n, time, 1), write.begin(1n, time, 1)],
+  'a commit outside a transaction': [write.commit(1n, 2n, time)],
+  'a commit of another transaction': [write.begin(1n, time, 1), write.commit(9n, 10n, time)],
+  'a tuple of another width': [write.begin(1n, time, 1), announced, write.insert(oid, ['1'])],
+  'a cell in binary form': [
+    write.begin(1n, time, 1),
+    announced,
+    write.insert(oid, [{ binary: Buffer.alloc(8) }, 'a', null, null]),
+  ],
+  'an update with a new tuple nowhere': [
+    write.begin(1n, time, 1),
+    announced,
+    Buffer.concat([
+      Buffer.from('U'),
+      write.remove(oid, { kind: 'K', cells: ['1', 'a', null, null] }).subarray(1),
+    ]),
+  ],
+}
+
+for (const [name, messages] of Object.entries(unexpected)) {
+  test(`${name} is an error of the protocol, never skipped`, () => {
+    const { sink, feed } = harness()
+    expect(() => feed(...messages)).toThrow(
+      expect.objectContaining({ code: 'SOURCE_PROTOCOL_UNEXPECTED' }),
+    )
+    expect(sink.events.filter(({ kind }) => kind !== 'begin')).toEqual([])
+  })
+}
+
+const wholeMessages = [
+  write.begin(1n, time, 1),
+  write.commit(1n, 2n, time),
+  announced,
+  write.origin('elsewhere'),
+  write.typeName(99, 'mood'),
+  write.logicalMessage('prefix', Buffer.from('content')),
+  write.truncate([oid]),
+  write.insert(oid, ['1', 'a', null, '1.00']),
+  write.update(oid, ['1', 'a', unchanged, '1.00']),
+  write.update(oid, ['2', 'a', 'x'.repeat(300), null], {
+    kind: 'K',
+    cells: ['1', 'a', null, null],
+  }),
+  write.remove(oid, { kind: 'K', cells: ['1', 'a', null, null] }),
+]
+
+test('every message cut anywhere, or longer than it should be, is an error and leaves no row', () => {
+  for (const message of wholeMessages) {
+    const isBegin = message[0] === 66
+    const lead = isBegin ? [] : [write.begin(1n, time, 1), announced]
+    const variants: Buffer[] = [Buffer.concat([message, Buffer.from([0])])]
+    for (let length = 0; length < message.length; length++)
+      variants.push(message.subarray(0, length))
+    for (const variant of variants) {
+      const { sink, feed } = harness()
+      feed(...lead)
+      expect(() => feed(variant)).toThrow(
+        expect.objectContaining({ code: 'SOURCE_PROTOCOL_UNEXPECTED' }),
+      )
+      expect(sink.events.length).toBe(isBegin ? 0 : 1)
+      expect(sink.openRows()).toBe(0)
+    }
+  }
+})
+
+test('random damage is a coded error or a whole row, never anything else', () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...wholeMessages.filter((message) => message !== announced)),
+      fc.array(fc.tuple(fc.nat(400), fc.nat(255)), { minLength: 1, maxLength: 4 }),
+      (message, damage) => {
+        const bytes = Buffer.from(message)
+        for (const [at, value] of damage) bytes[at % bytes.length] = value
+        // Announcing another relation is the business of other tests.
+        fc.pre(bytes[0] !== 82)
+        const { sink, feed } = harness()
+        feed(write.begin(1n, time, 1), announced)
+        try {
+          feed(bytes)
+        } catch (error) {
+          expect((error as { code?: string }).code).toMatch(/^SOURCE_(PROTOCOL|VALUE)_/)
+          return
+        }
+        expect(sink.openRows()).toBe(0)
+      },
+    ),
+    { numRuns: 2000 },
+  )
+})
