@@ -2,7 +2,6 @@
  * Speed of the Parquet encoder alone, with zstd: batches of 12 mixed columns that are ready in
  * memory become bytes that nobody writes.
  */
-import { pathToFileURL } from 'node:url'
 import type { CanonicalType } from '../src/columnar/canonical-type.ts'
 import type { ColumnBatch } from '../src/columnar/column-batch.ts'
 import {
@@ -15,10 +14,9 @@ import {
   type ColumnBuilder,
 } from '../src/columnar/column-builder.ts'
 import { createParquetEncoder } from '../src/columnar/parquet/create-encoder.ts'
+import type { BenchOptions, Measurement } from './support/measure.ts'
 
 const rowsPerBatch = 100_000
-const batchCount = 10
-const runs = 5
 
 export interface ParquetEncodeResult {
   readonly name: string
@@ -31,25 +29,35 @@ export interface ParquetEncodeResult {
   readonly bytesPerRow: number
 }
 
-/** Median of five runs after one to warm up, by wall time. */
+export interface ParquetEncodeOptions {
+  readonly zstdLevel?: number
+  /** Rounded up to whole batches. */
+  readonly rows?: number
+  readonly rounds?: number
+}
+
+/** Median round by wall time, after one to warm up. */
 export async function benchParquetEncode(
-  options: { readonly zstdLevel?: number } = {},
+  options: ParquetEncodeOptions = {},
 ): Promise<ParquetEncodeResult> {
+  const { zstdLevel = 1, rows = 1_000_000, rounds = 5 } = options
   const batch = mixedBatch()
+  const batchCount = Math.ceil(rows / rowsPerBatch)
   const results: ParquetEncodeResult[] = []
-  for (let run = 0; run <= runs; run++) {
-    const result = await measure(batch, options)
-    if (run > 0) results.push(result)
+  for (let round = 0; round <= rounds; round++) {
+    const result = await measure(batch, batchCount, zstdLevel)
+    if (round > 0) results.push(result)
   }
   results.sort((a, b) => a.rowsPerSecond - b.rowsPerSecond)
-  return results[runs >> 1] as ParquetEncodeResult
+  return results[rounds >> 1] as ParquetEncodeResult
 }
 
 async function measure(
   batch: ColumnBatch,
-  options: { readonly zstdLevel?: number },
+  batchCount: number,
+  zstdLevel: number,
 ): Promise<ParquetEncodeResult> {
-  const encoder = createParquetEncoder(batch.columns, options)
+  const encoder = createParquetEncoder(batch.columns, { zstdLevel })
   let bytes = 0
   const startedAtMs = performance.now()
   const threadBefore = process.threadCpuUsage()
@@ -63,7 +71,7 @@ async function measure(
   const seconds = (performance.now() - startedAtMs) / 1000
   const rows = rowsPerBatch * batchCount
   return {
-    name: `parquet encode, 12 columns, zstd ${options.zstdLevel ?? 1}`,
+    name: `parquet encode, 12 columns, zstd ${zstdLevel}`,
     rowsPerSecond: rows / seconds,
     rowsPerMainThreadSecond: rows / ((thread.user + thread.system) / 1e6),
     cpuSecondsPerMillionRows: (all.user + all.system) / rows,
@@ -130,6 +138,23 @@ function seededRandom(seed: number): () => number {
   }
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  for (const zstdLevel of [1, 3]) console.log(await benchParquetEncode({ zstdLevel }))
+/** Levels 1 (what staging uses) and 3, side by side. */
+export async function run({ rows, rounds, say }: BenchOptions): Promise<readonly Measurement[]> {
+  const measurements: Measurement[] = []
+  for (const zstdLevel of [1, 3]) {
+    const result = await benchParquetEncode({ zstdLevel, rows, rounds })
+    const cpu = result.cpuSecondsPerMillionRows.toFixed(2)
+    say(
+      `zstd ${zstdLevel}: ${result.bytesPerRow.toFixed(1)} bytes a row, ${cpu} CPU s per 1 M rows`,
+    )
+    measurements.push(
+      { name: `${result.name}, wall`, value: result.rowsPerSecond, unit: 'rows/s' },
+      {
+        name: `${result.name}, main thread's CPU`,
+        value: result.rowsPerMainThreadSecond,
+        unit: 'rows/s',
+      },
+    )
+  }
+  return measurements
 }
