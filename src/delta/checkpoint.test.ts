@@ -93,7 +93,7 @@ test('a checkpoint follows every tenth version and replaces the commits before i
   // Only the checkpoints of 10 and 20 are left of the past.
   expect((await open(storage).snapshot(deltaVersion(10)))?.files.size).toBe(10)
   await expect(open(storage).snapshot(deltaVersion(15))).rejects.toMatchObject({
-    code: 'DELTA_LOG_GAP',
+    code: 'DELTA_VERSION_MISSING',
   })
 })
 
@@ -153,9 +153,9 @@ test.each([
   expect(kept(await open(inner).snapshot())).toEqual(kept(written))
 })
 
-test('a table of 51 000 files and every kind of action survives its checkpoint', async () => {
+test('a table of 50 100 files and every kind of action survives its checkpoint', async () => {
   const storage = createMemoryStorage(() => nowMs)
-  const adds: Action[] = Array.from({ length: 51_000 }, (_, n) => ({
+  const adds: Action[] = Array.from({ length: 50_100 }, (_, n) => ({
     add: fileOf(`f${n}.parquet`, n % 7 === 0 ? { tags: { a: '', ключ: 'b"' } } : {}),
   }))
   const deletionVector = {

@@ -45,16 +45,16 @@ export function buildLogSegment(
   if (last === undefined && checkpoint === undefined) return missingTarget(files, root, target)
   const newest = last === undefined || (checkpoint && checkpoint.version > last) ? undefined : last
   const version = target ?? newest ?? checkpoint?.version ?? deltaVersion(0)
+  if (version !== checkpoint?.version && !commits.some((commit) => commit.version === version)) {
+    const isPast = last !== undefined && last > version
+    throw missing(root, version, isPast ? 'it was cleaned up' : `the newest is ${last}`)
+  }
   const first = checkpoint === undefined ? 0n : checkpoint.version + 1n
   const wanted = commits.filter((file) => file.version >= first && file.version <= version)
   let expected = first
   for (const commit of wanted) {
     if (commit.version !== expected) throw gap(root, expected, commit.version)
     expected++
-  }
-  if (expected !== version + 1n) {
-    if (last !== undefined && last > version) throw gap(root, expected, last)
-    throw missing(root, version, `the newest is ${expected - 1n}`)
   }
   return {
     version,

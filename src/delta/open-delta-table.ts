@@ -18,6 +18,7 @@ import {
   vectorFileName,
 } from './deletion-vector.ts'
 import type { CommitOutcome, DeltaSnapshot, DeltaTable, DeltaVersion } from './delta-table.ts'
+import { cleanUpLog } from './log-cleanup.ts'
 import { commitPath, deltaVersion } from './log-path.ts'
 import {
   listLog,
@@ -37,9 +38,12 @@ export interface OpenDeltaTableOptions {
   readonly root: string
   readonly clock?: Clock
   readonly failpoints?: Failpoints
-  /** Told when a checkpoint could not be written; the commit before it stands. */
+  /** Told when a checkpoint, or the cleanup after it, failed; the commit before it stands. */
   readonly onCheckpointFailed?: (error: unknown, version: DeltaVersion) => void
 }
+
+/** Cleaning up lists the whole log: rarely, however often checkpoints are written. */
+const cleanUpEveryMs = 3_600_000
 
 /** Opens without reading. Calls may overlap; reads of the log are done one after another. */
 export function openDeltaTable(options: OpenDeltaTableOptions): DeltaTable {
@@ -52,6 +56,7 @@ class OpenedDeltaTable implements DeltaTable {
   readonly #options: OpenDeltaTableOptions
   readonly #log: LogReader
   #latest: ReadSnapshot | undefined
+  #cleanedUpAtMs = Number.NEGATIVE_INFINITY
   /** The last refresh asked for: refreshes queue behind it. */
   #refreshing: Promise<unknown> = Promise.resolve()
 
@@ -128,6 +133,10 @@ class OpenedDeltaTable implements DeltaTable {
     if (version === 0n || version % checkpointInterval(snapshot.metadata) !== 0n) return
     try {
       await writeCheckpoint(this, snapshot, this.#options.failpoints ?? noFailpoints)
+      const nowMs = this.#log.nowMs()
+      if (nowMs - this.#cleanedUpAtMs < cleanUpEveryMs) return
+      this.#cleanedUpAtMs = nowMs
+      await cleanUpLog(this, snapshot, nowMs)
     } catch (error) {
       this.#options.onCheckpointFailed?.(error, version)
     }

@@ -32,6 +32,16 @@ export function deletedFileRetentionMs(metadata: Metadata): number {
   return parseIntervalMs(text) ?? 7 * 86_400_000
 }
 
+/** How long versions can be read back in time. Default 30 days. */
+export function logRetentionMs(metadata: Metadata): number {
+  const text = metadata.configuration['delta.logRetentionDuration']
+  return parseIntervalMs(text) ?? 30 * 86_400_000
+}
+
+export function mayCleanUpLog(metadata: Metadata): boolean {
+  return metadata.configuration['delta.enableExpiredLogCleanup']?.toLowerCase() !== 'false'
+}
+
 /** A checkpoint follows every version that is a multiple of this. Default 10. */
 export function checkpointInterval(metadata: Metadata): bigint {
   const text = metadata.configuration['delta.checkpointInterval'] ?? ''
