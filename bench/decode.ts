@@ -4,6 +4,7 @@ import {
   createColumnBuilder,
   finishBatch,
 } from '../src/columnar/column-builder.ts'
+import { createParquetEncoder } from '../src/columnar/parquet/create-encoder.ts'
 import type { ColumnBatch } from '../src/columnar/column-batch.ts'
 import type { ChangeSink, RowTarget } from '../src/source/change-sink.ts'
 import type { Position } from '../src/source/source.ts'
@@ -11,7 +12,7 @@ import { createCopyTextDecoder } from '../src/source/postgres/copy-text.ts'
 import { createPgoutputDecoder } from '../src/source/postgres/pgoutput/decode.ts'
 import { bindRelation, type RelationBinding } from '../src/source/postgres/pgoutput/relation.ts'
 import { createTupleCells, scanTuple } from '../src/source/postgres/pgoutput/tuple.ts'
-import { type Bench, type Measurement, medianSeconds } from './support/measure.ts'
+import { type Bench, type Measurement, medianTimings } from './support/measure.ts'
 import { type RecordedOrders, recordOrders } from './support/recorded-orders.ts'
 
 /** Rows of a batch, as the gateway would cut them. */
@@ -101,26 +102,41 @@ function frameOnly(orders: RecordedOrders): void {
   }
 }
 
+/** Decodes and encodes each batch as one row group, as staging does; nobody writes the bytes. */
+async function decodeAndEncode(orders: RecordedOrders): Promise<void> {
+  const batches: ColumnBatch[] = []
+  decodePgoutput(orders, (batch) => batches.push(batch))
+  const encoder = createParquetEncoder(orders.table.schema.columns)
+  for (const batch of batches) await encoder.encodeRowGroup(batch)
+  encoder.finish()
+}
+
 export const run: Bench = async ({ rows, rounds, say }) => {
   const orders = await recordOrders(rows)
   say(
     `${orders.rowCount} rows, ${Math.round(orders.pgoutput.length / rows)} bytes a row of pgoutput, ` +
       `${Math.round(orders.copy.length / rows)} of COPY text`,
   )
-  const [frame = 0, pgoutput = 0, copy = 0] = await medianSeconds(
-    [
-      { name: 'framing', run: () => frameOnly(orders) },
-      { name: 'pgoutput', run: () => decodePgoutput(orders, () => undefined) },
-      { name: 'copy', run: () => decodeCopy(orders) },
-    ],
-    rounds,
-  )
+  const contestants = [
+    { name: 'framing', run: () => frameOnly(orders) },
+    { name: 'pgoutput', run: () => decodePgoutput(orders, () => undefined) },
+    { name: 'copy', run: () => decodeCopy(orders) },
+    { name: 'encode', run: async () => await decodeAndEncode(orders) },
+  ]
+  const [frame, pgoutput, copy, encode] = await medianTimings(contestants, rounds)
+  if (!frame || !pgoutput || !copy || !encode) throw new Error('a contestant did not run')
   const measurement = (name: string, seconds: number): Measurement => ({
     name,
     value: rows / seconds,
     unit: 'rows/s',
-    limit: rows / frame,
+    limit: rows / frame.wall,
     limitName: 'pgoutput framing alone',
   })
-  return [measurement('pgoutput decoded', pgoutput), measurement('COPY text decoded', copy)]
+  return [
+    measurement('pgoutput decoded', pgoutput.wall),
+    measurement('COPY text decoded', copy.wall),
+    measurement('pgoutput decoded and encoded to Parquet, wall', encode.wall),
+    measurement('the same by CPU of the JavaScript thread', encode.thread),
+    measurement('the same by CPU of all threads', encode.cpu),
+  ]
 }

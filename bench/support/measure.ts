@@ -28,24 +28,49 @@ export interface Contestant {
   readonly run: () => void | Promise<void>
 }
 
+export interface Timing {
+  /** Median wall seconds. */
+  readonly wall: number
+  /** Median CPU seconds of the thread that runs JavaScript. */
+  readonly thread: number
+  /** Median CPU seconds of the whole process: compression runs on other threads. */
+  readonly cpu: number
+}
+
 /**
- * Median seconds of each contestant. They take turns within a round, so that a machine that slows
- * down slows all of them; two rounds of warm-up do not count.
+ * Timings of each contestant. They take turns within a round, so that a machine that slows down
+ * slows all of them; two rounds of warm-up do not count.
  */
-export async function medianSeconds(
+export async function medianTimings(
   contestants: readonly Contestant[],
   rounds: number,
-): Promise<number[]> {
-  const times = contestants.map((): number[] => [])
+): Promise<Timing[]> {
+  const all = contestants.map((): Timing[] => [])
   for (let round = -2; round < rounds; round++) {
     for (const [index, contestant] of contestants.entries()) {
-      const start = process.hrtime.bigint()
-      await contestant.run()
-      const seconds = Number(process.hrtime.bigint() - start) / 1e9
-      if (round >= 0) times[index]?.push(seconds)
+      const timing = await timed(contestant)
+      if (round >= 0) all[index]?.push(timing)
     }
   }
-  return times.map(median)
+  return all.map((timings) => ({
+    wall: median(timings.map(({ wall }) => wall)),
+    thread: median(timings.map(({ thread }) => thread)),
+    cpu: median(timings.map(({ cpu }) => cpu)),
+  }))
+}
+
+async function timed(contestant: Contestant): Promise<Timing> {
+  const start = process.hrtime.bigint()
+  const threadBefore = process.threadCpuUsage()
+  const processBefore = process.cpuUsage()
+  await contestant.run()
+  const thread = process.threadCpuUsage(threadBefore)
+  const cpu = process.cpuUsage(processBefore)
+  return {
+    wall: Number(process.hrtime.bigint() - start) / 1e9,
+    thread: (thread.user + thread.system) / 1e6,
+    cpu: (cpu.user + cpu.system) / 1e6,
+  }
 }
 
 function median(values: readonly number[]): number {

@@ -194,7 +194,10 @@ export class BytesBuilder extends CellBuilder {
     this.appendView(new DataView(source.buffer, source.byteOffset), start, end)
   }
 
-  /** Copies `source[start, end)`, four bytes at a time; faster than any call below 100 bytes. */
+  /**
+   * Copies `source[start, end)`, eight bytes at a time, which beats any call below 100 bytes; once
+   * optimised the bigint never leaves a register.
+   */
   appendView(source: DataView, start: number, end: number): void {
     let to = this.reserve(end - start)
     const view = this.#view
@@ -203,7 +206,12 @@ export class BytesBuilder extends CellBuilder {
       this.#values.set(new Uint8Array(source.buffer, source.byteOffset + from, end - from), to)
       return
     }
-    for (; from + 4 <= end; from += 4, to += 4) view.setInt32(to, source.getInt32(from))
+    for (; from + 8 <= end; from += 8, to += 8) view.setBigInt64(to, source.getBigInt64(from))
+    if (from + 4 <= end) {
+      view.setInt32(to, source.getInt32(from))
+      from += 4
+      to += 4
+    }
     for (; from < end; from++, to++) view.setUint8(to, source.getUint8(from))
   }
 

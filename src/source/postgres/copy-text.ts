@@ -20,6 +20,17 @@ function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
 }
 
+/**
+ * True when none of the four bytes is a tab or a backslash. A byte of `word ^ pattern` is zero
+ * where it is one; (x - 0x01…) & ~x & 0x80… is not zero exactly when x has a zero byte.
+ */
+function isPlain(word: number): boolean {
+  const tabs = word ^ 0x09090909
+  const backslashes = word ^ 0x5c5c5c5c
+  const found = ((tabs - 0x01010101) & ~tabs) | ((backslashes - 0x01010101) & ~backslashes)
+  return (found & 0x80808080) === 0
+}
+
 export class CopyTextDecoder {
   readonly #decoders: readonly CellDecoder[]
   readonly #sink: RowTarget
@@ -47,12 +58,12 @@ export class CopyTextDecoder {
   row(buffer: Uint8Array, start: number, end: number): void {
     const last = end - 1
     if (last < start || buffer[last] !== newline) throw unexpectedRow(end - start, 'no newline')
-    this.#scan(buffer, start, last)
     if (buffer !== this.#buffer) {
       this.#buffer = buffer
       this.#view = viewOf(buffer)
     }
     const view = this.#view
+    this.#scan(view, start, last)
     const sink = this.#sink
     const decoders = this.#decoders
     const ends = this.#ends
@@ -72,25 +83,33 @@ export class CopyTextDecoder {
   }
 
   /** Finds the ends of the row's cells, and which of them hold a backslash. */
-  #scan(buffer: Uint8Array, start: number, end: number): void {
+  #scan(view: DataView, start: number, end: number): void {
     const ends = this.#ends
     const escaped = this.#escaped
     const lastColumn = ends.length - 1
     let column = 0
     let hasEscape = 0
-    for (let at = start; at < end; at++) {
-      const byte = buffer[at] as number
-      if (byte === tab) {
-        if (column === lastColumn) {
-          throw unexpectedRow(at - start, `more than ${ends.length} columns`)
+    let at = start
+    while (at < end) {
+      const isWord = at + 4 <= end
+      if (isWord && isPlain(view.getInt32(at))) {
+        at += 4
+        continue
+      }
+      for (const wordEnd = isWord ? at + 4 : end; at < wordEnd; at++) {
+        const byte = view.getUint8(at)
+        if (byte === tab) {
+          if (column === lastColumn) {
+            throw unexpectedRow(at - start, `more than ${ends.length} columns`)
+          }
+          ends[column] = at
+          escaped[column++] = hasEscape
+          hasEscape = 0
+        } else if (byte === backslash) {
+          hasEscape = 1
+          // What follows, be it a tab or a backslash, belongs to the escape.
+          if (++at === end) throw unexpectedRow(at - start, 'a backslash with nothing after it')
         }
-        ends[column] = at
-        escaped[column++] = hasEscape
-        hasEscape = 0
-      } else if (byte === backslash) {
-        hasEscape = 1
-        // What follows, be it a tab or a backslash, belongs to the escape.
-        if (++at === end) throw unexpectedRow(at - start, 'a backslash with nothing after it')
       }
     }
     if (column !== lastColumn) {
