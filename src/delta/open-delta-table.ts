@@ -84,8 +84,14 @@ class OpenedDeltaTable implements DeltaTable {
       await before.catch(() => undefined)
       const known = this.#latest
       const next = known === undefined ? undefined : await readNewCommits(this.#log, known)
-      this.#latest = next ?? (await readWholeLog(this.#log))
-      return this.#latest
+      const read = next ?? (await readWholeLog(this.#log))
+      const now = this.#latest
+      // A commit of our own may have gone further in the meantime.
+      if (now !== known && read !== undefined && now !== undefined) {
+        if (now.snapshot.version > read.snapshot.version) return now
+      }
+      this.#latest = read
+      return read
     })()
     this.#refreshing = read
     return read

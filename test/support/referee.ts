@@ -21,6 +21,8 @@ export interface RefereeTable {
 export interface RefereeOptions {
   /** Binary columns: their cells come in lower-case hexadecimal. */
   readonly hexColumns?: readonly string[]
+  /** A condition in ClickHouse SQL. Files are skipped by their statistics where it allows. */
+  readonly where?: string
 }
 
 /** All rows of the table in `folder`, latest version. Fails when the reader is not installed. */
@@ -34,7 +36,7 @@ export async function readWithReferee(
   const hex = (options.hexColumns ?? []).flatMap((name) => ['--hex', name])
   const { stdout } = await promisify(execFile)(
     process.execPath,
-    [`${referee}/referee.mjs`, folder, ...hex],
+    [`${referee}/referee.mjs`, folder, ...hex, '--where', options.where ?? 'true'],
     { maxBuffer: 2 ** 30, env: { ...process.env, TZ: 'UTC' } },
   )
   const lines = stdout.trimEnd().split('\n')

@@ -1,7 +1,7 @@
 /**
  * Reads a Delta table with ClickHouse and the official Delta kernel, knowing nothing of our code.
  *
- * usage: referee.mjs <table folder> [--hex <column>]...
+ * usage: referee.mjs <table folder> [--hex <column>]... [--where <condition>]
  *
  * First line: `{"columns":[[name, type], …]}`. Then one line per row, an array of exact texts or
  * null in the order of the columns, sorted; binary columns (`--hex`) in hexadecimal. Last line:
@@ -14,11 +14,16 @@ import { query } from 'chdb'
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { hex: { type: 'string', multiple: true, default: [] } },
+  options: {
+    hex: { type: 'string', multiple: true, default: [] },
+    where: { type: 'string', default: 'true' },
+  },
 })
 const [folder] = positionals
 if (folder === undefined || positionals.length > 1) {
-  process.stderr.write('usage: referee.mjs <table folder> [--hex <column>]...\n')
+  process.stderr.write(
+    'usage: referee.mjs <table folder> [--hex <column>]... [--where <condition>]\n',
+  )
   process.exit(2)
 }
 
@@ -52,7 +57,7 @@ const cells = columns.map(([name, type]) => {
 })
 
 process.stdout.write(`${JSON.stringify({ columns })}\n`)
-const rows = lines(`SELECT ${cells.join(', ')} FROM ${source}`).toSorted()
+const rows = lines(`SELECT ${cells.join(', ')} FROM ${source} WHERE ${values.where}`).toSorted()
 const hash = createHash('sha256')
 for (const row of rows) {
   process.stdout.write(`${row}\n`)
