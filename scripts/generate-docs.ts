@@ -96,7 +96,7 @@ const postgresTypes: readonly (readonly [string, PostgresColumnType, string])[] 
   [
     'everything else',
     unlisted('b'),
-    'text: arrays, time, interval (ISO 8601), money, inet, bit, xml, geometric types, types of extensions, …',
+    'text: arrays, time, interval (`1 year 2 mons 3 days 04:05:06`), money, inet, bit, xml, geometric types, types of extensions, …',
   ],
 ]
 

@@ -22,7 +22,7 @@ export interface KnownTable {
 
 /** Settings that every reading session of the product has. */
 export const readingSettings = `
-  set datestyle = 'ISO'; set intervalstyle = 'iso_8601'; set timezone = 'UTC';
+  set datestyle = 'ISO'; set intervalstyle = 'postgres'; set timezone = 'UTC';
   set extra_float_digits = 3; set bytea_output = 'hex'; set client_encoding = 'UTF8'`
 
 interface CatalogRow {

@@ -24,6 +24,13 @@ function shortest(value: number): string {
   return `${value}`.replace(/e([+-])(\d)$/, 'e$10$2')
 }
 
+/** `digits` with so many of them after the point. */
+function withPoint(digits: bigint, fraction: number): string {
+  if (fraction === 0) return `${digits}`
+  const text = `${digits}`.padStart(fraction + 1, '0')
+  return `${text.slice(0, -fraction)}.${text.slice(-fraction)}`
+}
+
 test('float8: shortest text, plain decimals and fixed digits read as Number reads them', () => {
   fc.assert(
     fc.property(
@@ -38,6 +45,9 @@ test('float8: shortest text, plain decimals and fixed digits read as Number read
           .tuple(fc.maxSafeNat(), fc.stringMatching(/^[0-9]{1,30}$/))
           .map(([whole, part]) => `${whole}.${part}`),
         fc.stringMatching(/^-?0\.0{0,25}[0-9]{1,20}$/),
+        fc
+          .tuple(fc.bigInt({ min: 10n ** 14n, max: 10n ** 17n - 1n }), fc.nat(23))
+          .map(([digits, fraction]) => withPoint(digits, fraction)),
         // Halfway between two doubles, and one digit to either side.
         fc
           .tuple(

@@ -7,12 +7,9 @@ const point = 46
 const zero = 48
 
 /** Powers of ten that a double holds exactly. */
-const powers = Float64Array.from({ length: 16 }, (_, exponent) => Number(`1e${exponent}`))
+const powers = Float64Array.from({ length: 23 }, (_, exponent) => Number(`1e${exponent}`))
 
-/**
- * Exact when the digits fit a double and the power of ten is exact: then one correctly rounded
- * operation gives the correctly rounded result. Everything else goes through `Number`.
- */
+/** Plain decimals of at most 17 digits without strings; everything else goes through `Number`. */
 function readFloat(bytes: DataView, start: number, end: number): number {
   const negative = bytes.getUint8(start) === minus
   const first = negative ? start + 1 : start
@@ -26,18 +23,58 @@ function readFloat(bytes: DataView, start: number, end: number): number {
     if (digit >= 0 && digit <= 9) {
       if (count < 9) head = (Math.imul(head, 10) + digit) | 0
       else tail = (Math.imul(tail, 10) + digit) | 0
-      count++
+      // Leading zeros do not count.
+      if (head !== 0) count++
     } else if (digit === point - zero && pointAt === end && at > first) {
       pointAt = at
     } else {
       return readOther(bytes, start, end)
     }
   }
-  const fraction = end - pointAt - 1
-  if (count > 15 || count === 0 || fraction === 0) return readOther(bytes, start, end)
-  let value = count <= 9 ? head : head * (powers[count - 9] as number) + tail
-  if (fraction > 0) value /= powers[fraction] as number
+  const fraction = pointAt === end ? 0 : end - pointAt - 1
+  const isWhole = first < end && pointAt !== end - 1
+  if (!isWhole || count > 17 || fraction > 22) return readOther(bytes, start, end)
+  const tailPower = count <= 9 ? 1 : (powers[count - 9] as number)
+  if (count > 15) {
+    const value = divideLong(head, tailPower, tail, powers[fraction] as number)
+    if (Number.isNaN(value)) return readOther(bytes, start, end)
+    return negative ? -value : value
+  }
+  // Dividend and divisor are exact, so that the one division rounds correctly.
+  const value = (head * tailPower + tail) / (powers[fraction] as number)
   return negative ? -value : value
+}
+
+/** Splits a double into two halves of 26 bits (Veltkamp). */
+const splitter = 134217729
+
+/**
+ * (head · power + tail) / divisor, correctly rounded, for a dividend of up to 57 bits; NaN when
+ * it lies too near the middle of two doubles to tell. head < 2³⁰, power and tail < 2²⁷, and the
+ * divisor an exact power of ten. All steps are exact but the two divisions, whose error Dekker's
+ * product recovers.
+ */
+function divideLong(head: number, power: number, tail: number, divisor: number): number {
+  const upper = (head >>> 15) * power * 32768
+  const lower = (head & 32767) * power + tail
+  const sum = upper + lower
+  const sumRest = lower - (sum - upper)
+  const quotient = sum / divisor
+  const product = quotient * divisor
+  const quotientSplit = splitter * quotient
+  const quotientHigh = quotientSplit - (quotientSplit - quotient)
+  const quotientLow = quotient - quotientHigh
+  const divisorSplit = splitter * divisor
+  const divisorHigh = divisorSplit - (divisorSplit - divisor)
+  const divisorLow = divisor - divisorHigh
+  const crossed = quotientHigh * divisorLow + quotientLow * divisorHigh
+  const productRest = quotientHigh * divisorHigh - product + crossed + quotientLow * divisorLow
+  const correction = (sum - product - productRest + sumRest) / divisor
+  // The correction is exact to far better than one part in 2³⁰: if that does not move the result,
+  // the result is the right one.
+  const slack = correction * 2 ** -30
+  const value = quotient + (correction - slack)
+  return value === quotient + (correction + slack) ? value : Number.NaN
 }
 
 const numberShape = /^(?:-?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?|Infinity)|NaN)$/
