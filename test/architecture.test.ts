@@ -33,7 +33,7 @@ const walls: Record<string, { values: readonly string[]; types?: readonly string
     values: ['base', 'observe', 'engine', 'delta', 'destination'],
     types: ['source', 'columnar', 'storage', 'catalog', 'staging'],
   },
-  quickstart: { values: ['base'] },
+  quickstart: { values: ['base'], types: ['cli', 'catalog', 'observe'] },
   app: {
     values: [
       'base',

@@ -207,6 +207,8 @@ export interface QuickstartResult {
   readonly freshness: { readonly p50Seconds: number; readonly p99Seconds: number } | undefined
   readonly verified: VerifyReport | undefined
   readonly resourceFile: string
+  /** What `--data` has to name afterwards. */
+  readonly dataFolder: string
   readonly lakeFolder: string
   /** Statements that work afterwards with `query`. */
   readonly queries: readonly string[]

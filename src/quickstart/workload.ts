@@ -26,7 +26,7 @@ export interface WorkloadOptions {
   readonly connect: () => Promise<pg.Client>
   readonly size: ShopSize
   readonly changesPerSecond: number
-  /** Default 2. */
+  /** Default 4: a commit waits for the disk, and the others go on. */
   readonly connections?: number
   /** Default 1: the same choices every time; another seed also makes other new keys. */
   readonly seed?: number
@@ -186,7 +186,7 @@ const rollbackEvery = 25
 const retryable = new Set(['40001', '40P01'])
 
 export function startWorkload(options: WorkloadOptions): Workload {
-  const connections = options.connections ?? 2
+  const connections = options.connections ?? 4
   const counts = { changes: 0, transactions: 0, rollbacks: 0 }
   const controller = new AbortController()
   const begunAtMs = performance.now()

@@ -103,6 +103,18 @@ export const configErrors = {
     retry: 'never',
     exitCode: 2,
   },
+  QUICKSTART_FOLDER_IN_USE: {
+    when: 'The folder the quick start wants to begin anew in was not made by a quick start.',
+    remedy: 'Give another data folder with --data.',
+    retry: 'never',
+    exitCode: 2,
+  },
+  QUICKSTART_FAILED: {
+    when: 'A part of the quick start did not do its work; the message names it.',
+    remedy: 'Run it again with --log-level debug and report the output as a defect.',
+    retry: 'never',
+    exitCode: 1,
+  },
   CATALOG_NOT_FOUND: {
     when: 'The data folder holds no catalog: nothing was ever run there.',
     remedy: 'Give the folder with --data, or start with `sluice run FILE`.',

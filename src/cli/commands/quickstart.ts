@@ -1,4 +1,5 @@
 /** `sluice quickstart`: the whole product in a minute, with a private PostgreSQL as the source. */
+import { relative } from 'node:path'
 import type { QuickstartResult, Running } from '../app.ts'
 import { numberOption, type Command, type CommandCall } from '../command.ts'
 import { countOf, formatCount, formatSeconds } from '../text.ts'
@@ -73,15 +74,12 @@ function createDisplay(call: CommandCall): Display {
         () => undefined,
         () => undefined,
       )
-      void watchProgress(running, Promise.race([until, ended]), call)
+      watchProgress(running, Promise.race([until, ended]), call).catch(() => undefined)
     },
   }
 }
 
-function printSummary(
-  { output, program, dataFolder }: CommandCall,
-  result: QuickstartResult,
-): void {
+function printSummary({ output, program }: CommandCall, result: QuickstartResult): void {
   const { verified, queries, freshness, ...numbers } = result
   const tables = verified?.tables ?? []
   output.event('finished', {
@@ -112,13 +110,19 @@ function printSummary(
       output.style(colour, `verified  ${equal} of ${countOf(tables.length, 'table')} equal`),
     )
   }
-  output.line(`tables    ${result.lakeFolder}`)
-  output.line(`file      ${result.resourceFile}`)
+  output.line(`tables    ${shorter(result.lakeFolder)}`)
+  output.line(`file      ${shorter(result.resourceFile)}`)
   if (queries.length === 0) return
   output.line()
   output.line('Look at them:')
-  const data = dataFolder === '.sluice' ? '' : ` --data ${quoteForShell(dataFolder)}`
-  for (const sql of queries) output.line(`  ${program} query ${quoteForShell(sql)}${data}`)
+  const data = quoteForShell(shorter(result.dataFolder))
+  for (const sql of queries) output.line(`  ${program} query ${quoteForShell(sql)} --data ${data}`)
+}
+
+/** Relative to where the person is, when that is shorter. */
+function shorter(path: string): string {
+  const near = relative(process.cwd(), path)
+  return near !== '' && near.length < path.length ? near : path
 }
 
 function quoteForShell(text: string): string {
