@@ -1,0 +1,274 @@
+import { expect, test } from 'vitest'
+import { SluiceError } from '../base/errors.ts'
+import type { App, RunResult, VerifiedTable } from './app.ts'
+import { commands } from './cli.ts'
+import { brokenTable, cleanResult, emptyProgress, resourceFile, run } from './fake-app.fixture.ts'
+
+function starting(result: () => Promise<RunResult>): Partial<App> {
+  return {
+    deploy: async () => [],
+    start: () => ({ progress: () => emptyProgress, done: result() }),
+  }
+}
+
+function jsonLines(text: string): Record<string, unknown>[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+}
+
+const equal: VerifiedTable = {
+  destination: 'main.shop.orders',
+  source: 'public.orders',
+  isEqual: true,
+  sourceRows: 2n ** 60n,
+  destinationRows: 2n ** 60n,
+  missing: 0n,
+  extra: 0n,
+  different: 0n,
+  version: 3n,
+  position: '0/1',
+}
+
+test('without a command the help is printed and nothing is opened', async () => {
+  const { code, stdout, opened } = await run([])
+  expect(code).toBe(0)
+  for (const { name } of commands) expect(stdout).toContain(`  ${name}`)
+  expect(opened).toEqual([])
+})
+
+test.each([['--version'], ['run', '--version'], ['--data', 'x', '--version']])(
+  'the version: %j %j',
+  async (...args) => {
+    expect(await run(args)).toMatchObject({ code: 0, stdout: '1.2.3\n' })
+  },
+)
+
+test.each(commands.map(({ name }) => name))('%s has help in three spellings', async (name) => {
+  const texts = await Promise.all([run([name, '--help']), run(['help', name]), run([name, '-h'])])
+  for (const { code, stdout, opened } of texts) {
+    expect(code).toBe(0)
+    expect(stdout).toContain(name === 'help' ? 'usage: sluice ' : `usage: sluice ${name}`)
+    expect(stdout).toContain('--data DIR')
+    expect(opened).toEqual([])
+  }
+})
+
+test('in a checkout the help shows how to call it through npm', async () => {
+  const { stdout } = await run(['help', 'query'], {}, { env: { npm_lifecycle_event: 'sluice' } })
+  expect(stdout).toContain('usage: npm run -s sluice -- query "SQL"')
+})
+
+test.each([
+  [['stauts'], 'Did you mean "status"?'],
+  [['help', 'qerry'], 'Did you mean "query"?'],
+  [['frobnicate'], 'Run `sluice help`'],
+  [['run'], 'usage: sluice run FILE'],
+  [['run', 'a', 'b'], 'usage: sluice run FILE'],
+  [['run', 'a', '--onec'], 'Did you mean --once?'],
+  [['status', '--once'], 'Run `sluice help`'],
+  [['status', '--data'], '--data DIR'],
+  [['status', '--data', '--output'], '--data DIR'],
+  [['run', 'a', '--once=yes'], 'Run `sluice help`'],
+  [['status', '--output', 'xml'], '--output human|json'],
+  [['status', '--log-level', 'loud'], '--log-level debug|info|warn|error'],
+  [['query'], 'usage: sluice query'],
+  [['refresh', '--full'], 'Run `sluice help`'],
+  [['refresh', 'a', '--all', '--full'], 'Run `sluice help`'],
+  [['refresh', 'a'], 'sluice refresh a --full'],
+  [['quickstart', '--seconds', 'many'], 'Run `sluice help`'],
+  [['quickstart', '--rate', '0'], 'Run `sluice help`'],
+  [['run', '/no/such/file'], 'readable YAML'],
+])('%j is bad usage: exit code 2 and a hint', async (args, hint) => {
+  const { code, stderr, stdout, opened } = await run(args)
+  expect(code).toBe(2)
+  expect(stderr).toContain(hint)
+  expect(stdout).toBe('')
+  expect(opened).toEqual([])
+})
+
+test('run deploys, starts and ends with 0', async () => {
+  const modes: string[] = []
+  const app: Partial<App> = {
+    deploy: async () => [{ kind: 'created', resource: 'gateway', key: 'gw' }],
+    start: (resources, { mode }) => {
+      modes.push(`${mode} ${resources.pipelines.length}`)
+      return { progress: () => emptyProgress, done: Promise.resolve(cleanResult) }
+    },
+  }
+  const file = resourceFile()
+  const once = await run(['run', file, '--once', '--data', '/d'], app)
+  expect(once).toMatchObject({ code: 0, closed: 1 })
+  expect(once.opened).toMatchObject([{ dataFolder: '/d', catalog: 'create' }])
+  expect(once.stderr).toContain('created gateway gw')
+  expect(once.stdout).toContain('3 tables up to date, 1,234 rows loaded, 5 changes applied')
+  await run(['run', file], app)
+  expect(modes).toEqual(['once 1', 'continuous 1'])
+})
+
+test('run ends with 1 when a table failed, and says what to do', async () => {
+  const result = { ...cleanResult, failedTables: [brokenTable] }
+  const { code, stderr } = await run(
+    ['run', resourceFile()],
+    starting(() => Promise.resolve(result)),
+  )
+  expect(code).toBe(1)
+  expect(stderr).toContain('error SOURCE_NO_KEY: main.shop.orders: no key')
+  expect(stderr).toContain('what to do: ALTER TABLE ...')
+})
+
+test.each([
+  ['INTERNAL_ERROR', 1],
+  ['CATALOG_DAMAGED', 1],
+  ['CONFIG_IMMUTABLE_FIELD', 2],
+] as const)('run ends with the exit code of %s: %i', async (code, exit) => {
+  const failing = starting(() => Promise.reject(new SluiceError(code, 'words')))
+  const result = await run(['run', resourceFile()], failing)
+  expect(result).toMatchObject({ code: exit, closed: 1 })
+  expect(result.stderr).toContain(`error ${code}: words`)
+})
+
+test('a foreign error has a code too, and what it carries does not break the terminal', async () => {
+  const failing = starting(() => Promise.reject(new Error('bad \u001b[2J thing')))
+  const { code, stderr } = await run(['run', resourceFile()], failing)
+  expect(code).toBe(1)
+  expect(stderr).toContain('error INTERNAL_ERROR: bad \\u001b[2J thing')
+})
+
+test('a stop by signal: clean for continuous, undone work for --once', async () => {
+  const signal = AbortSignal.abort()
+  const app = starting(() => Promise.resolve(cleanResult))
+  expect((await run(['run', resourceFile()], app, { signal })).code).toBe(0)
+  expect((await run(['run', resourceFile(), '--once'], app, { signal })).code).toBe(1)
+  const aborted = starting(() => Promise.reject(new DOMException('x', 'AbortError')))
+  const result = await run(['run', resourceFile()], aborted, { signal })
+  expect(result.stderr).toContain('error ABORTED')
+})
+
+test('a broken resource file: every error with its place, exit code 2, nothing opened', async () => {
+  const file = resourceFile((text) =>
+    text.replace('host: h', 'hots: h').replace('name: shop,', 'name: shpo,'),
+  )
+  const { code, stderr, opened } = await run(['check', file])
+  expect(code).toBe(2)
+  expect(stderr).toContain(`${file}:3:51: error CONFIG_UNKNOWN_KEY: unknown key "hots"`)
+  expect(stderr).toContain('what to do: Did you mean "host"?')
+  expect(stderr).toContain('CONFIG_UNKNOWN_REFERENCE')
+  expect(stderr).toContain('3 errors')
+  expect(opened).toEqual([])
+  const json = jsonLines((await run(['check', file, '--output', 'json'])).stdout)
+  expect(json[0]).toMatchObject({
+    event: 'error',
+    code: 'CONFIG_MISSING_KEY',
+    file,
+    line: 3,
+    key: 'resources.connections.shop.options.host',
+  })
+})
+
+test('check prints every finding with its statement; 1 when one is an error', async () => {
+  const finding = {
+    severity: 'error',
+    subject: 'wal_level',
+    message: 'is replica',
+    remedy: "ALTER SYSTEM SET wal_level = 'logical';\nSELECT 1;",
+  } as const
+  const ok = { severity: 'ok', subject: 'version', message: '18' } as const
+  const warning = { ...finding, severity: 'warning', table: 'public.t' } as const
+  const check = (
+    findings: readonly (typeof finding | typeof ok | typeof warning)[],
+  ): Partial<App> => ({
+    check: async () => [{ gateway: 'gw', findings }],
+  })
+  const bad = await run(['check', resourceFile()], check([ok, finding, warning]))
+  expect(bad.code).toBe(1)
+  expect(bad.opened[0]?.catalog).toBe('none')
+  expect(bad.stdout).toContain('error    wal_level: is replica\n             ALTER SYSTEM')
+  expect(bad.stdout).toContain('warning  public.t wal_level')
+  expect((await run(['check', resourceFile()], check([ok, warning]))).code).toBe(0)
+})
+
+test('verify: 0 when all are equal, 1 when not', async () => {
+  const different: VerifiedTable = { ...equal, isEqual: false, different: 2n, destinationRows: 5n }
+  const broken: VerifiedTable = { ...equal, problem: brokenTable.problem }
+  const asked: unknown[] = []
+  const verifying = (...tables: VerifiedTable[]): Partial<App> => ({
+    verify: async ({ tables: names, onTable }) => {
+      asked.push(names)
+      for (const table of tables) onTable?.(table)
+      return { tables }
+    },
+  })
+  const good = await run(['verify'], verifying(equal))
+  expect(good.code).toBe(0)
+  expect(good.stdout).toContain('1,152,921,504,606,846,976 rows')
+  const bad = await run(['verify', 'orders', 'shop.x'], verifying(equal, different))
+  expect(bad.code).toBe(1)
+  expect(bad.stdout).toContain('0 missing, 0 too many, 2 different')
+  expect((await run(['verify'], verifying(broken))).code).toBe(1)
+  expect(asked).toEqual([undefined, ['orders', 'shop.x'], undefined])
+  const json = jsonLines((await run(['verify', '--output=json'], verifying(equal))).stdout)
+  expect(json).toMatchObject([
+    { event: 'verified', sourceRows: '1152921504606846976', version: 3 },
+    { event: 'finished', unequal: 0 },
+  ])
+})
+
+test('query prints a table, or a JSON object per row', async () => {
+  const app: Partial<App> = {
+    query: async (sql) => ({
+      columns: [{ name: 'id', type: 'BIGINT' }, { name: sql }],
+      rows: [
+        [2n ** 62n, 'x'],
+        [1n, null],
+      ],
+    }),
+  }
+  const { code, stdout } = await run(['query', 'SELECT'], app)
+  expect(code).toBe(0)
+  expect(stdout).toBe(
+    [
+      '                 id  SELECT',
+      '-------------------  ------',
+      '4611686018427387904  x',
+      '                  1  NULL',
+      '(2 rows)',
+      '',
+    ].join('\n'),
+  )
+  const json = await run(['query', 'SELECT', '--output', 'json'], app)
+  expect(jsonLines(json.stdout)).toEqual([
+    { id: '4611686018427387904', SELECT: 'x' },
+    { id: 1, SELECT: null },
+  ])
+  expect(json.opened).toMatchObject([{ dataFolder: '.sluice', catalog: 'existing' }])
+})
+
+test('refresh passes names on, or asks for all', async () => {
+  const asked: unknown[] = []
+  const app: Partial<App> = {
+    refresh: async ({ tables }) => {
+      asked.push(tables)
+      return { progress: () => emptyProgress, done: Promise.resolve(cleanResult) }
+    },
+  }
+  expect((await run(['refresh', 'orders', '--full'], app)).code).toBe(0)
+  expect((await run(['refresh', '--all', '--full'], app)).code).toBe(0)
+  expect(asked).toEqual([['orders'], undefined])
+})
+
+test('events are one JSON object a line, and nothing else goes to standard output', async () => {
+  const app = starting(() => Promise.resolve({ ...cleanResult, failedTables: [brokenTable] }))
+  const { stdout, code } = await run(['run', resourceFile(), '--output', 'json'], app)
+  expect(code).toBe(1)
+  expect(jsonLines(stdout).map(({ event }) => event)).toEqual(['progress', 'finished'])
+  const failed = await run(['status', '--output', 'json'], {
+    status: async () => {
+      throw new SluiceError('CATALOG_NOT_FOUND', 'nothing here')
+    },
+  })
+  expect(failed.code).toBe(2)
+  expect(jsonLines(failed.stdout)).toMatchObject([{ event: 'error', code: 'CATALOG_NOT_FOUND' }])
+  expect(failed.stderr).toBe('')
+})
