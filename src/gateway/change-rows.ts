@@ -4,24 +4,16 @@
  */
 import {
   ArrayBuilder,
-  BytesBuilder,
   createColumnBuilder,
   finishBatch,
   Int32Builder,
-  Int64Builder,
   type ColumnBuilder,
 } from '../columnar/column-builder.ts'
 import type { ColumnBatch } from '../columnar/column-batch.ts'
 import type { ChangeOp, RowTarget } from '../source/change-sink.ts'
 import type { TableSchema } from '../source/table-schema.ts'
-import {
-  absentColumn,
-  commitTimeColumn,
-  opColumn,
-  ordinalColumn,
-  sequenceColumn,
-  tableColumns,
-} from './change-columns.ts'
+import { absentColumn, tableColumns } from './change-columns.ts'
+import { ChangeMarks, markBytes } from './change-marks.ts'
 import { RowSize } from './row-size.ts'
 
 /** The open transaction as the rows need it; one object for all tables, changed in place. */
@@ -51,16 +43,14 @@ export interface TakenRows {
   readonly maxSequence: bigint
 }
 
-const opBytes = Buffer.from('iudr')
-const opIndex: Readonly<Record<ChangeOp, number>> = { i: 0, u: 1, d: 2, r: 3 }
+const insertOp = 'i'.charCodeAt(0)
+const updateOp = 'u'.charCodeAt(0)
+const deleteOp = 'd'.charCodeAt(0)
 
 export class ChangeRows implements RowTarget {
   readonly columns: readonly ColumnBuilder[]
   readonly #cursor: TransactionCursor
-  readonly #op = new BytesBuilder(opColumn.name, opColumn.type)
-  readonly #sequence = new Int64Builder(sequenceColumn.name, sequenceColumn.type)
-  readonly #ordinal = new Int32Builder(ordinalColumn.name, ordinalColumn.type)
-  readonly #time = new Int64Builder(commitTimeColumn.name, commitTimeColumn.type)
+  readonly #marks = new ChangeMarks()
   readonly #size: RowSize
   /** Absent cells per column so far, to see which ones the last row added. */
   readonly #absentBefore: Int32Array
@@ -69,15 +59,16 @@ export class ChangeRows implements RowTarget {
   #bytes = 0
   #currentOp = 0
   #previousOp = 0
-  readonly #opCounts = new Int32Array(4)
-  #minSequence = 0n
-  #maxSequence = 0n
+  #inserts = 0
+  #updates = 0
+  #deletes = 0
+  #minSequence = -1n
+  #maxSequence = -1n
 
   constructor(schema: TableSchema, cursor: TransactionCursor) {
     this.columns = tableColumns(schema).map(({ name, type }) => createColumnBuilder(name, type))
     this.#cursor = cursor
-    // Four columns of our own beside the table's: 5 + 9 + 9 + 9 bytes, all of fixed size.
-    this.#size = new RowSize([...this.columns, this.#sequence, this.#ordinal, this.#time])
+    this.#size = new RowSize(this.columns)
     this.#absentBefore = new Int32Array(this.columns.length)
   }
 
@@ -85,32 +76,32 @@ export class ChangeRows implements RowTarget {
     return this.#rowCount
   }
 
-  /** To be called when the first row of a transaction may follow. */
+  /** To be called when rows of a transaction may follow; cheap to repeat. */
   openTransaction(): void {
     const { sequence } = this.#cursor
     if (this.#rowCount === 0) this.#minSequence = sequence
+    if (this.#maxSequence !== sequence) this.#marks.openRun(this.#cursor)
     this.#maxSequence = sequence
   }
 
   startRow(op: ChangeOp): void {
     this.#previousOp = this.#currentOp
-    this.#currentOp = opIndex[op]
+    this.#currentOp = op.charCodeAt(0)
   }
 
   endRow(): void {
     const cursor = this.#cursor
     const op = this.#currentOp
-    this.#op.append(opBytes, op, op + 1)
-    this.#sequence.appendWords(cursor.sequenceLow, cursor.sequenceHigh)
-    this.#ordinal.append(cursor.ordinal++)
-    this.#time.appendWords(cursor.timeLow, cursor.timeHigh)
-    this.#opCounts[op] = (this.#opCounts[op] ?? 0) + 1
+    this.#marks.append(op, cursor.ordinal++)
     this.#rowCount++
+    if (op === insertOp) this.#inserts++
+    else if (op === updateOp) this.#updates++
+    else this.#deletes++
     // Only a `u`, a `d`, and an `i` right after its `d` may have absent cells.
-    if (op !== 0 || this.#previousOp === 2) this.#noteAbsent()
+    if (op !== insertOp || this.#previousOp === deleteOp) this.#noteAbsent()
     else this.#absent?.appendNull()
-    const bytes =
-      this.#size.bytes(this.#rowCount) + this.#rowCount * 5 + (this.#absent?.byteLength ?? 0)
+    const absentBytes = this.#absent === undefined ? 0 : this.#absent.byteLength + this.#rowCount
+    const bytes = this.#size.bytes(this.#rowCount) + this.#rowCount * markBytes + absentBytes
     cursor.openBytes += bytes - this.#bytes
     this.#bytes = bytes
     if (cursor.openBytes >= cursor.fullBytes) cursor.onFull()
@@ -120,23 +111,25 @@ export class ChangeRows implements RowTarget {
   take(): TakenRows | undefined {
     if (this.#rowCount === 0) return undefined
     const absent = this.#absent
-    const own = [this.#op, this.#sequence, this.#ordinal, this.#time]
-    const builders = [...this.columns, ...own, ...(absent === undefined ? [] : [absent])]
-    const [inserts = 0, updates = 0, deletes = 0] = this.#opCounts
+    const { columns, rowCount, byteLength } = finishBatch(this.columns)
+    const marks = this.#marks.take()
     const taken: TakenRows = {
-      batch: finishBatch(builders),
+      batch: {
+        columns: [...columns, ...marks, ...(absent === undefined ? [] : [absent.finish()])],
+        rowCount,
+        byteLength: byteLength + rowCount * markBytes,
+      },
       hasAbsent: absent !== undefined,
-      inserts,
-      updates,
-      deletes,
+      inserts: this.#inserts,
+      updates: this.#updates,
+      deletes: this.#deletes,
       minSequence: this.#minSequence,
       maxSequence: this.#maxSequence,
     }
     this.#cursor.openBytes -= this.#bytes
-    this.#bytes = this.#rowCount = 0
+    this.#bytes = this.#rowCount = this.#inserts = this.#updates = this.#deletes = 0
     this.#minSequence = this.#maxSequence
     this.#absent = undefined
-    this.#opCounts.fill(0)
     this.#absentBefore.fill(0)
     return taken
   }

@@ -97,7 +97,8 @@ class IngestionGateway implements RefreshableGateway {
         }
         if (run.signal.aborted) return 'done'
         await this.#stream(run, tables, { until: await this.#options.source.currentPosition() })
-        return 'done'
+        // A table that was torn on the way is copied anew before the run is over.
+        return run.snapshots.isBusy && !run.signal.aborted ? 'again' : 'done'
       case 'until':
         await this.#stream(run, tables, { until: asked.until as Position, barrier: true })
         return 'done'

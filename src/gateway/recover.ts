@@ -60,7 +60,8 @@ export function recoveredState(
   const { started, hasGap, isFinished, chunks } = table
   if (started === undefined || hasGap) return 'pending'
   if (isFinished) return 'streaming'
-  return chunks.size >= started.chunk_count ? 'catching-up' : 'pending'
+  // Without chunks nothing on record tells a copy that holds from one that was given up at once.
+  return chunks.size > 0 && chunks.size >= started.chunk_count ? 'catching-up' : 'pending'
 }
 
 function note(tables: Map<string, RecoveredTable>, entry: ManifestEntry): void {

@@ -383,7 +383,7 @@ export class TransactionBuffer implements ChangeSink {
   #end(): void {
     if (this.#isEnded) return
     this.#isEnded = true
-    this.#open = undefined
+    this.#open = this.#lastTable = this.#lastRows = undefined
     this.#forgetTimer?.()
     this.#options.gate.leaveTransaction()
     this.#resume()

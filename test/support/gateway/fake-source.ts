@@ -62,6 +62,8 @@ export class FakeSource implements Source {
     saved: SourceState | undefined,
   ): Promise<SourceState> {
     await this.#options.step('prepare')
+    // What was committed before a process began is visible to it: only the stream can be ahead.
+    this.#options.database.showAll()
     const incarnation = (this.#options.incarnation ?? 'one') as Incarnation
     if (saved === undefined) return { incarnation, position: await this.currentPosition() }
     if (saved.incarnation !== incarnation) {
@@ -78,7 +80,7 @@ export class FakeSource implements Source {
     table: SourceTable,
     delivered: readonly TransactionInfo[],
   ): Promise<TableSnapshot> {
-    const { database, step, chunks = 3 } = this.#options
+    const { database, step } = this.#options
     await step('before snapshot')
     const tags = new Set(delivered.map(({ tag }) => tag))
     database.showAll(({ tag }) => tags.has(tag))
@@ -93,6 +95,7 @@ export class FakeSource implements Source {
     const point = JSON.stringify({ tags: visible.map(({ tag }) => tag), count })
     await step('snapshot')
     const list = [...(rows.get(table.id) ?? new Map<number, Row>()).values()]
+    const chunks = Math.max(this.#options.chunks ?? 3, list.length > 0 ? 1 : 0)
     return {
       point,
       chunks: Array.from({ length: chunks }, (_, id) => ({ id, estimatedRows: undefined })),
