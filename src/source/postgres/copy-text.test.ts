@@ -112,3 +112,10 @@ test('a key that cannot be held is an error of the table', () => {
     expect.objectContaining({ code: 'SOURCE_VALUE_UNREPRESENTABLE' }),
   )
 })
+
+test('an error of a cell names its column and not its content', () => {
+  const row = (): unknown => decodeRows([text, int4], ['a\tsecret\n'])
+  expect(row).toThrow(expect.objectContaining({ code: 'SOURCE_VALUE_MALFORMED' }))
+  expect(row).toThrow(/^Column c1: /)
+  expect(row).not.toThrow(/secret/)
+})

@@ -5,6 +5,7 @@
 import { SluiceError } from '../../base/errors.ts'
 import type { ColumnBuilder } from '../../columnar/column-builder.ts'
 import type { RowTarget } from '../change-sink.ts'
+import { cellErrorAt } from './cell-error.ts'
 import { appendCell, type CellDecoder, cellKind } from './cell-decoder.ts'
 
 const tab = 9
@@ -71,13 +72,18 @@ export class CopyTextDecoder {
     sink.startRow('r')
     const { columns } = sink
     let at = start
-    for (let index = 0; index < decoders.length; index++) {
-      const to = ends[index] as number
-      const decoder = decoders[index] as CellDecoder
-      const builder = columns[index] as ColumnBuilder
-      if (escaped[index] === 1) this.#escapedCell(decoder, builder, buffer, at, to)
-      else appendCell(decoder, builder, view, at, to)
-      at = to + 1
+    let index = 0
+    try {
+      for (; index < decoders.length; index++) {
+        const to = ends[index] as number
+        const decoder = decoders[index] as CellDecoder
+        const builder = columns[index] as ColumnBuilder
+        if (escaped[index] === 1) this.#escapedCell(decoder, builder, buffer, at, to)
+        else appendCell(decoder, builder, view, at, to)
+        at = to + 1
+      }
+    } catch (error) {
+      throw cellErrorAt(error, `${columns[index]?.name}`)
     }
     sink.endRow()
   }

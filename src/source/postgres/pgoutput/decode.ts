@@ -7,6 +7,7 @@ import type { ChangeOp, ChangeSink, RowTarget } from '../../change-sink.ts'
 import type { Position } from '../../source.ts'
 import type { TableId } from '../../table-schema.ts'
 import { appendCell, isRepresentable } from '../cell-decoder.ts'
+import { cellErrorAt } from '../cell-error.ts'
 import { MessageReader } from './message-reader.ts'
 import { unexpectedMessage } from './protocol-error.ts'
 import { readRelation, type Relation, type RelationBinding, type RelationMap } from './relation.ts'
@@ -290,21 +291,27 @@ export class PgoutputDecoder {
     const { columns } = target
     const { starts, ends } = cells
     target.startRow(op)
-    for (let index = 0; index < places.length; index++) {
-      const place = places[index] as number
-      const builder = columns[index] as (typeof columns)[number]
-      const decoder = decoders[index] as (typeof decoders)[number]
-      const start = starts[place] as number
-      if (start >= 0) {
-        appendCell(decoder, builder, bytes, start, ends[place] as number)
-      } else if (start === nullCell) {
-        builder.appendNull()
-      } else {
-        const before = old === undefined ? unsentCell : (old.starts[place] as number)
-        if (before >= 0) appendCell(decoder, builder, bytes, before, old?.ends[place] as number)
-        else if (before === nullCell) builder.appendNull()
-        else builder.appendAbsent()
+    let index = 0
+    try {
+      for (; index < places.length; index++) {
+        const place = places[index] as number
+        const builder = columns[index] as (typeof columns)[number]
+        const decoder = decoders[index] as (typeof decoders)[number]
+        const start = starts[place] as number
+        if (start >= 0) {
+          appendCell(decoder, builder, bytes, start, ends[place] as number)
+        } else if (start === nullCell) {
+          builder.appendNull()
+        } else {
+          const before = old === undefined ? unsentCell : (old.starts[place] as number)
+          if (before >= 0) appendCell(decoder, builder, bytes, before, old?.ends[place] as number)
+          else if (before === nullCell) builder.appendNull()
+          else builder.appendAbsent()
+        }
       }
+    } catch (error) {
+      const { schema, table } = binding.relation
+      throw cellErrorAt(error, `${schema}.${table}.${columns[index]?.name}`)
     }
     target.endRow()
   }
