@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { createMemoryStorage } from '../storage/memory-storage.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
+import type { DeltaSnapshot } from './delta-table.ts'
 import { checkpointPath, commitPath, deltaVersion } from './log-path.ts'
 import { openDeltaTable } from './open-delta-table.ts'
 import { standardTable } from './standard-table.ts'
@@ -72,6 +73,23 @@ test('the newest checkpoint before the cutoff stays with its commit; what is old
   await expect(table.snapshot(deltaVersion(14))).rejects.toMatchObject({
     code: 'DELTA_VERSION_MISSING',
   })
+})
+
+test('a commit on a base whose successors were cleaned away is a conflict', async () => {
+  let stale: DeltaSnapshot | undefined
+  const { storage, names } = await writeDays(50, {
+    before: async (day, at) => {
+      if (day === 4) stale = await openDeltaTable({ storage: at, root: 't' }).snapshot()
+    },
+  })
+  expect(stale?.version).toBe(3n)
+  const before = await names()
+  const table = openDeltaTable({ storage, root: 't' })
+  for (const base of [stale, undefined]) {
+    const outcome = await table.commit(base, [{ txn: { appId: 'p', version: 1 } }])
+    expect(outcome).toMatchObject({ kind: 'conflict', snapshot: { version: 50n } })
+  }
+  expect(await names()).toEqual(before)
 })
 
 test('the retention is a property, and cleaning up can be switched off', async () => {

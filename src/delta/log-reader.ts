@@ -32,10 +32,29 @@ export interface ReadSnapshot {
 /** Commits that are read at once. */
 const parallelReads = 16
 
+/**
+ * A listing is not one moment: commits made, or cleaned up, while it runs can look like a gap.
+ * A true gap is still there the next time.
+ */
+const attempts = 3
+
 /** undefined: no log at all. Throws DELTA_LOG_*, DELTA_VERSION_MISSING. */
 export async function readWholeLog(
   log: LogReader,
   target?: DeltaVersion,
+): Promise<ReadSnapshot | undefined> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await readListedLog(log, target)
+    } catch (error) {
+      if (attempt === attempts || !hasCode(error, 'DELTA_LOG_GAP')) throw error
+    }
+  }
+}
+
+async function readListedLog(
+  log: LogReader,
+  target: DeltaVersion | undefined,
 ): Promise<ReadSnapshot | undefined> {
   const hint = await readLastCheckpointHint(log)
   if (hint !== undefined && (target === undefined || target >= hint)) {

@@ -85,12 +85,13 @@ test.each(['memory', 'disk'])(
   async (kind) => {
     const folder = await mkdtemp(join(tmpdir(), 'sluice-race-'))
     onTestFinished(() => rm(folder, { recursive: true, force: true }))
-    const storage = kind === 'disk' ? createLocalStorage(folder) : createMemoryStorage(() => nowMs)
-    committed(await open(storage).commit(undefined, creation()))
+    const storage = kind === 'disk' ? createLocalStorage(folder) : createMemoryStorage()
+    const openHere = (): DeltaTable => openDeltaTable({ storage, root })
+    committed(await openHere().commit(undefined, creation()))
     const rounds = 12
     const winsOf = await Promise.all(
       Array.from({ length: 5 }, async (_, writer) => {
-        const table = open(storage)
+        const table = openHere()
         let wins = 0
         let base = await table.snapshot()
         for (let attempt = 0; wins < rounds; attempt++) {
@@ -111,7 +112,7 @@ test.each(['memory', 'disk'])(
       }),
     )
     expect(winsOf).toEqual([rounds, rounds, rounds, rounds, rounds])
-    const last = await open(storage).snapshot()
+    const last = await openHere().snapshot()
     expect(last?.version).toBe(BigInt(5 * rounds))
     expect(last?.files.size).toBe(5 * rounds)
   },

@@ -101,11 +101,7 @@ class OpenedDeltaTable implements DeltaTable {
     base: DeltaSnapshot | undefined,
     actions: readonly Action[],
   ): Promise<CommitOutcome> {
-    // A version that was written and cleaned away since must not be written again.
-    const known = this.#latest?.snapshot ?? (base === undefined ? await this.snapshot() : undefined)
-    if (known !== undefined && (base === undefined || known.version > base.version)) {
-      return this.#conflict(base)
-    }
+    if (await this.#isOutrun(base)) return this.#conflict(base)
     checkCommit(base, actions, this.root)
     const version = deltaVersion(base === undefined ? 0n : base.version + 1n)
     const outcome = await putCommit(this.storage, {
@@ -118,6 +114,19 @@ class OpenedDeltaTable implements DeltaTable {
     if (this.#latest === undefined || this.#latest.snapshot.version < version) this.#latest = read
     await this.#checkpointWhenDue(read.snapshot)
     return { kind: 'committed', snapshot: read.snapshot }
+  }
+
+  /**
+   * True when the table is known to have gone past `base`. Put-if-absent alone would not notice
+   * when the next version was written and has been cleaned away since: then `base`'s own commit is
+   * gone too.
+   */
+  async #isOutrun(base: DeltaSnapshot | undefined): Promise<boolean> {
+    const isKept =
+      base !== undefined &&
+      (await this.storage.stat(commitPath(this.root, base.version))) !== undefined
+    const latest = isKept ? this.#latest?.snapshot : await this.snapshot()
+    return latest !== undefined && (base === undefined || latest.version > base.version)
   }
 
   async #conflict(base: DeltaSnapshot | undefined): Promise<CommitOutcome> {

@@ -17,7 +17,7 @@ import { listOf, ThriftWriter } from '../columnar/parquet/thrift-writer.ts'
 import { createRecordColumns, type LeafColumn, type RecordFields } from './record-columns.ts'
 
 /** Bounds the memory of a row group: records are small, and a column of a group is one page. */
-const recordsPerGroup = 50_000
+const recordsPerGroup = 10_000
 const zstdLevel = 3
 /** enum ConvertedType and union LogicalType, where the shared tables have no need of them. */
 const converted = { utf8: 0, map: 1, list: 3 } as const
