@@ -110,6 +110,8 @@ export const sessionSettings: Readonly<Record<string, string>> = {
   row_security: 'off',
   // Names of types and tables then come out qualified, whatever the role's own path is.
   search_path: 'pg_catalog',
+  // Our own small commits are flushed before their answer, and wait for no standby.
+  synchronous_commit: 'local',
   statement_timeout: '0',
   lock_timeout: '30000',
   idle_in_transaction_session_timeout: '0',

@@ -31,6 +31,7 @@ export interface WireSocket {
 
 /** Code of SSLRequest: 1234 in the high, 5679 in the low half. */
 const sslRequestCode = 80877103
+const lingerMs = 1_000
 
 export function where(options: PostgresOptions): string {
   return `${options.host}:${options.port}`
@@ -190,7 +191,11 @@ function over(socket: Socket, secure: TLSSocket | undefined): WireSocket {
     write: (bytes) => void socket.write(bytes),
     pause: () => void socket.pause(),
     resume: () => void socket.resume(),
-    end: () => void socket.end(),
+    end: () => {
+      socket.end()
+      // Bytes that nobody reads any more would keep it half open.
+      setTimeout(() => socket.destroy(), lingerMs).unref()
+    },
     destroy: () => void socket.destroy(),
   }
 }

@@ -191,25 +191,26 @@ export class WireConnection {
           frames.contentEnd,
         )
         if (wait !== undefined) {
-          this.#hold(wait)
+          this.#hold(wait, () => this.#drain())
           return
         }
       }
       const wait = this.#running?.exchange.readDone?.(this.#lastReadBytes)
-      if (wait !== undefined) this.#hold(wait)
+      // What this read brought is done with: afterwards only the next read goes on.
+      if (wait !== undefined) this.#hold(wait, () => undefined)
     } catch (error) {
       this.#fail(asSluiceError(error))
     }
   }
 
-  #hold(wait: Promise<void>): void {
+  #hold(wait: Promise<void>, goOn: () => void): void {
     this.#isHeld = true
     this.#socket?.pause()
     wait.then(
       () => {
         if (this.#closed !== undefined) return
         this.#isHeld = false
-        this.#drain()
+        goOn()
         if (!this.#isHeld) this.#socket?.resume()
       },
       (error: unknown) => this.#fail(asSluiceError(error)),

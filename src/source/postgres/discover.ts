@@ -1,0 +1,214 @@
+/** Tables and their columns from pg_catalog. */
+import type { Log } from '../../observe/log.ts'
+import type { SourceColumn, SourceTable, TableId } from '../table-schema.ts'
+import type { CellDecoder } from './cell-decoder.ts'
+import type { ControlRow } from './connect.ts'
+import type { Control } from './control.ts'
+import { idArray, shownTable, textArray } from './sql-text.ts'
+import { mapPostgresType, type PostgresColumnType } from './types.ts'
+
+/** A column as the catalog has it. */
+export interface CatalogColumn extends PostgresColumnType {
+  readonly name: string
+  /** `format_type()`, qualified where the type is not in pg_catalog. */
+  readonly formatted: string
+  readonly isNotNull: boolean
+}
+
+export interface CatalogTable {
+  readonly table: SourceTable
+  /** Those of `table.schema.columns`, in their order. */
+  readonly decoders: readonly CellDecoder[]
+  readonly columns: readonly CatalogColumn[]
+  /** Names of generated columns: the log does not have them, so they are left out. */
+  readonly generated: readonly string[]
+  /** `pg_class.relkind`: r ordinary, p partitioned, f foreign. */
+  readonly kind: string
+  /** `pg_class.relpersistence`: p permanent, u unlogged, t temporary. */
+  readonly persistence: string
+  /** `pg_class.relreplident`: d default, n nothing, f full, i index. */
+  readonly replicaIdentity: string
+  readonly isPartition: boolean
+}
+
+const tableColumns = `
+  SELECT c.oid::text AS id, n.nspname AS schema, c.relname AS name, c.relkind AS kind,
+    c.relpersistence AS persistence, c.relreplident AS identity, c.relispartition AS is_partition,
+    current_database() AS catalog,
+    CASE WHEN c.reltuples < 0 OR (c.reltuples = 0 AND c.relpages = 0) THEN NULL
+      ELSE c.reltuples::bigint::text END AS rows,
+    CASE WHEN c.relkind = 'r' THEN pg_total_relation_size(c.oid)::text END AS bytes,
+    k.names AS key
+  FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN LATERAL (
+    SELECT json_agg(a.attname ORDER BY u.place) AS names
+    FROM pg_index i
+    CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS u (attnum, place)
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum
+    WHERE i.indrelid = c.oid AND u.place <= i.indnkeyatts AND i.indisvalid
+      AND CASE c.relreplident WHEN 'i' THEN i.indisreplident
+        -- A deferrable primary key is no replica identity; with identity full it need not be.
+        WHEN 'f' THEN i.indisprimary ELSE i.indisprimary AND i.indimmediate END
+  ) k ON true
+  WHERE c.relkind IN ('r', 'p', 'f')`
+
+/** Domains resolved to their innermost base. */
+const typeJoins = `
+  JOIN pg_type t ON t.oid = a.type_oid
+  LEFT JOIN LATERAL (
+    WITH RECURSIVE chain (base, typmod, kind) AS (
+      SELECT t.typbasetype, t.typtypmod, b.typtype FROM pg_type b
+        WHERE t.typtype = 'd' AND b.oid = t.typbasetype
+      UNION ALL
+      SELECT d.typbasetype, d.typtypmod, b.typtype
+        FROM chain JOIN pg_type d ON d.oid = chain.base JOIN pg_type b ON b.oid = d.typbasetype
+        WHERE chain.kind = 'd'
+    ) SELECT base, typmod FROM chain WHERE kind <> 'd'
+  ) base ON true`
+
+const typeColumns = `t.typtype AS kind, base.base::text AS base, base.typmod::text AS base_typmod,
+  format_type(a.type_oid, a.typmod) AS formatted`
+
+const columnsSql = `
+  SELECT a.id, a.name, a.type_oid::text, a.typmod::text, a.not_null, a.generated, ${typeColumns}
+  FROM (SELECT attrelid::text AS id, attname AS name, atttypid AS type_oid, atttypmod AS typmod,
+      attnotnull AS not_null, attgenerated AS generated, attnum AS place
+    FROM pg_attribute WHERE attrelid = ANY ($1::oid[]) AND attnum > 0 AND NOT attisdropped) a
+  ${typeJoins}
+  ORDER BY a.id, a.place`
+
+const typesSql = `
+  SELECT a.type_oid::text, a.typmod::text, ${typeColumns}
+  FROM unnest($1::oid[], $2::int4[]) AS a (type_oid, typmod)
+  ${typeJoins}`
+
+function optionalNumber(text: string | null | undefined): number | undefined {
+  return text === null || text === undefined ? undefined : Number(text)
+}
+
+function columnTypeOf(row: ControlRow): PostgresColumnType & { readonly formatted: string } {
+  const base = optionalNumber(row['base'])
+  return {
+    typeOid: Number(row['type_oid']),
+    typmod: Number(row['typmod']),
+    typtype: row['kind'] ?? 'b',
+    ...(base === undefined
+      ? {}
+      : { baseTypeOid: base, baseTypmod: optionalNumber(row['base_typmod']) ?? -1 }),
+    formatted: row['formatted'] ?? '',
+  }
+}
+
+/** The schema's column and the decoder of its cells. */
+export function mapColumn(
+  column: CatalogColumn,
+  isKey: boolean,
+  onUnrepresentable: () => void,
+): { readonly column: SourceColumn; readonly decoder: CellDecoder } {
+  const { type, decoder, mayBecomeNull } = mapPostgresType(column, { isKey, onUnrepresentable })
+  const nullable = !column.isNotNull || mayBecomeNull
+  return { column: { name: column.name, type, sourceType: column.formatted, nullable }, decoder }
+}
+
+/** One line the first time a value had to become NULL. */
+export function unrepresentableWarning(log: Log, table: string, column: string): () => void {
+  return () => log.warn('a value that no type can hold was read as NULL', { table, column })
+}
+
+function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): CatalogTable {
+  const name = {
+    catalog: row['catalog'] ?? '',
+    schema: row['schema'] ?? '',
+    table: row['name'] ?? '',
+  }
+  const columns: CatalogColumn[] = []
+  const generated: string[] = []
+  for (const column of rows) {
+    const columnName = column['name'] ?? ''
+    if (column['generated'] !== '') generated.push(columnName)
+    else
+      columns.push({
+        ...columnTypeOf(column),
+        name: columnName,
+        isNotNull: column['not_null'] === 't',
+      })
+  }
+  const catalogKey = row['key'] === null ? [] : (JSON.parse(row['key'] ?? '[]') as string[])
+  const isWhole = catalogKey.every((key) => columns.some((column) => column.name === key))
+  const key = isWhole ? catalogKey : []
+  const mapped = columns.map((column) =>
+    mapColumn(
+      column,
+      key.includes(column.name),
+      unrepresentableWarning(log, shownTable(name), column.name),
+    ),
+  )
+  return {
+    table: {
+      id: (row['id'] ?? '') as TableId,
+      name,
+      schema: { columns: mapped.map(({ column }) => column), key },
+      estimatedRows: optionalNumber(row['rows']),
+      estimatedBytes: optionalNumber(row['bytes']),
+    },
+    decoders: mapped.map(({ decoder }) => decoder),
+    columns,
+    generated,
+    kind: row['kind'] ?? '',
+    persistence: row['persistence'] ?? '',
+    replicaIdentity: row['identity'] ?? '',
+    isPartition: row['is_partition'] === 't',
+  }
+}
+
+async function withColumns(
+  control: Pick<Control, 'query'>,
+  tables: readonly ControlRow[],
+  log: Log,
+): Promise<readonly CatalogTable[]> {
+  if (tables.length === 0) return []
+  const ids = idArray(tables.map((row) => row['id'] ?? ''))
+  const byTable = new Map<string, ControlRow[]>()
+  for (const row of await control.query(columnsSql, [ids])) {
+    const id = row['id'] ?? ''
+    const columns = byTable.get(id)
+    if (columns === undefined) byTable.set(id, [row])
+    else columns.push(row)
+  }
+  return tables.map((row) => buildTable(row, byTable.get(row['id'] ?? '') ?? [], log))
+}
+
+/** Tables of the schemas, by schema and name; also those that cannot be captured. */
+export async function discoverSchemas(
+  control: Pick<Control, 'query'>,
+  schemas: readonly string[],
+  log: Log,
+): Promise<readonly CatalogTable[]> {
+  const sql = `${tableColumns} AND n.nspname = ANY ($1::text[]) AND c.relpersistence <> 't'
+    ORDER BY n.nspname, c.relname`
+  return await withColumns(control, await control.query(sql, [textArray(schemas)]), log)
+}
+
+/** The tables that still exist, in no certain order. */
+export async function discoverById(
+  control: Pick<Control, 'query'>,
+  ids: readonly TableId[],
+  log: Log,
+): Promise<readonly CatalogTable[]> {
+  const sql = `${tableColumns} AND c.oid = ANY ($1::oid[])`
+  return await withColumns(control, await control.query(sql, [idArray(ids)]), log)
+}
+
+/** Types by oid and typmod, in the order asked; undefined for a type that is gone. */
+export async function discoverTypes(
+  control: Pick<Control, 'query'>,
+  types: readonly { readonly typeOid: number; readonly typmod: number }[],
+): Promise<readonly ((PostgresColumnType & { readonly formatted: string }) | undefined)[]> {
+  const oids = idArray(types.map(({ typeOid }) => String(typeOid)))
+  const typmods = `{${types.map(({ typmod }) => typmod).join(',')}}`
+  const found = (await control.query(typesSql, [oids, typmods])).map(columnTypeOf)
+  return types.map(({ typeOid, typmod }) =>
+    found.find((type) => type.typeOid === typeOid && type.typmod === typmod),
+  )
+}

@@ -1,0 +1,397 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../quickstart/embedded-postgres.ts'
+import type { Position, SnapshotPoint } from '../source.ts'
+import { fromPosition } from './position.ts'
+import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
+import { type RecordedRow, RecordingSink, RecordingSnapshotSink } from './testing/recording-sink.ts'
+
+let server: EmbeddedPostgres
+
+beforeAll(async () => {
+  server = await startEmbeddedPostgres({ settings: { autovacuum: 'off' } })
+})
+
+afterAll(async () => await server.stop())
+
+const never = new AbortController().signal
+
+async function confirmedLsn(name: string): Promise<bigint> {
+  const [row] = await server.sql(
+    `select confirmed_flush_lsn::text as lsn from pg_replication_slots where slot_name = '${name}'`,
+  )
+  return fromPosition(String(row?.['lsn']) as Position)
+}
+
+describe('streamChanges()', () => {
+  test('delivers whole transactions, keeps its place, and confirms only what is acknowledged', async () => {
+    await server.sql('create table s1 (id int primary key, t text)')
+    const source = sourceOf(server, { name: 's1' })
+    const table = await tableNamed(source, 's1')
+    const state = await source.prepare([table], undefined)
+    await server.sql("begin; insert into s1 values (1, 'a'), (2, null); commit")
+    await server.sql("begin; insert into s1 values (3, 'no'); rollback")
+    await server.sql(
+      "update s1 set t = 'b' where id = 1; delete from s1 where id = 2; update s1 set id = 9 where id = 1",
+    )
+    await server.sql('truncate s1')
+    const stream = startStream({ source, state, tables: [table] })
+    const end = await source.currentPosition()
+    await stream.reach(end)
+    const seen = stream.sink.transactions.map(({ rows, truncated }) =>
+      truncated.length > 0 ? ['truncate'] : rows.map((row) => [row.op, ...row.cells].join(' ')),
+    )
+    expect(seen).toEqual([['i 1 a', 'i 2 '], ['u 1 b', 'd 2 ', 'd 1 ', 'i 9 b'], ['truncate']])
+    expect(await confirmedLsn('s1')).toBe(fromPosition(state.position))
+    const first = stream.sink.transactions[0]?.position
+    if (first === undefined) throw new Error('no position')
+    source.acknowledge(first)
+    await stream.stop()
+    expect(await confirmedLsn('s1')).toBe(fromPosition(first))
+
+    // From there: the first transaction is not delivered again, the others are.
+    const again = startStream({ source, state: { position: first }, tables: [table] })
+    await again.reach(end)
+    await again.stop()
+    expect(again.sink.transactions.map(({ tag }) => tag)).toEqual(
+      stream.sink.transactions.slice(1).map(({ tag }) => tag),
+    )
+    await source.dispose()
+    await source.close()
+  })
+
+  test('until delivers what commits before that place and nothing else', async () => {
+    await server.sql('create table s2 (id int primary key)')
+    const source = sourceOf(server, { name: 's2' })
+    const table = await tableNamed(source, 's2')
+    const state = await source.prepare([table], undefined)
+    await server.sql('insert into s2 values (1)')
+    const writer = await server.connect()
+    await writer.query('begin; insert into s2 values (2)')
+    const until = await source.currentPosition()
+    await writer.query('commit')
+    await writer.end()
+    await server.sql('insert into s2 values (3)')
+    const sink = new RecordingSink()
+    await source.streamChanges({
+      from: state.position,
+      until,
+      tables: [table],
+      sink,
+      signal: never,
+    })
+    expect(sink.transactions.map(({ rows }) => rows[0]?.cells[0])).toEqual(['1'])
+    expect(sink.heartbeats.at(-1)).toBe(until)
+    // From there on to now: exactly the others.
+    const rest = new RecordingSink()
+    const now = await source.currentPosition()
+    await source.streamChanges({
+      from: until,
+      until: now,
+      tables: [table],
+      sink: rest,
+      signal: never,
+    })
+    expect(rest.transactions.map(({ rows }) => rows[0]?.cells[0])).toEqual(['2', '3'])
+    // A place that was passed already is reached at once.
+    const passed = new RecordingSink()
+    await source.streamChanges({ from: now, until, tables: [table], sink: passed, signal: never })
+    expect(passed.heartbeats).toEqual([now])
+    await source.dispose()
+    await source.close()
+  })
+
+  test('heartbeats alone let the source discard the log of other databases', async () => {
+    await server.sql('create table s3 (id int primary key)')
+    await server.sql('create database other')
+    const source = sourceOf(server, { name: 's3' })
+    const table = await tableNamed(source, 's3')
+    const state = await source.prepare([table], undefined)
+    const stream = startStream({ source, state, tables: [table] })
+    await server.sql('create table o as select generate_series(1, 50000) as a', 'other')
+    const end = await source.currentPosition()
+    const before = await source.health()
+    expect(before.lagBytes).toBeGreaterThan(1_000_000n)
+    await stream.reach(end)
+    expect(stream.sink.transactions).toEqual([])
+    expect(await confirmedLsn('s3')).toBe(fromPosition(state.position))
+    source.acknowledge(end)
+    await stream.stop()
+    expect(await confirmedLsn('s3')).toBe(fromPosition(end))
+    expect((await source.health()).lagBytes).toBeLessThan(100_000n)
+    await source.dispose()
+    await source.close()
+  })
+
+  test('pressure stops reading while status goes on, and nothing is lost', async () => {
+    await server.sql('create table s4 (id int primary key, t text)')
+    const source = sourceOf(server, { name: 's4' })
+    const table = await tableNamed(source, 's4')
+    const state = await source.prepare([table], undefined)
+    await server.sql("insert into s4 select g, repeat('x', 100) from generate_series(1, 50000) g")
+    const sink = new RecordingSink()
+    let release = (): void => undefined
+    sink.nextPressure = new Promise((resolve) => (release = resolve))
+    const stream = startStream({ source, state, tables: [table], sink })
+    const end = await source.currentPosition()
+    setTimeout(release, 50)
+    await stream.reach(end)
+    await stream.stop()
+    expect(sink.transactions[0]?.rows.length).toBe(50_000)
+    await source.dispose()
+    await source.close()
+  })
+
+  test('a changed schema is announced where it changed, old rows keep the old one', async () => {
+    await server.sql('create table s5 (id int primary key, a text)')
+    const source = sourceOf(server, { name: 's5' })
+    const table = await tableNamed(source, 's5')
+    const state = await source.prepare([table], undefined)
+    await server.sql("insert into s5 values (1, 'old')")
+    await server.sql(
+      "alter table s5 add b bigint not null default 7; insert into s5 values (2, 'new')",
+    )
+    await server.sql(
+      'alter table s5 drop a; alter table s5 alter b drop not null; insert into s5 values (3, null)',
+    )
+    await server.sql('alter table s5 rename to s5_renamed; insert into s5_renamed values (4, 4)')
+    const stream = startStream({ source, state, tables: [table] })
+    await stream.reach(await source.currentPosition())
+    await stream.stop()
+    expect(stream.sink.transactions.flatMap(({ rows }) => rows.map(({ cells }) => cells))).toEqual([
+      ['1', 'old'],
+      ['2', 'new', '7'],
+      ['3', null],
+      ['4', '4'],
+    ])
+    expect(
+      stream.sink.schemas.map(({ schema }) => schema.columns.map((column) => column.name)),
+    ).toEqual([
+      ['id', 'a', 'b'],
+      ['id', 'b'],
+    ])
+    await source.dispose()
+    await source.close()
+  })
+
+  test('a table that loses its key becomes a gap, others go on', async () => {
+    await server.sql('create table s6 (id int primary key); create table s7 (id int primary key)')
+    const source = sourceOf(server, { name: 's6' })
+    const tables = [await tableNamed(source, 's6'), await tableNamed(source, 's7')]
+    const state = await source.prepare(tables, undefined)
+    await server.sql('alter table s6 drop constraint s6_pkey; insert into s6 values (1)')
+    await server.sql('insert into s7 values (1)')
+    const stream = startStream({ source, state, tables })
+    await stream.reach(await source.currentPosition())
+    await stream.stop()
+    expect(stream.sink.gaps.map(({ table }) => table)).toEqual([tables[0]?.id])
+    expect(stream.sink.transactions.flatMap(({ rows }) => rows)).toHaveLength(1)
+    const keyless = await tableNamed(source, 's6')
+    expect(keyless.schema.key).toEqual([])
+    await expect(source.beginSnapshot(keyless, [])).rejects.toMatchObject({
+      code: 'SOURCE_TABLE_WITHOUT_KEY',
+    })
+    await source.dispose()
+    await source.close()
+  })
+})
+
+describe('exactSnapshot()', () => {
+  test('shows exactly what a stream delivers up to its position, under concurrent writers', async () => {
+    await server.sql('create table e1 (id int primary key)')
+    const source = sourceOf(server, { name: 'e1' })
+    const table = await tableNamed(source, 'e1')
+    const state = await source.prepare([table], undefined)
+    let isWriting = true
+    const writers = [0, 1, 2].map(async (writer) => {
+      const client = await server.connect()
+      for (let i = 0; isWriting; i++) {
+        await client.query(`insert into e1 values (${i * 3 + writer})`)
+      }
+      await client.end()
+    })
+    for (let round = 0; round < 3; round++) {
+      const exact = await source.exactSnapshot()
+      const reader = await server.connect()
+      await reader.query('begin isolation level repeatable read')
+      await reader.query(`set transaction snapshot '${exact.snapshotName}'`)
+      const shown = await reader.query<{ id: number }>('select id from e1')
+      await reader.end()
+      exact.close()
+      const sink = new RecordingSink()
+      await source.streamChanges({
+        from: state.position,
+        until: exact.position,
+        tables: [table],
+        sink,
+        signal: never,
+      })
+      const streamed = sink.transactions.flatMap(({ rows }) =>
+        rows.map(({ cells }) => Number(cells[0])),
+      )
+      const sorted = (ids: number[]): number[] => ids.toSorted((a, b) => a - b)
+      expect(sorted(streamed)).toEqual(sorted(shown.rows.map(({ id }) => id)))
+      expect(streamed.length).toBeGreaterThan(0)
+    }
+    isWriting = false
+    await Promise.all(writers)
+    await source.dispose()
+    await source.close()
+  })
+
+  test('names the process that it waits for', async () => {
+    const source = sourceOf(server, { name: 'e2', blockedTimeoutMs: 300 })
+    await server.sql('create table e2 (id int primary key)')
+    const writer = await server.connect()
+    await writer.query('begin; insert into e2 values (1)')
+    const { rows } = await writer.query<{ pid: number }>('select pg_backend_pid() as pid')
+    const blocked = {
+      code: 'SOURCE_SLOT_BLOCKED',
+      message: expect.stringContaining(String(rows[0]?.pid)),
+    }
+    await expect(source.exactSnapshot()).rejects.toMatchObject(blocked)
+    const table = await tableNamed(source, 'e2')
+    await expect(source.prepare([table], undefined)).rejects.toMatchObject(blocked)
+    await writer.end()
+    const state = await source.prepare([table], undefined)
+    expect(state.position).toMatch(/^[0-9A-F]+\/[0-9A-F]+$/)
+    await source.dispose()
+    await source.close()
+  })
+})
+
+describe('beginSnapshot()', () => {
+  test('chunks of a large table are together the table', async () => {
+    await server.sql(
+      `create table c1 (id int primary key, t text);
+      insert into c1 select g, repeat(md5(g::text), 20) from generate_series(1, 130000) g;
+      delete from c1 where id % 7 = 0; vacuum c1`.replace('; vacuum c1', ''),
+    )
+    const source = sourceOf(server, { name: 'c1' })
+    const table = await tableNamed(source, 'c1')
+    await source.prepare([table], undefined)
+    const snapshot = await source.beginSnapshot(table, [])
+    expect(snapshot.chunks.length).toBeGreaterThan(1)
+    expect(snapshot.chunks.map(({ id }) => id)).toEqual(snapshot.chunks.map((_, id) => id))
+    // Written after the snapshot: not in it.
+    await server.sql("insert into c1 values (1000000, 'late'); delete from c1 where id < 100")
+    const sinks = snapshot.chunks.map(() => new RecordingSnapshotSink(table))
+    await Promise.all(
+      snapshot.chunks.map(async (chunk, i) => {
+        const sink = sinks[i]
+        if (sink !== undefined) await snapshot.readChunk(chunk, sink, never)
+      }),
+    )
+    await snapshot.close()
+    const ids = sinks.flatMap((sink) => sink.rows().map(({ cells }) => Number(cells[0])))
+    const expected = Array.from({ length: 130_000 }, (_, i) => i + 1).filter((id) => id % 7 !== 0)
+    expect(ids.toSorted((a, b) => a - b)).toEqual(expected)
+    await source.dispose()
+    await source.close()
+  })
+
+  test('copy and stream together give every row exactly once, under writers with savepoints', async () => {
+    await server.sql('create table x1 (id int primary key, n int not null)')
+    await server.sql('insert into x1 select g, 0 from generate_series(0, 199) g')
+    const source = sourceOf(server, { name: 'x1' })
+    const table = await tableNamed(source, 'x1')
+    const state = await source.prepare([table], undefined)
+    const stream = startStream({ source, state, tables: [table] })
+    let isWriting = true
+    const writers = [0, 1, 2, 3].map(async (writer) => {
+      const client = await server.connect()
+      for (let i = 0; isWriting; i++) {
+        const id = (writer * 50 + ((i * 7) % 50)).toString()
+        await client.query(`begin; update x1 set n = n + 1 where id = ${id}; savepoint a`)
+        await client.query(`update x1 set n = n + 100 where id = ${id}; rollback to a`)
+        await client.query(`savepoint b; update x1 set n = n + 1 where id = ${id}; release b`)
+        await client.query(i % 5 === 0 ? 'rollback' : 'commit')
+      }
+      await client.end()
+    })
+    const copies: { point: SnapshotPoint; rows: readonly RecordedRow[] }[] = []
+    for (let round = 0; round < 4; round++) {
+      await stream.until(() => stream.sink.transactions.length > round * 40)
+      const delivered = [...stream.sink.transactions]
+      const snapshot = await source.beginSnapshot(table, delivered)
+      const point = source.parseSnapshotPoint(snapshot.point)
+      for (const transaction of delivered) {
+        expect(point.covers(transaction)).toBe(true)
+      }
+      const sink = new RecordingSnapshotSink(table)
+      for (const chunk of snapshot.chunks) await snapshot.readChunk(chunk, sink, never)
+      await snapshot.close()
+      copies.push({ point, rows: sink.rows() })
+    }
+    isWriting = false
+    await Promise.all(writers)
+    const end = await source.currentPosition()
+    await stream.reach(end)
+    await stream.stop()
+    const truth = await server.sql('select id::text, n::text from x1')
+    for (const { point, rows } of copies) {
+      expect(point.isPassedBy(state.position)).toBe(false)
+      expect(point.isPassedBy(end)).toBe(true)
+      const copy = new Map(rows.map(({ cells }) => [cells[0], cells[1]]))
+      let applied = 0
+      for (const transaction of stream.sink.transactions) {
+        if (point.covers(transaction)) continue
+        for (const { cells } of transaction.rows) {
+          // Every update is of one row that we know, so a doubled or lost one shows in the end value.
+          expect(Number(cells[1])).toBeGreaterThan(Number(copy.get(cells[0])))
+          copy.set(cells[0], cells[1])
+          applied++
+        }
+      }
+      expect(applied).toBeGreaterThan(0)
+      expect(new Map(truth.map((row) => [row['id'], row['n']]))).toEqual(copy)
+    }
+    await source.dispose()
+    await source.close()
+  })
+
+  test('waits for transactions older than the publication of the table', async () => {
+    await server.sql('create table w1 (id int primary key); create table w2 (id int primary key)')
+    const source = sourceOf(server, { name: 'w1', blockedTimeoutMs: 400 })
+    const [w1, w2] = [await tableNamed(source, 'w1'), await tableNamed(source, 'w2')]
+    const state = await source.prepare([w1], undefined)
+    const writer = await server.connect()
+    await writer.query('begin; insert into w2 values (1)')
+    const both = await source.prepare([w1, w2], state)
+    // The row of the open transaction will not be in the stream, so the copy has to show it.
+    await expect(source.beginSnapshot(w2, [])).rejects.toMatchObject({
+      code: 'SOURCE_SLOT_BLOCKED',
+    })
+    await (await source.beginSnapshot(w1, [])).close()
+    // Not even after a restart.
+    const other = sourceOf(server, { name: 'w1', blockedTimeoutMs: 300 })
+    await other.prepare([w1, w2], both)
+    await expect(other.beginSnapshot(w2, [])).rejects.toMatchObject({ code: 'SOURCE_SLOT_BLOCKED' })
+    await other.close()
+    await writer.query('commit')
+    await writer.end()
+    const snapshot = await source.beginSnapshot(w2, [])
+    const sink = new RecordingSnapshotSink(w2)
+    for (const chunk of snapshot.chunks) await snapshot.readChunk(chunk, sink, never)
+    await snapshot.close()
+    expect(sink.rows().map(({ cells }) => cells[0])).toEqual(['1'])
+    await source.dispose()
+    await source.close()
+  })
+
+  test('refuses a table that changed or is gone', async () => {
+    await server.sql('create table g1 (id int primary key, a text)')
+    const source = sourceOf(server, { name: 'g1' })
+    const table = await tableNamed(source, 'g1')
+    await source.prepare([table], undefined)
+    await server.sql('alter table g1 alter a type varchar(9)')
+    await expect(source.beginSnapshot(table, [])).rejects.toMatchObject({
+      code: 'SOURCE_TABLE_CHANGED',
+    })
+    await server.sql('drop table g1')
+    await expect(source.beginSnapshot(table, [])).rejects.toMatchObject({
+      code: 'SOURCE_TABLE_MISSING',
+    })
+    await source.dispose()
+    await source.close()
+  })
+})

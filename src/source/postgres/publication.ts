@@ -1,0 +1,249 @@
+/**
+ * The publication: made, extended and watched. What it publishes is decided at the place in the log
+ * being decoded, and newer servers skip what it left out without a word; so every table's share is
+ * fingerprinted, and a fingerprint that changed without us means that changes may be missing.
+ */
+import { SluiceError } from '../../base/errors.ts'
+import type { SourceTable, TableId } from '../table-schema.ts'
+import type { Control } from './control.ts'
+import { formatLsn, type Lsn, parseLsn } from './lsn.ts'
+import { sqlStateOf } from './server-error.ts'
+import { idArray, quoteIdentifier, quoteTable } from './sql-text.ts'
+
+/** How one table stands in the publication. */
+export interface TablePublication {
+  /** Changes whenever changes of the table may have gone unpublished. */
+  readonly signature: string
+  /**
+   * Only transactions that began at or after this 64-bit id are sure to be published whole: a copy
+   * must show every earlier one.
+   */
+  readonly since: string
+  /**
+   * A gap was found when reading was to go on from this LSN. Whoever keeps a later position has
+   * been told of it; anybody else is told again.
+   */
+  readonly gapAt?: string
+}
+
+export interface PublicationFingerprint {
+  readonly name: string
+  readonly tables: Readonly<Record<string, TablePublication>>
+}
+
+export interface PublicationState {
+  readonly exists: boolean
+  /** We made it and may repair it. */
+  readonly isOurs: boolean
+  readonly publishesAll: boolean
+  /** By table id; a table that is not published has no entry. */
+  readonly signatures: ReadonlyMap<string, string>
+  /** By table id: why not all changes of all rows and columns are published. */
+  readonly problems: ReadonlyMap<string, string>
+}
+
+/** Put as a comment on a publication that we made; then we drop it at the end. */
+const ourComment = 'Made by Sluice'
+const everything = `publish = 'insert, update, delete, truncate', publish_via_partition_root = false`
+
+const stateSql = `
+  WITH wanted AS (
+    SELECT c.oid, c.relnamespace, c.relispartition FROM pg_class c WHERE c.oid = ANY ($2::oid[])
+  )
+  SELECT p.oid::text AS id, p.xmin::text AS version, p.puballtables AS publishes_all,
+    p.pubviaroot AS via_root, obj_description(p.oid, 'pg_publication') AS comment,
+    concat_ws(', ', CASE WHEN NOT p.pubinsert THEN 'insert' END,
+      CASE WHEN NOT p.pubupdate THEN 'update' END, CASE WHEN NOT p.pubdelete THEN 'delete' END,
+      CASE WHEN NOT p.pubtruncate THEN 'truncate' END) AS left_out,
+    w.oid::text AS table, w.relispartition AS is_partition, r.oid::text AS member,
+    to_jsonb(r) ->> 'prattrs' AS columns, to_jsonb(r) ->> 'prqual' IS NOT NULL AS is_filtered,
+    NAMESPACE_MEMBER AS schema_member
+  FROM pg_publication p
+  LEFT JOIN wanted w ON true
+  LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = w.oid
+  WHERE p.pubname = $1`
+
+/** Publications of whole schemas exist since version 15. */
+function stateSqlFor(serverVersion: number): string {
+  const member =
+    serverVersion >= 150000
+      ? `(SELECT s.oid::text FROM pg_publication_namespace s WHERE s.pnpubid = p.oid AND s.pnnspid = w.relnamespace)`
+      : 'NULL'
+  return stateSql.replace('NAMESPACE_MEMBER', member)
+}
+
+/** Looks at the publication as it stands now. */
+export async function readPublication(
+  control: Control,
+  name: string,
+  tables: readonly TableId[],
+  serverVersion: number,
+): Promise<PublicationState> {
+  const rows = await control.query(stateSqlFor(serverVersion), [name, idArray(tables)])
+  const signatures = new Map<string, string>()
+  const problems = new Map<string, string>()
+  const first = rows[0]
+  for (const row of rows) {
+    const table = row['table']
+    if (table === null || table === undefined) continue
+    const share = [
+      row['member'] === null ? '' : `t${row['member']}`,
+      row['schema_member'] === null ? '' : `s${row['schema_member']}`,
+      row['publishes_all'] === 't' ? 'a' : '',
+    ].join('')
+    if (share === '') continue
+    const limits = `${row['columns'] ?? ''}/${row['is_filtered']}`
+    signatures.set(table, `${row['id']}.${row['version']}.${share}.${limits}`)
+    const problem = problemOf(row)
+    if (problem !== undefined) problems.set(table, problem)
+  }
+  return {
+    exists: first !== undefined,
+    isOurs: first?.['comment'] === ourComment,
+    publishesAll: first?.['publishes_all'] === 't',
+    signatures,
+    problems,
+  }
+}
+
+function problemOf(row: Readonly<Record<string, string | null>>): string | undefined {
+  if (row['left_out'] !== '') return `it does not publish ${row['left_out']}`
+  if (row['columns'] !== null) return 'it publishes only some columns of the table'
+  if (row['is_filtered'] === 't') return 'it publishes only some rows of the table'
+  if (row['via_root'] === 't' && row['is_partition'] === 't') {
+    return 'it publishes rows of partitions as rows of their root (publish_via_partition_root)'
+  }
+  return undefined
+}
+
+/** The statement a person has to run for tables that are not published. */
+export function addTablesStatement(name: string, tables: readonly SourceTable[]): string {
+  const list = tables.map((table) => `ONLY ${quoteTable(table.name)}`).join(', ')
+  return `ALTER PUBLICATION ${quoteIdentifier(name)} ADD TABLE ${list};`
+}
+
+export function createStatement(name: string, tables: readonly SourceTable[]): string {
+  const list = tables.map((table) => `ONLY ${quoteTable(table.name)}`).join(', ')
+  const forTables = tables.length === 0 ? '' : ` FOR TABLE ${list}`
+  return `CREATE PUBLICATION ${quoteIdentifier(name)}${forTables} WITH (${everything});`
+}
+
+/**
+ * Makes the publication if it is missing, adds tables, and repairs one that we made. What it may
+ * not do it leaves; read the outcome with `readPublication`. Throws SOURCE_PUBLICATION_MISSING when
+ * there is none and none can be made.
+ */
+export async function ensurePublication(
+  control: Control,
+  name: string,
+  tables: readonly SourceTable[],
+  serverVersion: number,
+): Promise<void> {
+  const ids = tables.map((table) => table.id)
+  const state = await readPublication(control, name, ids, serverVersion)
+  if (!state.exists) {
+    await create(control, name)
+  } else if (state.isOurs && state.problems.size > 0) {
+    await control.query(`ALTER PUBLICATION ${quoteIdentifier(name)} SET (${everything})`)
+  }
+  if (state.publishesAll) return
+  for (const table of tables) {
+    if (!state.signatures.has(table.id)) await tryAlter(control, name, 'ADD', table)
+    else if (state.isOurs && state.problems.has(table.id)) {
+      // Takes a row filter or a column list away.
+      await tryAlter(control, name, 'DROP', table)
+      await tryAlter(control, name, 'ADD', table)
+    }
+  }
+}
+
+async function create(control: Control, name: string): Promise<void> {
+  try {
+    await control.query(createStatement(name, []))
+  } catch (cause) {
+    throw new SluiceError(
+      'SOURCE_PUBLICATION_MISSING',
+      `Publication "${name}" does not exist and could not be created: ${cause instanceof Error ? cause.message : ''}`,
+      { cause, remedy: `${createStatement(name, [])} as an owner of the tables.` },
+    )
+  }
+  await control.query(`COMMENT ON PUBLICATION ${quoteIdentifier(name)} IS '${ourComment}'`)
+}
+
+/** Insufficient privilege, a table that is gone or of the wrong kind: seen in the state afterwards. */
+async function tryAlter(
+  control: Control,
+  name: string,
+  action: 'ADD' | 'DROP',
+  table: SourceTable,
+): Promise<void> {
+  const sql = `ALTER PUBLICATION ${quoteIdentifier(name)} ${action} TABLE ONLY ${quoteTable(table.name)}`
+  try {
+    await control.query(sql)
+  } catch (error) {
+    const state = sqlStateOf(error)
+    if (state === undefined || !/^(42|22|0A|55)/.test(state)) throw error
+  }
+}
+
+/** Drops the publication if we made it. */
+export async function dropPublication(control: Control, name: string): Promise<void> {
+  const state = await readPublication(control, name, [], 0)
+  if (state.isOurs) await control.query(`DROP PUBLICATION ${quoteIdentifier(name)}`)
+}
+
+/** Remembers that these tables have a gap for one who goes on from `position`, and for nobody else. */
+export function withGaps(
+  fingerprinted: PublicationFingerprint,
+  gaps: ReadonlyMap<TableId, string>,
+  position: Lsn,
+): PublicationFingerprint {
+  const tables: Record<string, TablePublication> = {}
+  for (const [table, { signature, since }] of Object.entries(fingerprinted.tables)) {
+    const gapAt = gaps.has(table as TableId) ? { gapAt: formatLsn(position) } : {}
+    tables[table] = { signature, since, ...gapAt }
+  }
+  return { ...fingerprinted, tables }
+}
+
+/**
+ * The fingerprint of `state`. Tables whose signature is that of `before` keep their `since`; for
+ * others it is `nextXid`, the first id not yet given out when the state was read.
+ */
+export function fingerprint(
+  name: string,
+  state: PublicationState,
+  before: PublicationFingerprint | undefined,
+  nextXid: string,
+): PublicationFingerprint {
+  const tables: Record<string, TablePublication> = {}
+  for (const [table, signature] of state.signatures) {
+    const known = before?.tables[table]
+    tables[table] = known?.signature === signature ? known : { signature, since: nextXid }
+  }
+  return { name, tables }
+}
+
+/**
+ * Tables that were published in `before` and stand otherwise now, or whose gap is not known yet to
+ * one who goes on from `position`, with the reason for people.
+ */
+export function publicationGaps(
+  before: PublicationFingerprint,
+  state: PublicationState,
+  position?: Lsn,
+): ReadonlyMap<TableId, string> {
+  const gaps = new Map<TableId, string>()
+  for (const [table, { signature, gapAt }] of Object.entries(before.tables)) {
+    const now = state.signatures.get(table)
+    const isTold = gapAt === undefined || position === undefined || position > parseLsn(gapAt)
+    if (now === signature && isTold) continue
+    const id = table as TableId
+    const problem = state.problems.get(table)
+    if (!state.exists) gaps.set(id, `publication "${before.name}" does not exist any more`)
+    else if (now === undefined) gaps.set(id, `publication "${before.name}" lacks the table`)
+    else if (problem !== undefined) gaps.set(id, `publication "${before.name}": ${problem}`)
+    else gaps.set(id, `publication "${before.name}" was changed or made anew by somebody else`)
+  }
+  return gaps
+}

@@ -1,0 +1,197 @@
+/** The replication slot: made, looked at before every use, dropped. */
+import { SluiceError } from '../../base/errors.ts'
+import type { PostgresOptions } from './connection-options.ts'
+import type { Control } from './control.ts'
+import { formatLsn, type Lsn, parseLsn } from './lsn.ts'
+import { sqlStateOf } from './server-error.ts'
+import { quoteLiteral } from './sql-text.ts'
+import { WireConnection } from './wire/wire-connection.ts'
+
+export interface SlotState {
+  readonly plugin: string
+  readonly type: string
+  readonly database: string
+  /** Process that reads from it. */
+  readonly activePid: number | undefined
+  /** reserved, extended, unreserved, lost. */
+  readonly walStatus: string
+  /** Why the server gave it up; undefined while it is good. */
+  readonly invalidation: string | undefined
+  readonly restartLsn: Lsn | undefined
+  readonly confirmedLsn: Lsn | undefined
+  /** Bytes that may still be written before the slot is in danger; undefined: no limit. */
+  readonly safeBytes: bigint | undefined
+  readonly currentLsn: Lsn
+}
+
+const slotSql = `
+  SELECT s.plugin, s.slot_type, s.database, s.active_pid::text, s.wal_status, s.safe_wal_size::text,
+    s.restart_lsn::text, s.confirmed_flush_lsn::text, pg_current_wal_lsn()::text AS current_lsn,
+    to_jsonb(s) ->> 'invalidation_reason' AS invalidation, to_jsonb(s) ->> 'conflicting' AS conflicting
+  FROM pg_replication_slots s WHERE s.slot_name = $1`
+
+function optionalLsn(text: string | null | undefined): Lsn | undefined {
+  return text === null || text === undefined ? undefined : parseLsn(text)
+}
+
+/** undefined: there is no such slot. */
+export async function readSlot(control: Control, name: string): Promise<SlotState | undefined> {
+  const [row] = await control.query(slotSql, [name])
+  if (row === undefined) return undefined
+  const text = (column: string): string | undefined => row[column] ?? undefined
+  const pid = text('active_pid')
+  const safe = text('safe_wal_size')
+  return {
+    plugin: row['plugin'] ?? '',
+    type: row['slot_type'] ?? '',
+    database: row['database'] ?? '',
+    activePid: pid === undefined ? undefined : Number(pid),
+    walStatus: row['wal_status'] ?? 'lost',
+    invalidation:
+      text('invalidation') ?? (row['conflicting'] === 'true' ? 'rows_removed' : undefined),
+    restartLsn: optionalLsn(row['restart_lsn']),
+    confirmedLsn: optionalLsn(row['confirmed_flush_lsn']),
+    safeBytes: safe === undefined ? undefined : BigInt(safe),
+    currentLsn: parseLsn(row['current_lsn'] ?? '0/0'),
+  }
+}
+
+/** Why nothing can be read from the slot any more; undefined while it can. */
+export function slotLoss(slot: SlotState): string | undefined {
+  if (slot.invalidation !== undefined) return `the server invalidated it (${slot.invalidation})`
+  if (slot.walStatus === 'lost') return 'the server removed log that it needs (wal_status lost)'
+  return undefined
+}
+
+/** Throws SOURCE_SLOT_TAKEN for a slot of that name that cannot be ours. */
+function expectOurKind(name: string, slot: SlotState, database: string): void {
+  if (slot.type === 'logical' && slot.plugin === 'pgoutput' && slot.database === database) return
+  throw new SluiceError(
+    'SOURCE_SLOT_TAKEN',
+    `Slot "${name}" exists and is another one: ${slot.type}, plugin ${slot.plugin}, database ${slot.database}`,
+    { remedy: 'Give this gateway a slot name of its own.' },
+  )
+}
+
+/**
+ * Proves that everything after `position` can still be read from the slot. Throws SOURCE_LOG_LOST
+ * when it is gone, lost or already ahead of us, which it is too after it was made anew.
+ */
+export function expectSlotReaches(
+  name: string,
+  slot: SlotState | undefined,
+  position: Lsn,
+  database: string,
+): SlotState {
+  const lost = (why: string): SluiceError =>
+    new SluiceError('SOURCE_LOG_LOST', `Slot "${name}" does not reach back to us: ${why}`)
+  if (slot === undefined) throw lost('it does not exist any more')
+  expectOurKind(name, slot, database)
+  const loss = slotLoss(slot)
+  if (loss !== undefined) throw lost(loss)
+  if (slot.confirmedLsn === undefined) throw lost('it has no position')
+  if (slot.confirmedLsn > position) {
+    throw lost(
+      `it stands at ${formatLsn(slot.confirmedLsn)}, our data ends at ${formatLsn(position)}; somebody advanced it or made it anew`,
+    )
+  }
+  if (slot.currentLsn < position) {
+    throw new SluiceError(
+      'SOURCE_INCARNATION_CHANGED',
+      `The log of the source ends at ${formatLsn(slot.currentLsn)}, before our data at ${formatLsn(position)}`,
+    )
+  }
+  return slot
+}
+
+/** SOURCE_SLOT_TAKEN that says who reads from it. */
+export async function takenError(
+  control: Control,
+  name: string,
+  pid: number,
+): Promise<SluiceError> {
+  const sql = `SELECT application_name AS name, client_addr::text AS address, usename AS role
+    FROM pg_stat_activity WHERE pid = $1::int4`
+  const [row] = await control.query(sql, [String(pid)])
+  const who = `process ${pid} (application ${row?.['name'] ?? 'unknown'}, role ${row?.['role'] ?? 'unknown'}, from ${row?.['address'] ?? 'unknown'})`
+  return new SluiceError('SOURCE_SLOT_TAKEN', `Slot "${name}" is read by ${who}`, {
+    remedy: `Stop the other reader (SELECT pg_terminate_backend(${pid});), or give this gateway a slot name of its own.`,
+  })
+}
+
+/** Sessions that hold up a slot or a snapshot, for people: "process 12 (role app, idle in transaction, …)". */
+export async function describeBlockers(control: Control, before?: bigint): Promise<string> {
+  const sql = `SELECT pid::text, usename, state, (now() - xact_start)::text AS age
+    FROM pg_stat_activity
+    WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+    ORDER BY xact_start LIMIT 5`
+  const sessions = (await control.query(sql)).map(
+    (row) => `process ${row['pid']} (role ${row['usename']}, ${row['state']}, for ${row['age']})`,
+  )
+  const prepared = (
+    await control.query('SELECT gid FROM pg_prepared_xacts ORDER BY prepared LIMIT 5')
+  ).map((row) => `prepared transaction ${row['gid']}`)
+  const all = [...sessions, ...prepared]
+  const until = before === undefined ? '' : ` that began before ${before}`
+  return all.length === 0 ? `transactions${until} that cannot be seen` : all.join(', ')
+}
+
+export interface CreateSlotOptions {
+  readonly options: PostgresOptions
+  readonly control: Control
+  readonly name: string
+  /** How long to wait for the transactions that are running now. */
+  readonly timeoutMs: number
+}
+
+/** Makes the slot; returns the LSN from which it has everything. */
+export async function createSlot(how: CreateSlotOptions): Promise<Lsn> {
+  const { options, control, name, timeoutMs } = how
+  const connection = await WireConnection.open(options, {
+    settings: { statement_timeout: String(timeoutMs) },
+  })
+  try {
+    const sql = `SELECT lsn FROM pg_create_logical_replication_slot(${quoteLiteral(name)}, 'pgoutput')`
+    const [row] = await connection.query(sql, `making slot "${name}"`)
+    return parseLsn(row?.[0] ?? '')
+  } catch (error) {
+    if (sqlStateOf(error) !== '57014') throw error
+    const who = await describeBlockers(control)
+    throw new SluiceError(
+      'SOURCE_SLOT_BLOCKED',
+      `Slot "${name}" could not be made within ${timeoutMs} ms, because of ${who}`,
+      { cause: error },
+    )
+  } finally {
+    connection.close()
+  }
+}
+
+/**
+ * A slot that exists although nothing was ever read through it, left by a run that was cut off or
+ * made by hand: nobody needs what is behind it, so it moves to now. Returns where it stands.
+ */
+export async function adoptSlot(
+  control: Control,
+  name: string,
+  slot: SlotState,
+  database: string,
+): Promise<Lsn | undefined> {
+  expectOurKind(name, slot, database)
+  if (slot.activePid !== undefined) throw await takenError(control, name, slot.activePid)
+  if (slotLoss(slot) !== undefined) {
+    await control.query('SELECT pg_drop_replication_slot($1)', [name])
+    return undefined
+  }
+  const sql =
+    'SELECT end_lsn::text AS lsn FROM pg_replication_slot_advance($1, pg_current_wal_lsn())'
+  const [row] = await control.query(sql, [name])
+  return parseLsn(row?.['lsn'] ?? '')
+}
+
+export async function dropSlot(control: Control, name: string): Promise<void> {
+  await control.query(
+    'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1',
+    [name],
+  )
+}

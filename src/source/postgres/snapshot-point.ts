@@ -1,0 +1,83 @@
+/**
+ * What a copy of a table already shows, as a text that survives restarts (pure). A snapshot sees
+ * every transaction below xmin, none from xmax on, and between them those not in its list
+ * (PostgreSQL documentation, pg_snapshot).
+ */
+import { SluiceError } from '../../base/errors.ts'
+import type { TransactionInfo } from '../change-sink.ts'
+import type { Position, SnapshotPoint } from '../source.ts'
+import { formatLsn, type Lsn, parseLsn } from './lsn.ts'
+import { fromPosition } from './position.ts'
+
+export interface SnapshotPointRecord {
+  /** 64-bit transaction ids: epoch in the high half. */
+  readonly xmin: bigint
+  readonly xmax: bigint
+  /** Ids in [xmin, xmax) that were still running, ascending. */
+  readonly running: readonly bigint[]
+  /** At or after the commit record of everything the snapshot sees. */
+  readonly lsn: Lsn
+  /** The server's clock at the snapshot, microseconds since 1970-01-01T00:00:00Z. */
+  readonly takenAtUs: bigint
+}
+
+/** No server's clock is set back further than this between a commit and a snapshot that sees it. */
+const clockSlackUs = 86_400_000_000n
+
+function refuse(text: string): SluiceError {
+  return new SluiceError(
+    'SOURCE_PROTOCOL_UNEXPECTED',
+    `"${text.slice(0, 80)}" is no snapshot point`,
+  )
+}
+
+/** `xmin:xmax:xip,xip` as `pg_current_snapshot()` prints it. */
+export function parsePgSnapshot(
+  text: string,
+): Pick<SnapshotPointRecord, 'xmin' | 'xmax' | 'running'> {
+  const match = /^(\d{1,20}):(\d{1,20}):([\d,]*)$/.exec(text)
+  if (match === null) throw refuse(text)
+  const [, xmin = '', xmax = '', list = ''] = match
+  const running = list === '' ? [] : list.split(',').map((id) => BigInt(id))
+  return { xmin: BigInt(xmin), xmax: BigInt(xmax), running }
+}
+
+/** `xmin:xmax:xip,…@lsn@µs`. */
+export function formatSnapshotPoint(point: SnapshotPointRecord): string {
+  const snapshot = `${point.xmin}:${point.xmax}:${point.running.join(',')}`
+  return `${snapshot}@${formatLsn(point.lsn)}@${point.takenAtUs}`
+}
+
+export function readSnapshotPoint(text: string): SnapshotPointRecord {
+  const [snapshot = '', lsn = '', taken = ''] = text.split('@')
+  if (!/^\d{1,20}$/.test(taken)) throw refuse(text)
+  return { ...parsePgSnapshot(snapshot), lsn: parseLsn(lsn), takenAtUs: BigInt(taken) }
+}
+
+/**
+ * The 64-bit id of the 32-bit `xid`, taken as the one nearest to `near`: ids in use at one time
+ * never lie 2^31 apart.
+ */
+export function widenXid(xid: number, near: bigint): bigint {
+  return near + BigInt((xid - Number(near & 0xffffffffn)) | 0)
+}
+
+/** True when a transaction with this 32-bit id is visible in the snapshot, if it committed at all. */
+export function isVisible(
+  point: Pick<SnapshotPointRecord, 'xmin' | 'xmax' | 'running'>,
+  xid: number,
+): boolean {
+  const id = widenXid(xid, point.xmax)
+  return id < point.xmin || (id < point.xmax && !point.running.includes(id))
+}
+
+export function parseSnapshotPoint(text: string): SnapshotPoint {
+  const point = readSnapshotPoint(text)
+  return {
+    covers: (transaction: TransactionInfo) =>
+      // Much later ids come round again; much later commits do not.
+      transaction.commitTimeUs <= point.takenAtUs + clockSlackUs &&
+      isVisible(point, transaction.tag),
+    isPassedBy: (position: Position) => fromPosition(position) >= point.lsn,
+  }
+}

@@ -1,0 +1,246 @@
+/**
+ * The change stream: from the slot through the pgoutput decoder into a ChangeSink, whole
+ * transactions in commit order from exactly the asked place to exactly the asked place.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Clock } from '../../base/clock.ts'
+import { SluiceError } from '../../base/errors.ts'
+import type { Log } from '../../observe/log.ts'
+import type { StreamOptions } from '../source.ts'
+import type { TableId } from '../table-schema.ts'
+import type { PostgresOptions } from './connection-options.ts'
+import type { Control } from './control.ts'
+import { formatLsn, type Lsn, zeroLsn } from './lsn.ts'
+import { createPgoutputDecoder, type PgoutputDecoder, readBegin } from './pgoutput/decode.ts'
+import type { Relation } from './pgoutput/relation.ts'
+import { fromPosition, toPosition } from './position.ts'
+import { RelationBinder } from './relation-binder.ts'
+import { expectSlotReaches, readSlot, takenError } from './replication-slot.ts'
+import { sqlStateOf } from './server-error.ts'
+import { quoteIdentifier } from './sql-text.ts'
+import { ReplicationConnection, type ReplicationHandler } from './wire/replication-connection.ts'
+import { WireConnection } from './wire/wire-connection.ts'
+
+export interface StreamContext {
+  readonly options: PostgresOptions
+  readonly control: Control
+  readonly log: Log
+  readonly clock: Clock
+  readonly slotName: string
+  readonly publicationName: string
+  /** Looks whether the publication still is what it was; what it finds comes by `takeGaps`. */
+  readonly watchPublication: () => Promise<void>
+  readonly watchIntervalMs: number
+  /** Tables whose changes may be missing, each told once. */
+  readonly takeGaps: () => ReadonlyMap<TableId, string>
+}
+
+const beginMessage = 66
+const commitMessage = 67
+const relationMessage = 82
+/** How long a former reader of ours, or somebody else, may still hold the slot. */
+const slotWaitMs = 5_000
+/** With `until`, how often the server is asked how far it has come. */
+const askIntervalMs = 100
+
+export class ChangeStream implements ReplicationHandler {
+  readonly #context: StreamContext
+  readonly #stream: StreamOptions
+  readonly #from: Lsn
+  readonly #until: Lsn | undefined
+  readonly #binder: RelationBinder
+  readonly #decoder: PgoutputDecoder
+  #replication: ReplicationConnection | undefined
+  /** Before this everything was delivered, unless a transaction is open. */
+  #deliveredTo: Lsn
+  #keepaliveEnd: Lsn = zeroLsn
+  #isSkipping = false
+  #isDone = false
+  #confirmed: Lsn = zeroLsn
+
+  constructor(context: StreamContext, stream: StreamOptions) {
+    this.#context = context
+    this.#stream = stream
+    this.#from = fromPosition(stream.from)
+    this.#until = stream.until === undefined ? undefined : fromPosition(stream.until)
+    this.#deliveredTo = this.#from
+    this.#binder = new RelationBinder(context.control, context.log, stream.tables)
+    this.#decoder = createPgoutputDecoder({
+      sink: stream.sink,
+      relations: this.#binder.relations,
+      position: toPosition,
+    })
+  }
+
+  /** Resolves at `until` or when the signal is aborted. */
+  async run(): Promise<void> {
+    const { signal, sink } = this.#stream
+    const { options, slotName, clock, log } = this.#context
+    await this.#expectSlot()
+    this.#deliverGaps()
+    if (this.#until !== undefined && this.#until <= this.#from) {
+      sink.heartbeat(toPosition(this.#from))
+      return
+    }
+    const connection = await WireConnection.open(options, {
+      isReplication: true,
+      settings: { wal_sender_timeout: '60000' },
+    })
+    const replication = new ReplicationConnection(connection, clock)
+    this.#replication = replication
+    replication.confirm(this.#confirmed)
+    const stop = (): void => this.#finish()
+    signal.addEventListener('abort', stop, { once: true })
+    const timers = this.#startTimers(replication)
+    try {
+      if (signal.aborted) return
+      const doing = `reading slot "${slotName}"`
+      await replication.stream(this.#startSql(), doing, this)
+    } catch (error) {
+      throw await this.#explain(error)
+    } finally {
+      this.#isDone = true
+      for (const timer of timers) clearInterval(timer)
+      signal.removeEventListener('abort', stop)
+      connection.close()
+      log.debug('replication stream ended', {
+        reads: connection.readCount,
+        bytes: connection.readBytes,
+      })
+    }
+  }
+
+  /** Everything before `lsn` is durable. */
+  confirm(lsn: Lsn): void {
+    this.#confirmed = lsn > this.#confirmed ? lsn : this.#confirmed
+    this.#replication?.confirm(lsn)
+  }
+
+  #startTimers(replication: ReplicationConnection): NodeJS.Timeout[] {
+    const { watchPublication, watchIntervalMs, log } = this.#context
+    const watch = setInterval(() => {
+      watchPublication().then(
+        () => this.#deliverGaps(),
+        (error: unknown) =>
+          log.warn('the publication could not be looked at', { error: String(error) }),
+      )
+    }, watchIntervalMs)
+    if (this.#until === undefined) return [watch]
+    return [watch, setInterval(() => replication.sendStatus(true), askIntervalMs)]
+  }
+
+  #startSql(): string {
+    const { slotName, publicationName } = this.#context
+    // The grammar of replication commands knows no escapes but doubled quotes.
+    const names = quoteIdentifier(publicationName).replaceAll("'", "''")
+    return `START_REPLICATION SLOT ${quoteIdentifier(slotName)} LOGICAL ${formatLsn(this.#from)} (proto_version '1', publication_names '${names}')`
+  }
+
+  /** Throws unless the slot has everything after `from` and nobody else reads from it. */
+  async #expectSlot(): Promise<void> {
+    const { control, slotName, options, clock } = this.#context
+    const deadline = clock.nowMs() + slotWaitMs
+    for (;;) {
+      const found = await readSlot(control, slotName)
+      const slot = expectSlotReaches(slotName, found, this.#from, options.database)
+      if (slot.activePid === undefined || this.#stream.signal.aborted) return
+      if (clock.nowMs() >= deadline) throw await takenError(control, slotName, slot.activePid)
+      await sleep(100)
+    }
+  }
+
+  /** An error of the stream, told by the state of slot and publication rather than by its text. */
+  async #explain(error: unknown): Promise<unknown> {
+    const { control, slotName, publicationName, options } = this.#context
+    const state = sqlStateOf(error)
+    if (state === undefined || !['42704', '55000', '55006', '58P01'].includes(state)) return error
+    try {
+      const found = await readSlot(control, slotName)
+      const slot = expectSlotReaches(slotName, found, this.#from, options.database)
+      if (state === '55006' && slot.activePid !== undefined) {
+        return await takenError(control, slotName, slot.activePid)
+      }
+    } catch (better) {
+      return better
+    }
+    if (state !== '42704') return error
+    return new SluiceError(
+      'SOURCE_PUBLICATION_MISSING',
+      `Publication "${publicationName}" did not exist at the place in the log that is being read`,
+      {
+        cause: error,
+        remedy:
+          'Run a full refresh of the tables of this gateway: the log cannot be read past that place.',
+      },
+    )
+  }
+
+  data(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
+    const type = bytes[start]
+    if (type === beginMessage) {
+      const { finalLsn } = readBegin(bytes, start, end)
+      if (this.#until !== undefined && finalLsn >= this.#until) {
+        this.#reachUntil(this.#until)
+        return undefined
+      }
+      this.#isSkipping = finalLsn < this.#from
+    }
+    if (this.#isSkipping && type !== relationMessage) {
+      if (type === commitMessage) this.#isSkipping = false
+      return undefined
+    }
+    const outcome = this.#decoder.message(bytes, start, end)
+    if (outcome === 'done' || this.#decoder.relation === undefined) return undefined
+    return this.#announce(this.#decoder.relation)
+  }
+
+  async #announce(relation: Relation): Promise<void> {
+    const outcome = await this.#binder.bind(relation)
+    if (this.#isDone) return
+    const { sink } = this.#stream
+    if (outcome.kind === 'gap') sink.gap(outcome.table, outcome.reason)
+    else if (outcome.kind === 'bound' && outcome.changed !== undefined) {
+      sink.schemaChanged(outcome.changed)
+    }
+  }
+
+  keepalive(walEnd: Lsn): void {
+    this.#keepaliveEnd = walEnd
+  }
+
+  readDone(): Promise<void> | undefined {
+    if (!this.#decoder.inTransaction && !this.#isDone) {
+      this.#deliverGaps()
+      this.#deliverPosition()
+    }
+    return this.#decoder.pressure()
+  }
+
+  #deliverPosition(): void {
+    const committed = this.#decoder.endLsn as Lsn
+    if (committed > this.#deliveredTo) this.#deliveredTo = committed
+    const end = this.#keepaliveEnd
+    if (end <= this.#deliveredTo) return
+    if (this.#until !== undefined && end >= this.#until) {
+      this.#reachUntil(this.#until)
+      return
+    }
+    this.#deliveredTo = end
+    this.#stream.sink.heartbeat(toPosition(end))
+  }
+
+  #reachUntil(until: Lsn): void {
+    this.#stream.sink.heartbeat(toPosition(until))
+    this.#finish()
+  }
+
+  #finish(): void {
+    this.#isDone = true
+    this.#replication?.stop()
+  }
+
+  #deliverGaps(): void {
+    if (this.#isDone || this.#decoder.inTransaction) return
+    for (const [table, reason] of this.#context.takeGaps()) this.#stream.sink.gap(table, reason)
+  }
+}

@@ -1,0 +1,148 @@
+/** What the chosen tables have to be like, one by one. */
+import type { Log } from '../../observe/log.ts'
+import type { Finding } from '../finding.ts'
+import type { SourceTable, TableId } from '../table-schema.ts'
+import type { ControlRow } from './connect.ts'
+import type { Control } from './control.ts'
+import { type CatalogTable, discoverById } from './discover.ts'
+import { addTablesStatement, type PublicationState, readPublication } from './publication.ts'
+import { idArray, quoteIdentifier, quoteTable, shownTable } from './sql-text.ts'
+import { unmetRequirements } from './table-requirements.ts'
+
+const privilegesSql = `
+  SELECT c.oid::text AS id, current_user AS role, n.nspname AS schema,
+    has_schema_privilege(n.oid, 'USAGE') AS can_use, has_table_privilege(c.oid, 'SELECT') AS can_select,
+    row_security_active(c.oid) AS is_hidden, pg_has_role(c.relowner, 'USAGE') AS is_owner,
+    (SELECT pg_has_role(p.pubowner, 'USAGE') FROM pg_publication p WHERE p.pubname = $2)
+      AS owns_publication
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.oid = ANY ($1::oid[])`
+
+export interface TableCheckContext {
+  readonly control: Control
+  readonly log: Log
+  readonly publicationName: string
+  readonly serverVersion: number
+}
+
+type Problem = Omit<Finding, 'subject' | 'table'> & { readonly subject?: string }
+
+function privilegeProblems(table: CatalogTable, row: ControlRow): Problem[] {
+  const name = quoteTable(table.table.name)
+  const role = quoteIdentifier(row['role'] ?? '')
+  const problems: Problem[] = []
+  if (row['can_use'] !== 't') {
+    const schema = quoteIdentifier(row['schema'] ?? '')
+    problems.push({
+      severity: 'error',
+      code: 'SOURCE_PERMISSION_DENIED',
+      message: `Role ${role} may not use schema ${schema}`,
+      remedy: `GRANT USAGE ON SCHEMA ${schema} TO ${role};`,
+    })
+  }
+  if (row['can_select'] !== 't') {
+    problems.push({
+      severity: 'error',
+      code: 'SOURCE_PERMISSION_DENIED',
+      message: `Role ${role} may not read it`,
+      remedy: `GRANT SELECT ON ${name} TO ${role};`,
+    })
+  }
+  if (row['is_hidden'] === 't') {
+    problems.push({
+      severity: 'error',
+      code: 'SOURCE_ROW_SECURITY',
+      message: `Row-level security applies to role ${role}`,
+      remedy: `ALTER ROLE ${role} BYPASSRLS;`,
+    })
+  }
+  return problems
+}
+
+function publicationProblems(
+  table: CatalogTable,
+  row: ControlRow,
+  publication: PublicationState,
+  name: string,
+): Problem[] {
+  const { id } = table.table
+  const problem = publication.problems.get(id)
+  if (problem !== undefined && !publication.isOurs) {
+    return [
+      {
+        severity: 'error',
+        code: 'SOURCE_PUBLICATION_INCOMPLETE',
+        message: `Publication "${name}": ${problem}`,
+        remedy: `ALTER PUBLICATION ${quoteIdentifier(name)} DROP TABLE ${quoteTable(table.table.name)}; ${addTablesStatement(name, [table.table])} ALTER PUBLICATION ${quoteIdentifier(name)} SET (publish = 'insert, update, delete, truncate', publish_via_partition_root = false);`,
+      },
+    ]
+  }
+  const isIn = publication.signatures.has(id)
+  const canAdd = row['is_owner'] === 't' && (!publication.exists || row['owns_publication'] === 't')
+  if (isIn || canAdd) return []
+  return [
+    {
+      severity: 'error',
+      code: 'SOURCE_PUBLICATION_INCOMPLETE',
+      message: `It is not in publication "${name}", and role ${quoteIdentifier(row['role'] ?? '')} may not add it`,
+      remedy: publication.exists
+        ? addTablesStatement(name, [table.table])
+        : `CREATE PUBLICATION ${quoteIdentifier(name)} FOR TABLE ONLY ${quoteTable(table.table.name)};`,
+    },
+  ]
+}
+
+function problemsOf(
+  table: CatalogTable,
+  row: ControlRow,
+  publication: PublicationState,
+  publicationName: string,
+): Problem[] {
+  const unmet = unmetRequirements(table).map((one): Problem => ({ severity: 'error', ...one }))
+  const problems = [...unmet, ...privilegeProblems(table, row)]
+  if (table.kind === 'r') {
+    problems.push(...publicationProblems(table, row, publication, publicationName))
+  }
+  if (table.generated.length > 0) {
+    problems.push({
+      severity: 'warning',
+      code: 'SOURCE_COLUMN_NOT_CAPTURED',
+      message: `Generated columns are left out: ${table.generated.join(', ')}`,
+      remedy: 'Compute them at the destination, or make them ordinary columns.',
+    })
+  }
+  return problems
+}
+
+/** At least one finding for every table. */
+export async function checkTables(
+  context: TableCheckContext,
+  tables: readonly SourceTable[],
+): Promise<readonly Finding[]> {
+  const { control, log, publicationName, serverVersion } = context
+  const ids = tables.map((table) => table.id)
+  const found = new Map<TableId, CatalogTable>()
+  for (const table of await discoverById(control, ids, log)) found.set(table.table.id, table)
+  const privileges = new Map<string, ControlRow>()
+  for (const row of await control.query(privilegesSql, [idArray(ids), publicationName])) {
+    privileges.set(row['id'] ?? '', row)
+  }
+  const publication = await readPublication(control, publicationName, ids, serverVersion)
+  return tables.flatMap((table): Finding[] => {
+    const shown = shownTable(table.name)
+    const now = found.get(table.id)
+    const row = privileges.get(table.id)
+    if (now === undefined || row === undefined) {
+      const message = 'It does not exist any more'
+      const remedy = 'Remove the table from the pipeline, or create it again.'
+      const code = 'SOURCE_TABLE_MISSING'
+      return [{ severity: 'error', code, subject: 'table', message, remedy, table: shown }]
+    }
+    const problems = problemsOf(now, row, publication, publicationName)
+    const key = `Its key is ${now.table.schema.key.join(', ')}`
+    if (problems.length === 0) {
+      return [{ severity: 'ok', subject: 'table', message: key, table: shown }]
+    }
+    return problems.map((problem) => ({ subject: 'table', ...problem, table: shown }))
+  })
+}

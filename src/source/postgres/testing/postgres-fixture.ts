@@ -1,0 +1,112 @@
+/** What the tests against a real server share: a source, a running stream, a saved state. */
+import { once } from 'node:events'
+import { EventEmitter } from 'node:events'
+import { systemClock } from '../../../base/clock.ts'
+import { noFailpoints } from '../../../base/failpoint.ts'
+import { type Log, silentLog } from '../../../observe/log.ts'
+import type { EmbeddedPostgres } from '../../../quickstart/embedded-postgres.ts'
+import type { Position, SourceState } from '../../source.ts'
+import type { SourceTable } from '../../table-schema.ts'
+import { fromPosition } from '../position.ts'
+import {
+  createPostgresSource,
+  type PostgresSource,
+  type PostgresSourceOptions,
+} from '../postgres-source.ts'
+import { RecordingSink } from './recording-sink.ts'
+
+export function connectionOptions(
+  server: EmbeddedPostgres,
+  more: Record<string, string> = {},
+): Record<string, string> {
+  return {
+    host: server.host,
+    port: String(server.port),
+    database: 'postgres',
+    user: server.user,
+    password: server.password,
+    sslmode: 'disable',
+    ...more,
+  }
+}
+
+export interface SourceSettings extends Partial<PostgresSourceOptions> {
+  readonly connection?: Record<string, string>
+  readonly name: string
+  readonly log?: Log
+}
+
+/** Slot `name`, publication `name`. */
+export function sourceOf(server: EmbeddedPostgres, settings: SourceSettings): PostgresSource {
+  const { connection, name, ...rest } = settings
+  return createPostgresSource({
+    options: connectionOptions(server, connection),
+    slotName: name,
+    publicationName: name,
+    log: silentLog,
+    clock: systemClock,
+    failpoints: noFailpoints,
+    ...rest,
+  })
+}
+
+export async function tableNamed(source: PostgresSource, name: string): Promise<SourceTable> {
+  const tables = await source.discoverTables(['public'])
+  const table = tables.find((candidate) => candidate.name.table === name)
+  if (table === undefined) throw new Error(`no table ${name}`)
+  return table
+}
+
+export interface RunningStream {
+  readonly sink: RecordingSink
+  /** Settles when the stream does. */
+  readonly ended: Promise<void>
+  /** Resolves when everything before `position` was delivered. */
+  reach(position: Position): Promise<void>
+  /** Resolves when `condition` holds; looked at after every call of the sink. */
+  until(condition: () => boolean): Promise<void>
+  /** Aborts and waits for the end. */
+  stop(): Promise<void>
+}
+
+export interface StreamSettings {
+  readonly source: PostgresSource
+  readonly state: Pick<SourceState, 'position'>
+  readonly tables: readonly SourceTable[]
+  readonly sink?: RecordingSink
+}
+
+/** Streams until stopped. */
+export function startStream(settings: StreamSettings): RunningStream {
+  const { source, state, tables, sink = new RecordingSink() } = settings
+  const events = new EventEmitter()
+  events.setMaxListeners(0)
+  const controller = new AbortController()
+  let reached = fromPosition(state.position)
+  sink.onPosition = (position) => {
+    reached = fromPosition(position)
+    events.emit('change')
+  }
+  sink.onEvent = () => events.emit('change')
+  const ended = source.streamChanges({
+    from: state.position,
+    tables,
+    sink,
+    signal: controller.signal,
+  })
+  // A test that does not look at the end must not fail by it.
+  ended.catch(() => undefined)
+  const until = async (condition: () => boolean): Promise<void> => {
+    while (!condition()) await Promise.race([once(events, 'change'), ended])
+  }
+  return {
+    sink,
+    ended,
+    until,
+    reach: async (position) => await until(() => reached >= fromPosition(position)),
+    stop: async () => {
+      controller.abort()
+      await ended
+    },
+  }
+}
