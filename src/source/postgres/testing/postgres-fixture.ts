@@ -1,10 +1,8 @@
 /** What the tests against a real server share: a source, a running stream, a saved state. */
-import { once } from 'node:events'
-import { EventEmitter } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { systemClock } from '../../../base/clock.ts'
 import { noFailpoints } from '../../../base/failpoint.ts'
 import { type Log, silentLog } from '../../../observe/log.ts'
-import type { EmbeddedPostgres } from '../../../quickstart/embedded-postgres.ts'
 import type { Position, SourceState } from '../../source.ts'
 import type { SourceTable } from '../../table-schema.ts'
 import { fromPosition } from '../position.ts'
@@ -15,8 +13,15 @@ import {
 } from '../postgres-source.ts'
 import { RecordingSink } from './recording-sink.ts'
 
+export interface TestServer {
+  readonly host: string
+  readonly port: number
+  readonly user: string
+  readonly password: string
+}
+
 export function connectionOptions(
-  server: EmbeddedPostgres,
+  server: TestServer,
   more: Record<string, string> = {},
 ): Record<string, string> {
   return {
@@ -37,7 +42,7 @@ export interface SourceSettings extends Partial<PostgresSourceOptions> {
 }
 
 /** Slot `name`, publication `name`. */
-export function sourceOf(server: EmbeddedPostgres, settings: SourceSettings): PostgresSource {
+export function sourceOf(server: TestServer, settings: SourceSettings): PostgresSource {
   const { connection, name, ...rest } = settings
   return createPostgresSource({
     options: connectionOptions(server, connection),
