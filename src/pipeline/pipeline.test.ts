@@ -3,18 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { absent, type Cell } from '../../test/support/cells.ts'
-import { schemaOf, StagedSource } from '../../test/support/staged-source.ts'
-import { systemClock } from '../base/clock.ts'
-import { noFailpoints } from '../base/failpoint.ts'
-import { liveRowsSql } from '../destination/read-table.ts'
-import { openDeltaTable } from '../delta/open-delta-table.ts'
+import { schemaOf } from '../../test/support/staged-source.ts'
+import { openPlace, pipelineOver, rowsOf } from '../../test/support/pipeline-fixtures.ts'
 import { openEngine, type Engine } from '../engine/duckdb.ts'
-import { silentLog } from '../observe/log.ts'
-import { createStagingReader } from '../staging/staging-reader.ts'
-import { createLocalStorage } from '../storage/local-storage.ts'
-import type { ObjectStorage } from '../storage/object-storage.ts'
-import { createPipeline, type PipelineOptions } from './pipeline.ts'
-import type { TableSelection } from './table-selection.ts'
 
 let engine: Engine
 let folder = ''
@@ -29,60 +20,12 @@ afterAll(async () => {
 })
 
 const signal = new AbortController().signal
-const all: TableSelection = {
-  sourceSchema: 'public',
-  destinationCatalog: 'main',
-  destinationSchema: 'shop',
-  scdType: 'SCD_TYPE_1',
-}
 const schema = schemaOf(
   { id: { kind: 'int64' }, name: { kind: 'string' }, note: { kind: 'string' } },
   ['id'],
 )
 
-async function place(): Promise<{
-  source: StagedSource
-  lake: ObjectStorage
-  staging: ObjectStorage
-}> {
-  const root = join(folder, String(volumes++))
-  const staging = createLocalStorage(join(root, 'staging [a]*'))
-  return {
-    source: await StagedSource.open(staging),
-    staging,
-    lake: createLocalStorage(join(root, 'lake')),
-  }
-}
-
-const pipelineOver = (
-  { staging, lake }: { staging: ObjectStorage; lake: ObjectStorage },
-  options: Partial<PipelineOptions> = {},
-): ReturnType<typeof createPipeline> =>
-  createPipeline({
-    pipelineId: 'p1',
-    staging: createStagingReader({ storage: staging }),
-    lake: ({ catalog, schema: schemaName, table }) => ({
-      storage: lake,
-      root: `${catalog}/${schemaName}/${table}`,
-    }),
-    engine,
-    tables: [all],
-    clock: systemClock,
-    log: silentLog,
-    failpoints: noFailpoints,
-    productVersion: '0',
-    ...options,
-  })
-
-async function rowsOf(lake: ObjectStorage, root: string): Promise<unknown[][]> {
-  const table = openDeltaTable({ storage: lake, root })
-  const snapshot = await table.snapshot()
-  if (snapshot === undefined) return []
-  const rows = await engine.rows(
-    `SELECT * FROM ${await liveRowsSql(engine, table, snapshot)} ORDER BY ALL`,
-  )
-  return rows.map((row) => Object.values(row))
-}
+const place = (): ReturnType<typeof openPlace> => openPlace(join(folder, String(volumes++)))
 
 const row = (id: number, name: Cell = `n${id}`, note: Cell = `note ${id}`): Cell[] => [
   BigInt(id),
@@ -98,14 +41,14 @@ describe('update()', () => {
       await source.table('1', 'users', schema),
       ...(await source.snapshot('1', schema, [[row(1), row(2)], [], [row(3), row(4), row(5)]])),
     ])
-    const pipeline = pipelineOver(at)
+    const pipeline = pipelineOver(at, engine)
     expect(await pipeline.update({ signal })).toMatchObject({
       appliedCommit: 1,
       committedTables: 1,
       failedTables: [],
       caughtUp: true,
     })
-    expect(await rowsOf(at.lake, 'main/shop/users')).toEqual([
+    expect(await rowsOf(at.lake, 'main/shop/users', engine)).toEqual([
       row(1),
       row(2),
       row(3),
@@ -126,7 +69,7 @@ describe('update()', () => {
       failedTables: [],
     })
     const expected = [row(1), row(2, 'two'), row(3), row(5, 'again', 'x'), row(44, 'n44', 'note 4')]
-    expect(await rowsOf(at.lake, 'main/shop/users')).toEqual(expected)
+    expect(await rowsOf(at.lake, 'main/shop/users', engine)).toEqual(expected)
     expect(await pipeline.update({ signal })).toMatchObject({ committedTables: 0 })
     expect(pipeline.status().freshness?.count).toBe(4)
     expect(pipeline.status().tables).toMatchObject([
@@ -141,7 +84,7 @@ describe('update()', () => {
       },
     ])
     // Another process with the same staging and lake finds nothing to do.
-    expect(await pipelineOver(at).update({ signal })).toMatchObject({
+    expect(await pipelineOver(at, engine).update({ signal })).toMatchObject({
       committedTables: 0,
       failedTables: [],
     })
