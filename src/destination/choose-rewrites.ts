@@ -23,8 +23,8 @@ const tinyBytes = 2 ** 20
 const rewriteBudgetBytes = 256 * 2 ** 20
 /** Files of one size class that are merged once there are this many. */
 const mergeCount = 10
-/** Merging ends here. */
-const largeBytes = 64 * 2 ** 20
+/** Larger files are not merged: that would be too much for one prompt update. */
+const largeBytes = 2 * 2 ** 20
 
 export function chooseRewrites(files: readonly FileLoad[]): RewriteChoice {
   const merged = chooseMerged(files)
