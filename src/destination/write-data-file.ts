@@ -43,7 +43,7 @@ export async function writeDataFiles(
 ): Promise<AddFile[]> {
   const target = join(writer.engine.temporaryFolder, randomUUID())
   if (isLarge) await mkdir(target)
-  const options = ['FORMAT parquet', 'COMPRESSION zstd', 'RETURN_STATS']
+  const options = ['FORMAT parquet', 'COMPRESSION zstd', 'COMPRESSION_LEVEL 1', 'RETURN_STATS']
   if (isLarge) options.push(`FILE_SIZE_BYTES ${targetFileBytes}`, "FILENAME_PATTERN '{uuid}'")
   try {
     const written = await writer.engine.rows(

@@ -89,16 +89,19 @@ export class TableRunner {
   /** Applies what is staged up to `target`; true when a commit was made. Never throws. */
   async update(table: StagedTable, target: CommitNumber, view: StagedView): Promise<boolean> {
     if (this.#isPaused(table)) return false
+    let isCommitted = false
     try {
       await this.open()
       if (this.#state === undefined) return false
-      const isCommitted = await this.#apply(table, target, view)
+      isCommitted = await this.#apply(table, target, view)
+      // What was staged before a gap is applied, and the gap is a problem all the same.
+      if (isCommitted) await this.#plan(table, target, view)
       if (this.#problem !== undefined) this.#options.log.info('table goes on', this.#fields())
       this.#problem = undefined
       return isCommitted
     } catch (error) {
       this.#remember(asSluiceError(error), newestSnapshotId(table))
-      return false
+      return isCommitted
     }
   }
 
