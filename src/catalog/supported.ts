@@ -11,7 +11,7 @@ export interface Supported {
 
 export const supportedNow: Supported = {
   scdTypes: ['SCD_TYPE_1'],
-  tableSettings: ['scd_type'],
+  tableSettings: ['scd_type', 'include_columns', 'exclude_columns'],
   storageSchemes: ['file'],
 }
 

@@ -11,8 +11,17 @@ export interface ProcessTerminals {
   isBroken(): boolean
 }
 
+/**
+ * One Ctrl-C may arrive twice: from the terminal, and forwarded by npm. What comes this soon after
+ * the first is the first.
+ */
+const sameSignalMs = 500
+
 /** `onSecondSignal` ends the process at once. */
-export function openProcessTerminals(onSecondSignal: () => void): ProcessTerminals {
+export function openProcessTerminals(
+  onSecondSignal: () => void,
+  echoMs = sameSignalMs,
+): ProcessTerminals {
   const controller = new AbortController()
   let isBroken = false
   const brokenPipe = (error: NodeJS.ErrnoException): void => {
@@ -23,8 +32,10 @@ export function openProcessTerminals(onSecondSignal: () => void): ProcessTermina
   process.stdout.on('error', brokenPipe)
   // Nobody to tell it to.
   process.stderr.on('error', () => undefined)
+  let firstAtMs: number | undefined
   const onSignal = (): void => {
-    if (controller.signal.aborted) onSecondSignal()
+    if (firstAtMs !== undefined && performance.now() - firstAtMs >= echoMs) onSecondSignal()
+    firstAtMs ??= performance.now()
     controller.abort()
   }
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, onSignal)

@@ -23,6 +23,13 @@ export async function watchProgress<T extends Pick<Running, 'progress'>, R>(
   const tracker = new ProgressTracker(clock.nowMs())
   let reportedAtMs = clock.nowMs()
   const report = (isLast: boolean): void => {
+    try {
+      show(isLast)
+    } catch {
+      // A display that fails must neither end the work nor hide how it ended.
+    }
+  }
+  const show = (isLast: boolean): void => {
     const nowMs = clock.nowMs()
     const { view, events } = tracker.observe(running.progress(), nowMs)
     for (const event of events) reportEvent(output, event)

@@ -91,6 +91,15 @@ function printPipeline(call: CommandCall, pipeline: StatusPipeline): void {
   }
 }
 
+const stateWords: Record<StatusTable['state'], string> = {
+  pending: 'waiting',
+  snapshotting: 'copying',
+  'catching-up': 'catching up',
+  streaming: 'streaming',
+  stopped: 'stopped',
+  failed: 'failed',
+}
+
 function tableRow({ clock }: CommandCall, table: StatusTable): readonly unknown[] {
   const { appliedCommit, stagedCommit, appliedCommitAtMs } = table
   const behind =
@@ -103,7 +112,7 @@ function tableRow({ clock }: CommandCall, table: StatusTable): readonly unknown[
       : `${formatSeconds((clock.nowMs() - appliedCommitAtMs) / 1000)} ago`
   return [
     table.destination,
-    table.state,
+    stateWords[table.state],
     table.rows ?? '',
     table.version ?? '',
     appliedCommit ?? '',
