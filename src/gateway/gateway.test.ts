@@ -323,11 +323,11 @@ test('a source that replaced its log is survived only when a full refresh was as
   const world = worldOf('1')
   await world.process({ mode: 'once' })
   write(world, 2)
-  const lost = new SluiceError('SOURCE_LOG_LOST' as 'INTERNAL_ERROR', 'gone')
+  const lost = new SluiceError('SOURCE_LOG_LOST', 'gone')
   const failing = (times: number) => {
     let left = times
     return ({ name }: Moment): void => {
-      if (name === 'prepare' && left-- > 0) throw Object.assign(lost, { retry: 'after-remedy' })
+      if (name === 'prepare' && left-- > 0) throw lost
     }
   }
   const refused = await world.process({ mode: 'once', atStep: failing(9) })

@@ -6,12 +6,14 @@ import type { RefreshableGateway } from '../../../src/gateway/gateway-options.ts
 import type { GatewayResult } from '../../../src/gateway/gateway-status.ts'
 import type { GatewaySettings } from '../../../src/gateway/settings.ts'
 import type { TableSelection } from '../../../src/gateway/select-tables.ts'
+import type { Failpoints } from '../../../src/base/failpoint.ts'
+import type { StagingLog } from '../../../src/staging/staging-log.ts'
 import { createRandom, type Random } from '../random.ts'
 import { FakeDatabase } from './fake-database.ts'
 import { FakeSource, type FakeSourceOptions } from './fake-source.ts'
 import { FakeTime } from './fake-time.ts'
 import { openMemoryStaging, StagingDisk } from './memory-staging.ts'
-import { stagedTables } from './staged-tables.ts'
+import { stagedTables, volumeOf, type StagedVolume } from './staged-tables.ts'
 import type { SourceTable } from '../../../src/source/table-schema.ts'
 
 export interface ProcessOptions {
@@ -26,6 +28,8 @@ export interface ProcessOptions {
   readonly source?: Partial<FakeSourceOptions>
   readonly selection?: TableSelection
   readonly refresh?: readonly string[] | 'all'
+  /** In place of the log over the world's own disk. */
+  readonly openStaging?: (failpoints: Failpoints) => Promise<StagingLog>
   /** Called at every step of a living process; may throw, which fails that step. */
   readonly atStep?: (moment: Moment) => void
 }
@@ -75,11 +79,14 @@ export class GatewayWorld {
       check(name)
       if (this.random.chance(0.1)) await new Promise((resolve) => setImmediate(resolve))
     }
-    const staging = openMemoryStaging({ disk: this.disk, step, nowMs: () => this.time.nowMs() })
+    const failpoints: Failpoints = { hit: check }
+    const staging =
+      (await options.openStaging?.(failpoints)) ??
+      openMemoryStaging({ disk: this.disk, step, nowMs: () => this.time.nowMs() })
     const source = new FakeSource({
       database: this.database,
       step,
-      onAcknowledge: (position) => this.#assertDurable(position),
+      onAcknowledge: (position) => assertDurable(staging, position),
       ...options.source,
     })
     const gateway: RefreshableGateway = createGateway({
@@ -90,7 +97,7 @@ export class GatewayWorld {
       clock: this.time,
       timers: this.time,
       random: () => 0.5,
-      failpoints: { hit: check },
+      failpoints,
       settings: { fileBytes: 2_000, chunkIntervalMs: 50, ...options.settings },
     })
     if (options.refresh !== undefined) gateway.refresh(options.refresh)
@@ -104,12 +111,6 @@ export class GatewayWorld {
     } catch (error) {
       return { kind: 'rejected', error, source }
     }
-  }
-
-  /** I1: nothing is acknowledged before a manifest holds it. */
-  #assertDurable(position: number): void {
-    const staged = Number(this.disk.manifests.at(-1)?.position_after)
-    if (staged < position) throw new Error(`acknowledged ${position}, staged ${staged}`)
   }
 
   /** At each staged commit, every table that may be loaded is what it was at the source there. */
@@ -126,11 +127,16 @@ export class GatewayWorld {
         sequence = BigInt(manifest.last_sequence ?? 0)
       }
       if (!this.#isLookedAt(at)) continue
-      const truth = this.database.stateAt(position)
-      for (const table of stagedTables(this.disk, at).values()) {
-        const rows = truth.get(table.tableId) ?? new Map<number, unknown>()
-        expect(plain(table.rows), `table ${table.tableId} at ${at}`).toEqual(plain(rows))
-      }
+      this.assertSame(volumeOf(this.disk), at)
+    }
+  }
+
+  /** What may be loaded at the staged commit `at` is what the source was at its position. */
+  assertSame(volume: StagedVolume, at: number): void {
+    const truth = this.database.stateAt(Number(volume.manifests[at]?.position_after))
+    for (const table of stagedTables(volume, at).values()) {
+      const rows = truth.get(table.tableId) ?? new Map<number, unknown>()
+      expect(plain(table.rows), `table ${table.tableId} at ${at}`).toEqual(plain(rows))
     }
   }
 
@@ -142,8 +148,14 @@ export class GatewayWorld {
 
   /** Ids of the tables that may be loaded at the end. */
   loadable(): readonly string[] {
-    return [...stagedTables(this.disk, this.disk.manifests.length - 1).keys()].toSorted()
+    return [...stagedTables(volumeOf(this.disk), this.disk.manifests.length - 1).keys()].toSorted()
   }
+}
+
+/** I1: nothing is acknowledged before a manifest holds it. */
+function assertDurable({ manifests }: StagingLog, position: number): void {
+  const staged = Number(manifests.at(-1)?.position_after)
+  if (staged < position) throw new Error(`acknowledged ${position}, staged ${staged}`)
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Replays what is staged into plain rows: the smallest pipeline there can be, and a strict one. */
 import type { Column, ColumnBatch } from '../../../src/columnar/column-batch.ts'
-import type { ManifestEntry } from '../../../src/staging/manifest.ts'
+import type { Manifest, ManifestEntry } from '../../../src/staging/manifest.ts'
 import type { StagingDisk } from './memory-staging.ts'
 
 export type Cell = string | number | bigint | null | undefined | readonly number[]
@@ -13,8 +13,14 @@ export interface StagedTable {
   readonly rows: ReadonlyMap<string, StagedRow>
 }
 
+/** Staged commits and the rows of the files they name. */
+export interface StagedVolume {
+  readonly manifests: readonly Manifest[]
+  rowsOf(path: string): readonly StagedRow[]
+}
+
 /** Tables that may be loaded at the staged commit `last`, and have not been discontinued since. */
-export function stagedTables(disk: StagingDisk, last: number): ReadonlyMap<string, StagedTable> {
+export function stagedTables(disk: StagedVolume, last: number): ReadonlyMap<string, StagedTable> {
   const entries = disk.manifests.slice(0, last + 1).flatMap((manifest) => manifest.entries)
   const live = new Map<string, number>()
   const newest = new Map<string, number>()
@@ -43,7 +49,7 @@ interface Event {
 }
 
 function replay(
-  disk: StagingDisk,
+  disk: StagedVolume,
   entries: readonly ManifestEntry[],
   tableId: string,
   snapshotId: number,
@@ -59,10 +65,10 @@ function replay(
     if (entry.kind === 'snapshot_chunk') {
       chunks--
       for (const file of entry.files) {
-        for (const row of fileRows(disk, file.path)) insert(rows, row)
+        for (const row of disk.rowsOf(file.path)) insert(rows, row)
       }
     } else if (entry.kind === 'changes') {
-      events.push(...fileRows(disk, entry.file.path).map(eventOf))
+      events.push(...disk.rowsOf(entry.file.path).map(eventOf))
     } else if (entry.kind === 'truncate') {
       const { ordinal } = entry
       events.push({ sequence: BigInt(entry.sequence), ordinal, op: 't', row: {}, absent: [] })
@@ -115,10 +121,15 @@ function eventOf(row: StagedRow): Event {
   }
 }
 
-export function fileRows(disk: StagingDisk, path: string): StagedRow[] {
-  const batches = disk.files.get(path)
-  if (batches === undefined) throw new Error(`${path} is named but not there`)
-  return batches.flatMap(batchRows)
+export function volumeOf(disk: StagingDisk): StagedVolume {
+  return {
+    manifests: disk.manifests,
+    rowsOf(path) {
+      const batches = disk.files.get(path)
+      if (batches === undefined) throw new Error(`${path} is named but not there`)
+      return batches.flatMap(batchRows)
+    },
+  }
 }
 
 function batchRows(batch: ColumnBatch): StagedRow[] {
