@@ -15,7 +15,7 @@ export interface SourceColumn {
 export interface TableSchema {
   /** In the source's column order; names are unique ignoring case. */
   readonly columns: readonly SourceColumn[]
-  /** Names of the key columns in key order; never empty. */
+  /** Names of the key columns in key order; empty only for a table that cannot be captured. */
   readonly key: readonly string[]
 }
 

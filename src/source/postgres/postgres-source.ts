@@ -80,6 +80,9 @@ export function createPostgresSource(how: PostgresSourceOptions): PostgresSource
   return new ComposedSource(how)
 }
 
+/** Longer than a server needs to notice that a reader on the same network is gone. */
+const slotWaitMs = 5_000
+
 class ComposedSource implements PostgresSource {
   readonly #how: PostgresSourceOptions
   readonly #options: PostgresOptions
@@ -296,6 +299,7 @@ class ComposedSource implements PostgresSource {
         publicationName,
         watchPublication: async () => await this.#watchPublication(),
         watchIntervalMs,
+        slotWaitMs: Math.min(slotWaitMs, this.#blockedTimeoutMs),
         takeGaps: () => this.#takeGaps(),
       },
       stream,

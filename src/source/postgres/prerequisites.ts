@@ -38,8 +38,8 @@ const serverSql = `
     current_user AS role, current_database() AS database,
     has_database_privilege(current_database(), 'CREATE') AS can_create,
     (SELECT count(*) FROM pg_publication WHERE pubname = $2)::text AS publications,
-    current_setting('max_slot_wal_keep_size') AS keep,
-    pg_size_bytes(NULLIF(current_setting('max_slot_wal_keep_size'), '-1'))::text AS keep_bytes,
+    current_setting('max_slot_wal_keep_size', true) AS keep,
+    pg_size_bytes(NULLIF(current_setting('max_slot_wal_keep_size', true), '-1'))::text AS keep_bytes,
     (SELECT setting || ' ' || coalesce(unit, '') FROM pg_settings WHERE name = 'idle_replication_slot_timeout') AS idle,
     (SELECT setting::bigint * CASE unit WHEN 'min' THEN 60 ELSE 1 END FROM pg_settings
       WHERE name = 'idle_replication_slot_timeout')::text AS idle_seconds`
@@ -237,6 +237,8 @@ export async function checkServer(context: PrerequisiteContext): Promise<readonl
     return [unmet('error', code, 'connection', message, remedy)]
   }
   if (row === undefined) return []
+  // An older server lacks the views that the other questions are put to.
+  if (Number(row['version_num']) < leastVersion) return [versionFinding(row)]
   return [
     ok('connection', `${options.host}:${options.port}, database ${options.database}`),
     versionFinding(row),

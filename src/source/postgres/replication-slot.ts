@@ -1,5 +1,6 @@
 /** The replication slot: made, looked at before every use, dropped. */
-import { SluiceError } from '../../base/errors.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { hasCode, SluiceError } from '../../base/errors.ts'
 import type { PostgresOptions } from './connection-options.ts'
 import type { Control } from './control.ts'
 import { formatLsn, type Lsn, parseLsn } from './lsn.ts'
@@ -189,9 +190,18 @@ export async function adoptSlot(
   return parseLsn(row?.['lsn'] ?? '')
 }
 
+/** Waits a little for a reader that is just going. */
 export async function dropSlot(control: Control, name: string): Promise<void> {
-  await control.query(
-    'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1',
-    [name],
-  )
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await control.query(
+        'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1',
+        [name],
+      )
+      return
+    } catch (error) {
+      if (!hasCode(error, 'SOURCE_SLOT_TAKEN') || attempt === 20) throw error
+      await sleep(100)
+    }
+  }
 }

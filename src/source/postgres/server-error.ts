@@ -40,11 +40,13 @@ export function sqlStateOf(error: unknown): string | undefined {
 /** `doing` says in a few words what was asked of the server. */
 export function fromServerError(error: ServerError, doing: string): SluiceError {
   const code = codes[error.sqlState] ?? codes[error.sqlState.slice(0, 2)] ?? 'SOURCE_QUERY_FAILED'
-  return new SluiceError(
-    code,
-    `${doing}: the server says "${error.message}" (SQLSTATE ${error.sqlState})`,
-    { cause: error },
-  )
+  // Data exceptions and violated constraints quote values of rows.
+  const isAboutData = /^2[23]/.test(error.sqlState)
+  const said = isAboutData ? 'reports bad data' : `says "${error.message}"`
+  const cause = isAboutData ? { sqlState: error.sqlState } : error
+  return new SluiceError(code, `${doing}: the server ${said} (SQLSTATE ${error.sqlState})`, {
+    cause,
+  })
 }
 
 const unreachable = new Set([

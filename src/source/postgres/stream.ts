@@ -31,6 +31,8 @@ export interface StreamContext {
   /** Looks whether the publication still is what it was; what it finds comes by `takeGaps`. */
   readonly watchPublication: () => Promise<void>
   readonly watchIntervalMs: number
+  /** How long a former reader of ours, or somebody else, may still hold the slot. */
+  readonly slotWaitMs: number
   /** Tables whose changes may be missing, each told once. */
   readonly takeGaps: () => ReadonlyMap<TableId, string>
 }
@@ -38,8 +40,6 @@ export interface StreamContext {
 const beginMessage = 66
 const commitMessage = 67
 const relationMessage = 82
-/** How long a former reader of ours, or somebody else, may still hold the slot. */
-const slotWaitMs = 5_000
 /** With `until`, how often the server is asked how far it has come. */
 const askIntervalMs = 100
 
@@ -138,7 +138,7 @@ export class ChangeStream implements ReplicationHandler {
 
   /** Throws unless the slot has everything after `from` and nobody else reads from it. */
   async #expectSlot(): Promise<void> {
-    const { control, slotName, options, clock } = this.#context
+    const { control, slotName, options, clock, slotWaitMs } = this.#context
     const deadline = clock.nowMs() + slotWaitMs
     for (;;) {
       const found = await readSlot(control, slotName)

@@ -35,7 +35,8 @@ export class FrameBuffer {
    * every range handed out before is void.
    */
   writable(): Buffer {
-    this.#reserve(Math.max(readBytes, this.#missing()))
+    // A claimed length is not believed before its bytes are there.
+    this.#reserve(readBytes)
     return this.#bytes.subarray(this.#end)
   }
 
@@ -74,12 +75,6 @@ export class FrameBuffer {
       )
     }
     return length
-  }
-
-  /** Bytes that the message at the start still lacks; 0 when unknown. */
-  #missing(): number {
-    if (this.#end - this.#start < 5) return 0
-    return Math.max(0, this.#start + 1 + this.#lengthAt(this.#start) - this.#end)
   }
 
   #reserve(room: number): void {

@@ -3,6 +3,7 @@ import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync } fro
 import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   type EmbeddedPostgres,
@@ -329,6 +330,34 @@ describe('a server that misbehaves', () => {
         })
       },
     )
+  })
+
+  test('that is a pooler is called one', async () => {
+    const text = 'SFATAL\0C08P01\0Munsupported startup parameter: DateStyle\0\0'
+    const error = Buffer.from(`E\0\0\0${String.fromCharCode(text.length + 4)}${text}`, 'latin1')
+    await withServer(
+      (socket) => socket.end(error),
+      async (port) => {
+        expect(await refusal({ port })).toBe('SOURCE_POOLER')
+      },
+    )
+  })
+
+  test('with random bytes gives a coded error, whatever they are', async () => {
+    const random = fc.uint8Array({ minLength: 1, maxLength: 200 })
+    for (const bytes of fc.sample(random, 200)) {
+      await withServer(
+        (socket) => socket.end(bytes),
+        async (port) => {
+          const error: unknown = await WireConnection.open(options({ port })).catch(
+            (reason: unknown) => reason,
+          )
+          expect((error as { code?: string }).code, Buffer.from(bytes).toString('hex')).toMatch(
+            /^SOURCE_/,
+          )
+        },
+      )
+    }
   })
 
   test('that closes at once cannot be reached', async () => {
