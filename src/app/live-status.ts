@@ -1,0 +1,50 @@
+/** The last words of a running gateway or pipeline, for `status` in another process. */
+import type { CatalogStore } from '../catalog/store.ts'
+import type { GatewayStatus } from '../gateway/gateway-status.ts'
+import type { PipelineStatus } from '../pipeline/pipeline-status.ts'
+
+/** Words older than this are those of a process that hangs or is gone. */
+const staleAfterMs = 15_000
+
+const bigintKey = '$bigint'
+
+export function encodeStatus(status: GatewayStatus | PipelineStatus): string {
+  return JSON.stringify(status, (_key, value: unknown) =>
+    typeof value === 'bigint' ? { [bigintKey]: value.toString() } : value,
+  )
+}
+
+function decodeStatus(json: string): unknown {
+  return JSON.parse(json, (_key, value: unknown) => {
+    if (typeof value !== 'object' || value === null || !(bigintKey in value)) return value
+    return BigInt(String(value[bigintKey]))
+  })
+}
+
+export interface LastWords<T> {
+  readonly status: T
+  readonly atMs: number
+  /** The process that said it is alive and spoke lately. */
+  readonly isRunning: boolean
+}
+
+function isAlive(processId: number): boolean {
+  try {
+    process.kill(processId, 0)
+    return true
+  } catch (error) {
+    // EPERM: it is there, but another user's.
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+export async function lastWords<T extends GatewayStatus | PipelineStatus>(
+  store: CatalogStore,
+  ownerId: string,
+  nowMs: number,
+): Promise<LastWords<T> | undefined> {
+  const live = await store.liveStatus(ownerId)
+  if (live === undefined) return undefined
+  const isRunning = nowMs - live.atMs < staleAfterMs && isAlive(live.processId)
+  return { status: decodeStatus(live.json) as T, atMs: live.atMs, isRunning }
+}
