@@ -1,0 +1,133 @@
+/** One gateway with everything it stands on: source, staging volume, lease on both. */
+import { randomUUID } from 'node:crypto'
+import { SluiceError } from '../base/errors.ts'
+import type { ConnectionAddress } from '../catalog/connection.ts'
+import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
+import type { PipelineDefinition } from '../catalog/pipeline-definition.ts'
+import { createParquetEncoder } from '../columnar/parquet/create-encoder.ts'
+import { createGateway } from '../gateway/gateway.ts'
+import type { RefreshableGateway } from '../gateway/gateway-options.ts'
+import type { GatewayStatus } from '../gateway/gateway-status.ts'
+import type { TableSelection } from '../gateway/select-tables.ts'
+import { createNews, type News } from '../pipeline/news.ts'
+import { createPostgresSource, type PostgresSource } from '../source/postgres/postgres-source.ts'
+import type { StagingLog } from '../staging/staging-log.ts'
+import { openStagingLog } from '../staging/staging-log-writer.ts'
+import { createLocalStorage } from '../storage/local-storage.ts'
+import type { ObjectStorage } from '../storage/object-storage.ts'
+import type { Context } from './context.ts'
+import { gatewayIdentity, type GatewayIdentity } from './gateway-identity.ts'
+import { lastWords } from './live-status.ts'
+
+export interface GatewayRuntime {
+  readonly definition: GatewayDefinition
+  readonly source: PostgresSource
+  readonly storage: ObjectStorage
+  readonly gateway: RefreshableGateway
+  /** Told after every staged commit. */
+  readonly news: News
+  close(): Promise<void>
+}
+
+/** What the objects of the pipelines that read from a gateway ask of it. */
+export function selectionOf(pipelines: readonly PipelineDefinition[]): TableSelection {
+  const objects = pipelines.flatMap((pipeline) => pipeline.objects)
+  return {
+    schemas: [...new Set(objects.filter((o) => o.kind === 'schema').map((o) => o.sourceSchema))],
+    tables: objects.flatMap((object) =>
+      object.kind === 'table' ? [{ schema: object.sourceSchema, table: object.sourceTable }] : [],
+    ),
+  }
+}
+
+export function openSource(
+  context: Context,
+  address: ConnectionAddress,
+  gateway: { readonly definition: GatewayDefinition; readonly identity: GatewayIdentity },
+): PostgresSource {
+  const { definition, identity } = gateway
+  const database = definition.sourceCatalog ?? address.database
+  const optional = {
+    password: address.password?.reveal(),
+    sslrootcert: address.sslRootCert,
+    database,
+  }
+  const given = Object.entries(optional).filter(([, value]) => value !== undefined)
+  return createPostgresSource({
+    options: {
+      host: address.host,
+      port: String(address.port),
+      user: address.user,
+      sslmode: address.sslMode,
+      ...(Object.fromEntries(given) as Record<string, string>),
+    },
+    slotName: identity.slot,
+    publicationName: identity.publication,
+    log: context.log.child({ gateway: definition.key }),
+    clock: context.clock,
+    failpoints: context.failpoints,
+  })
+}
+
+/** Throws GATEWAY_RUNNING when another living process of this data folder runs the gateway. */
+async function assertNotRunning(context: Context, definition: GatewayDefinition): Promise<void> {
+  const words = await context.store.liveStatus(definition.id)
+  const running = await lastWords<GatewayStatus>(context.store, definition.id, context.clock.nowMs())
+  if (words === undefined || running?.isRunning !== true || words.processId === process.pid) return
+  throw new SluiceError(
+    'GATEWAY_RUNNING',
+    `gateway ${definition.key} is run by process ${words.processId}`,
+    { remedy: `Stop that process first: kill ${words.processId}` },
+  )
+}
+
+export async function openGatewayRuntime(
+  context: Context,
+  definition: GatewayDefinition,
+  wiring: {
+    readonly address: ConnectionAddress
+    readonly pipelines: readonly PipelineDefinition[]
+  },
+): Promise<GatewayRuntime> {
+  await assertNotRunning(context, definition)
+  const storage = createLocalStorage((await context.folders()).volume(definition.staging))
+  const identity = await gatewayIdentity(storage, definition.key)
+  const source = openSource(context, wiring.address, { definition, identity })
+  const { clock, failpoints } = context
+  const log = context.log.child({ gateway: definition.key })
+  let staging: StagingLog
+  try {
+    staging = await openStagingLog({
+      storage,
+      writer: randomUUID(),
+      createEncoder: createParquetEncoder,
+      clock,
+      log,
+      failpoints,
+    })
+  } catch (error) {
+    await source.close()
+    throw error
+  }
+  const news = createNews()
+  const gateway = createGateway({
+    source,
+    staging,
+    tables: selectionOf(wiring.pipelines),
+    log,
+    clock,
+    failpoints,
+    onStaged: () => news.notify(),
+  })
+  return {
+    definition,
+    source,
+    storage,
+    gateway,
+    news,
+    close: async () => {
+      await staging.close()
+      await source.close()
+    },
+  }
+}

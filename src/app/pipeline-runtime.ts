@@ -1,0 +1,102 @@
+/** One pipeline wired to a staging volume and the lake; and the catalog's record of its tables. */
+import { formatTableName, parseTableName, type TableName } from '../catalog/names.ts'
+import type { PipelineDefinition, PipelineObject } from '../catalog/pipeline-definition.ts'
+import type { Engine } from '../engine/duckdb.ts'
+import type { News } from '../pipeline/news.ts'
+import { createPipeline } from '../pipeline/pipeline.ts'
+import type { Pipeline } from '../pipeline/pipeline-status.ts'
+import type { TableSelection } from '../pipeline/table-selection.ts'
+import type { Manifest } from '../staging/manifest.ts'
+import { createStagingReader, type StagingReader } from '../staging/staging-reader.ts'
+import { createLocalStorage } from '../storage/local-storage.ts'
+import type { ObjectStorage } from '../storage/object-storage.ts'
+import type { Context } from './context.ts'
+import { productVersion } from './version.ts'
+
+export interface PipelineRuntime {
+  readonly definition: PipelineDefinition
+  readonly pipeline: Pipeline
+  readonly reader: StagingReader
+  /** Puts tables that were loaded since the last call on record. */
+  recordDestinations(): Promise<void>
+}
+
+function selectionFrom(object: PipelineObject): TableSelection {
+  const { configuration, sourceCatalog } = object
+  return {
+    sourceSchema: object.sourceSchema,
+    destinationCatalog: object.destinationCatalog,
+    destinationSchema: object.destinationSchema,
+    scdType: configuration.scdType,
+    ...(sourceCatalog === undefined ? {} : { sourceCatalog }),
+    ...(object.kind === 'table' ? { sourceTable: object.sourceTable } : {}),
+    ...(object.kind === 'table' && object.destinationTable !== undefined
+      ? { destinationTable: object.destinationTable }
+      : {}),
+    ...(configuration.includeColumns === undefined
+      ? {}
+      : { includeColumns: configuration.includeColumns }),
+    ...(configuration.excludeColumns === undefined
+      ? {}
+      : { excludeColumns: configuration.excludeColumns }),
+  }
+}
+
+/** Source names by table id, as the staging log last said them. */
+function sourceNames(manifests: readonly Manifest[]): ReadonlyMap<string, string> {
+  const names = new Map<string, string>()
+  for (const { entries } of manifests) {
+    for (const entry of entries) {
+      if (entry.kind !== 'table') continue
+      const { source_catalog: catalog, source_schema: schema, source_table: table } = entry
+      names.set(entry.table_id, [catalog, schema, table].filter((part) => part !== undefined).join('.'))
+    }
+  }
+  return names
+}
+
+export async function createPipelineRuntime(
+  context: Context,
+  definition: PipelineDefinition,
+  wiring: { readonly storage: ObjectStorage; readonly engine: Engine; readonly news?: News },
+): Promise<PipelineRuntime> {
+  const folders = await context.folders()
+  const reader = createStagingReader({ storage: wiring.storage })
+  const locationOf = (name: TableName): string => folders.table(name)
+  const pipeline = createPipeline({
+    pipelineId: definition.id,
+    staging: reader,
+    lake: (name) => ({ storage: createLocalStorage(locationOf(name)), root: '' }),
+    engine: wiring.engine,
+    tables: definition.objects.map(selectionFrom),
+    clock: context.clock,
+    log: context.log.child({ pipeline: definition.key }),
+    failpoints: context.failpoints,
+    productVersion,
+    ...(wiring.news === undefined ? {} : { news: wiring.news }),
+  })
+  const recorded = new Set<string>()
+  return {
+    definition,
+    pipeline,
+    reader,
+    async recordDestinations() {
+      const loaded = pipeline.status().tables.filter((table) => table.version !== undefined)
+      const unknown = loaded.filter(({ destination }) => !recorded.has(destination))
+      if (unknown.length === 0) return
+      const names = sourceNames(await reader.refresh())
+      for (const { destination, tableId } of unknown) {
+        const name = parseTableName(destination)
+        await context.store.saveDestination({
+          name,
+          pipelineId: definition.id,
+          tableId,
+          source: names.get(tableId) ?? tableId,
+          scdType: 'SCD_TYPE_1',
+          location: locationOf(name),
+        })
+        recorded.add(formatTableName(name))
+      }
+    },
+  }
+}

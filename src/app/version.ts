@@ -1,0 +1,8 @@
+/** The product's version, from its package manifest. */
+import { readFileSync } from 'node:fs'
+
+const manifest = JSON.parse(
+  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+) as { readonly version: string }
+
+export const productVersion: string = manifest.version
