@@ -17,6 +17,7 @@ import { createLocalStorage } from '../storage/local-storage.ts'
 const engineMemoryBytes = 256 * 2 ** 20
 
 export interface Context {
+  readonly dataFolder: string
   readonly clock: Clock
   readonly log: Log
   readonly failpoints: Failpoints
@@ -35,6 +36,7 @@ export function openContext(options: AppOptions): Context {
   const failpoints = failpointsFromText(env['SLUICE_FAILPOINT'])
   const store = openSqliteStore({ dataFolder, clock, create: options.catalog === 'create' })
   return {
+    dataFolder,
     clock,
     log,
     failpoints,

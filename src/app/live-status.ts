@@ -1,4 +1,5 @@
 /** The last words of a running gateway or pipeline, for `status` in another process. */
+import { decodeJson, encodeJson } from './exact-json.ts'
 import type { CatalogStore } from '../catalog/store.ts'
 import type { GatewayStatus } from '../gateway/gateway-status.ts'
 import type { PipelineStatus } from '../pipeline/pipeline-status.ts'
@@ -6,19 +7,8 @@ import type { PipelineStatus } from '../pipeline/pipeline-status.ts'
 /** Words older than this are those of a process that hangs or is gone. */
 const staleAfterMs = 15_000
 
-const bigintKey = '$bigint'
-
 export function encodeStatus(status: GatewayStatus | PipelineStatus): string {
-  return JSON.stringify(status, (_key, value: unknown) =>
-    typeof value === 'bigint' ? { [bigintKey]: value.toString() } : value,
-  )
-}
-
-function decodeStatus(json: string): unknown {
-  return JSON.parse(json, (_key, value: unknown) => {
-    if (typeof value !== 'object' || value === null || !(bigintKey in value)) return value
-    return BigInt(String(value[bigintKey]))
-  })
+  return encodeJson(status)
 }
 
 export interface LastWords<T> {
@@ -46,5 +36,5 @@ export async function lastWords<T extends GatewayStatus | PipelineStatus>(
   const live = await store.liveStatus(ownerId)
   if (live === undefined) return undefined
   const isRunning = nowMs - live.atMs < staleAfterMs && isAlive(live.processId)
-  return { status: decodeStatus(live.json) as T, atMs: live.atMs, isRunning }
+  return { status: decodeJson(live.json) as T, atMs: live.atMs, isRunning }
 }

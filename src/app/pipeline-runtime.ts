@@ -100,3 +100,17 @@ export async function createPipelineRuntime(
     },
   }
 }
+
+/** Updates until everything staged is applied. */
+export async function applyAll(
+  pipelines: readonly PipelineRuntime[],
+  signal: AbortSignal,
+): Promise<void> {
+  for (const { pipeline, recordDestinations } of pipelines) {
+    while (!signal.aborted) {
+      const { caughtUp } = await pipeline.update({ signal })
+      if (caughtUp) break
+    }
+    await recordDestinations()
+  }
+}

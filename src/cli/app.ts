@@ -155,6 +155,8 @@ export interface VerifiedTable {
   readonly missing: bigint
   readonly extra: bigint
   readonly different: bigint
+  /** The first few of those keys, for people. */
+  readonly differences: readonly { readonly key: string; readonly kind: string }[]
   readonly version: bigint | undefined
   /** The source position compared at, for people. */
   readonly position: string | undefined

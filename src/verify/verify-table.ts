@@ -17,7 +17,7 @@ export interface TableComparison {
 export type KeyDifferenceKind = 'missing in destination' | 'only in destination' | 'different'
 
 export interface KeyDifference {
-  /** Canonical text of the key. */
+  /** The key for people: `id=7, line=2`. */
   readonly key: string
   readonly kind: KeyDifferenceKind
 }
@@ -30,14 +30,18 @@ export interface TableVerification {
   /** Sum of all row digests modulo 2^64, 16 hex digits. */
   readonly sourceDigest: string
   readonly destinationDigest: string
-  /** The first few, ascending by key text; empty when equal. */
+  /** Keys only in the source, only in the destination, and on both sides with different rows. */
+  readonly missing: bigint
+  readonly extra: bigint
+  readonly different: bigint
+  /** The first few; empty when equal. */
   readonly differences: readonly KeyDifference[]
 }
 
 /** How many differing keys are named per table. */
 const maxDifferences = 10
-/** Row digests are fetched for at most so many buckets: enough to name the first keys. */
-const maxBuckets = 4
+/** Rows, of both sides, whose digests are in memory at one time. */
+const maxRowsAtOnce = 200_000n
 
 interface Digests {
   readonly rows: bigint
@@ -94,6 +98,37 @@ export function differingKeys(
   return differences
 }
 
+/** Buckets in groups whose rows fit into memory together. */
+function batchBuckets(buckets: readonly number[], sides: readonly Digests[]): readonly number[][] {
+  const batches: number[][] = []
+  let room = 0n
+  for (const bucket of buckets) {
+    const rows = sides.reduce((sum, side) => sum + (side.buckets.get(bucket)?.rows ?? 0n), 0n)
+    if (rows > room) {
+      batches.push([])
+      room = maxRowsAtOnce
+    }
+    batches.at(-1)?.push(bucket)
+    room -= rows
+  }
+  return batches
+}
+
+/** `v1:7v2:ab` and the names `id`, `line` → `id=7, line=ab`. */
+export function readableKey(text: string, names: readonly string[]): string {
+  let bytes = Buffer.from(text, 'utf8')
+  return names
+    .map((name) => {
+      const head = /^(?:n|v(\d+):)/.exec(bytes.toString('latin1'))
+      const length = Number(head?.[1] ?? 0)
+      const start = head?.[0].length ?? 0
+      const cell = head?.[0] === 'n' ? 'NULL' : bytes.subarray(start, start + length).toString('utf8')
+      bytes = bytes.subarray(start + length)
+      return `${name}=${cell}`
+    })
+    .join(', ')
+}
+
 const hex = (sum: bigint): string => sum.toString(16).padStart(16, '0')
 
 export async function verifyTable(
@@ -121,23 +156,30 @@ export async function verifyTable(
       sum: BigInt.asUintN(64, BigInt(row['sum'] as bigint)),
     })),
   )
-  const buckets = differingBuckets(left.buckets, right.buckets).slice(0, maxBuckets)
-  let differences: readonly KeyDifference[] = []
-  if (buckets.length > 0) {
+  const batches = batchBuckets(differingBuckets(left.buckets, right.buckets), [left, right])
+  const found: KeyDifference[] = []
+  const counts = { 'missing in destination': 0n, 'only in destination': 0n, different: 0n }
+  for (const buckets of batches) {
     const [sourceRows, rows] = await Promise.all([
       verification.digestRows(source, columns, buckets),
       engine.rows(rowDigestSql(relation, { key, columns: all, buckets })),
     ])
     const ours = rows.map((row) => ({ key: String(row['key']), digest: String(row['digest']) }))
-    differences = differingKeys(sourceRows, ours).slice(0, maxDifferences)
+    for (const difference of differingKeys(sourceRows, ours)) {
+      counts[difference.kind]++
+      if (found.length < maxDifferences) found.push(difference)
+    }
   }
   return {
     destination,
-    equal: buckets.length === 0,
+    equal: batches.length === 0,
     sourceRows: left.rows,
     destinationRows: right.rows,
     sourceDigest: hex(left.sum),
     destinationDigest: hex(right.sum),
-    differences,
+    missing: counts['missing in destination'],
+    extra: counts['only in destination'],
+    different: counts.different,
+    differences: found.map(({ key: text, kind }) => ({ key: readableKey(text, source.schema.key), kind })),
   }
 }

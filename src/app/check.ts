@@ -1,0 +1,69 @@
+/** `check`: every requirement of every source of a file, met or not; changes nothing. */
+import { asSluiceError } from '../base/errors.ts'
+import { resolveConnection } from '../catalog/connection.ts'
+import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
+import type { Resources } from '../catalog/resources.ts'
+import type { CheckReport } from '../cli/app.ts'
+import { selectTables, tableNotFound } from '../gateway/select-tables.ts'
+import type { Finding } from '../source/finding.ts'
+import { createLocalStorage } from '../storage/local-storage.ts'
+import type { Context } from './context.ts'
+import { newIdentity, readIdentity } from './gateway-identity.ts'
+import { openSource, selectionOf } from './gateway-runtime.ts'
+
+export async function checkAll(
+  context: Context,
+  resources: Resources,
+  signal: AbortSignal,
+): Promise<readonly CheckReport[]> {
+  const reports: CheckReport[] = []
+  for (const definition of resources.gateways) {
+    if (signal.aborted) break
+    reports.push({
+      gateway: definition.key,
+      findings: await checkGateway(context, resources, definition),
+    })
+  }
+  return reports
+}
+
+function findingOf(error: unknown, subject: string): Finding {
+  const { code, message, remedy } = asSluiceError(error)
+  return { severity: 'error', code, subject, message, remedy }
+}
+
+async function checkGateway(
+  context: Context,
+  resources: Resources,
+  definition: GatewayDefinition,
+): Promise<readonly Finding[]> {
+  const connection = resources.connections.find(({ name }) => name === definition.connectionName)
+  if (connection === undefined) return []
+  const pipelines = resources.pipelines.filter(({ gatewayId }) => gatewayId === definition.id)
+  const storage = createLocalStorage((await context.folders()).volume(definition.staging))
+  const identity = (await readIdentity(storage)) ?? newIdentity(definition.key, 'check')
+  let source: ReturnType<typeof openSource>
+  try {
+    source = openSource(context, resolveConnection(connection, context.env), { definition, identity })
+  } catch (error) {
+    return [findingOf(error, 'connection')]
+  }
+  try {
+    const server = await source.check(undefined)
+    const isReachable = !server.some(({ subject, severity }) => subject === 'connection' && severity === 'error')
+    if (!isReachable) return server
+    const { tables, missing } = await selectTables(source, selectionOf(pipelines))
+    const findings = await source.check(tables)
+    return [
+      ...findings,
+      ...missing.map((table): Finding => ({
+        ...findingOf(tableNotFound(table), 'table'),
+        table: `${table.schema}.${table.table}`,
+      })),
+    ]
+  } catch (error) {
+    return [findingOf(error, 'connection')]
+  } finally {
+    await source.close()
+  }
+}

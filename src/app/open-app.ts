@@ -1,0 +1,82 @@
+/** The product behind the commands: every method of `App`, put together from its parts. */
+import { SluiceError } from '../base/errors.ts'
+import { formatTableName, matchesTableName } from '../catalog/names.ts'
+import type { App, AppOptions, RefreshOptions, Running, VerifyOptions, VerifyReport } from '../cli/app.ts'
+import type { GatewayStatus } from '../gateway/gateway-status.ts'
+import { checkAll } from './check.ts'
+import { type Context, openContext } from './context.ts'
+import { lastWords } from './live-status.ts'
+import { runQuery } from './query.ts'
+import { runQuickstart } from './quickstart.ts'
+import { startRun } from './run.ts'
+import { deployedDefinitions, openRuntime } from './runtime.ts'
+import { statusReport } from './status.ts'
+import { holdComparison } from './verify.ts'
+import { requestVerify } from './verify-request.ts'
+
+export async function openApp(options: AppOptions): Promise<App> {
+  const context = openContext(options)
+  return {
+    deploy: async (resources) => await context.store.deploy(resources),
+    check: async (resources, signal) => await checkAll(context, resources, signal),
+    start: (resources, how) => startRun(context, resources, how),
+    status: async () => await statusReport(context),
+    verify: async (how) => await verifyDeployed(context, how),
+    query: async (sql) => await runQuery(context, sql),
+    refresh: async (how) => await refreshDeployed(context, how),
+    quickstart: async (how) => await runQuickstart(options, how),
+    close: async () => await context.store.close(),
+  }
+}
+
+/** Destination names that the typed ones mean; throws CATALOG_UNKNOWN_TABLE for one that means none. */
+async function destinationsMeant(
+  context: Context,
+  typed: readonly string[] | undefined,
+): Promise<readonly string[] | undefined> {
+  if (typed === undefined) return undefined
+  const records = await context.store.destinations()
+  return typed.flatMap((text) => {
+    const meant = records.filter(({ name }) => matchesTableName(text, name))
+    if (meant.length > 0) return meant.map(({ name }) => formatTableName(name))
+    const known = records.map(({ name }) => formatTableName(name))
+    throw new SluiceError(
+      'CATALOG_UNKNOWN_TABLE',
+      `no destination table is named "${text}"; there are ${known.join(', ') || 'none yet'}`,
+    )
+  })
+}
+
+async function verifyDeployed(context: Context, options: VerifyOptions): Promise<VerifyReport> {
+  const { gateways, pipelines } = await deployedDefinitions(context)
+  await destinationsMeant(context, options.tables)
+  const tables: VerifyReport['tables'][number][] = []
+  for (const gateway of gateways) {
+    const words = await lastWords<GatewayStatus>(context.store, gateway.id, context.clock.nowMs())
+    if (words?.isRunning === true) {
+      tables.push(...(await requestVerify(context, gateway.id, options)))
+      continue
+    }
+    const own = pipelines.filter(({ gatewayId }) => gatewayId === gateway.id)
+    const runtime = await openRuntime(context, { gateways: [gateway], pipelines: own })
+    try {
+      for (const lane of runtime.lanes) {
+        const comparison = await holdComparison(context, lane, options.signal)
+        tables.push(...(await comparison.run(options)))
+      }
+    } finally {
+      await runtime.close()
+    }
+  }
+  return { tables }
+}
+
+async function refreshDeployed(context: Context, options: RefreshOptions): Promise<Running> {
+  const definitions = await deployedDefinitions(context)
+  const meant = await destinationsMeant(context, options.tables)
+  return startRun(context, definitions, {
+    mode: 'once',
+    signal: options.signal,
+    refresh: meant ?? 'all',
+  })
+}

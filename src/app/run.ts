@@ -1,0 +1,250 @@
+/** `run`: gateways and pipelines beside each other, once or until stopped. */
+import { asSluiceError } from '../base/errors.ts'
+import { formatTableName, parseTableName } from '../catalog/names.ts'
+import type { RunProgress, RunResult, Running } from '../cli/app.ts'
+import type { GatewayResult } from '../gateway/gateway-status.ts'
+import type { Context } from './context.ts'
+import { encodeStatus } from './live-status.ts'
+import { applyAll } from './pipeline-runtime.ts'
+import { type Lane, openRuntime, type Runtime, type RuntimeDefinitions } from './runtime.ts'
+import { answerVerifyRequests } from './verify-request.ts'
+
+export interface RunOptions {
+  readonly mode: 'once' | 'continuous'
+  readonly signal: AbortSignal
+  /** Tables to copy anew, by destination; `all` also survives a lost log of the source. */
+  readonly refresh?: readonly string[] | 'all'
+}
+
+/** How often a running process speaks, listens and keeps house. */
+const tickMs = 1000
+
+const nothing: RunProgress = { phase: 'starting', gateways: [], pipelines: [] }
+
+/** Begins at once; `done` settles when all of it has ended and is closed. */
+export function startRun(
+  context: Context,
+  definitions: RuntimeDefinitions,
+  options: RunOptions,
+): Running {
+  let progress = (): RunProgress => nothing
+  const work = async (): Promise<RunResult> => {
+    const runtime = await openRuntime(context, definitions)
+    try {
+      progress = () => progressOf(runtime)
+      return await runAll(context, runtime, options)
+    } finally {
+      await runtime.close()
+    }
+  }
+  return { progress: () => progress(), done: work() }
+}
+
+function progressOf(runtime: Runtime): RunProgress {
+  const gateways = runtime.lanes.map(({ gateway }) => ({
+    name: gateway.definition.key,
+    status: gateway.gateway.status(),
+  }))
+  const pipelines = runtime.lanes.flatMap((lane) =>
+    lane.pipelines.map(({ definition, pipeline }) => ({
+      name: definition.key,
+      status: pipeline.status(),
+    })),
+  )
+  const isCopying = gateways.some(({ status }) =>
+    status.tables.some(({ state }) => state === 'pending' || state === 'snapshotting'),
+  )
+  return { phase: isCopying ? 'copying' : 'streaming', gateways, pipelines }
+}
+
+async function runAll(context: Context, runtime: Runtime, options: RunOptions): Promise<RunResult> {
+  const updates = await startUpdates(context, runtime)
+  const ticking = new AbortController()
+  const ticks = tick(context, runtime, ticking.signal)
+  try {
+    await askRefresh(context, runtime, options.refresh ?? [])
+    const results = await allOrStop(
+      runtime.lanes.map((lane) => (signal: AbortSignal) => runLane(context, lane, { ...options, signal })),
+      options.signal,
+    )
+    await updates.end(undefined)
+    return resultOf(runtime, results)
+  } catch (error) {
+    await updates.end(error)
+    throw error
+  } finally {
+    ticking.abort()
+    await ticks
+  }
+}
+
+/** All of them; the first that fails stops the others, and its error is thrown when all have ended. */
+async function allOrStop<T>(
+  works: readonly ((signal: AbortSignal) => Promise<T>)[],
+  signal: AbortSignal,
+): Promise<readonly T[]> {
+  const stop = new AbortController()
+  const both = AbortSignal.any([signal, stop.signal])
+  let failure: { readonly error: unknown } | undefined
+  const settled = await Promise.all(
+    works.map(async (work) => {
+      try {
+        return { value: await work(both) }
+      } catch (error) {
+        failure ??= { error }
+        stop.abort()
+        return undefined
+      }
+    }),
+  )
+  if (failure !== undefined) throw failure.error
+  return settled.flatMap((one) => (one === undefined ? [] : [one.value]))
+}
+
+async function runLane(context: Context, lane: Lane, options: RunOptions): Promise<GatewayResult> {
+  const { gateway } = lane.gateway
+  if (options.mode === 'once') {
+    const result = await gateway.run({ mode: 'once', signal: options.signal })
+    if (!options.signal.aborted) await applyAll(lane.pipelines, options.signal)
+    return result
+  }
+  return await runContinuously(context, lane, options.signal)
+}
+
+/** Streams and applies until `signal`; steps aside for each request to verify. */
+async function runContinuously(context: Context, lane: Lane, signal: AbortSignal): Promise<GatewayResult> {
+  for (;;) {
+    const pause = new AbortController()
+    const either = AbortSignal.any([signal, pause.signal])
+    const watch = answerVerifyRequests(context, lane, { signal: either, pause: () => pause.abort() })
+    const [result] = await allOrStop<GatewayResult | undefined>(
+      [
+        (stop) => lane.gateway.gateway.run({ mode: 'continuous', signal: stop }),
+        ...lane.pipelines.map(({ pipeline }) => async (stop: AbortSignal) => {
+          await pipeline.run({ signal: stop })
+          return undefined
+        }),
+      ],
+      either,
+    ).finally(() => pause.abort())
+    const answer = await watch
+    if (answer !== undefined) await answer(signal)
+    if (signal.aborted || answer === undefined) {
+      return result ?? { stagedCommit: undefined, failedTables: [] }
+    }
+  }
+}
+
+async function askRefresh(
+  context: Context,
+  runtime: Runtime,
+  asked: readonly string[] | 'all',
+): Promise<void> {
+  if (asked === 'all') {
+    for (const { gateway } of runtime.lanes) gateway.gateway.refresh('all')
+    return
+  }
+  const requested = (await context.store.refreshRequests()).map(formatTableName)
+  await refreshTables(context, runtime, [...asked, ...requested])
+}
+
+async function refreshTables(
+  context: Context,
+  runtime: Runtime,
+  destinations: readonly string[],
+): Promise<void> {
+  if (destinations.length === 0) return
+  const records = await context.store.destinations()
+  for (const { gateway, pipelines } of runtime.lanes) {
+    const ids = new Set(pipelines.map(({ definition }) => definition.id))
+    const sources = records
+      .filter(({ name, pipelineId }) => ids.has(pipelineId) && destinations.includes(formatTableName(name)))
+      .map(({ source }) => source.split('.').slice(-2).join('.'))
+    if (sources.length > 0) gateway.gateway.refresh(sources)
+  }
+  // From here on the gateway's own record (a gap in the staged log) carries the request.
+  for (const name of destinations) await context.store.clearRefresh(parseTableName(name))
+}
+
+/** Speaks for `status`, listens to `refresh`, puts new tables on record; once a second. */
+async function tick(context: Context, runtime: Runtime, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    try {
+      await speak(context, runtime)
+      for (const { pipelines } of runtime.lanes) {
+        for (const pipeline of pipelines) await pipeline.recordDestinations()
+      }
+      const requested = (await context.store.refreshRequests()).map(formatTableName)
+      if (!signal.aborted) await refreshTables(context, runtime, requested)
+    } catch (error) {
+      const { code, message } = asSluiceError(error)
+      context.log.warn(`the catalog was not updated: ${message}`, { code })
+    }
+    if (signal.aborted) return
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, tickMs)
+      signal.addEventListener(
+        'abort',
+        () => {
+          clearTimeout(timer)
+          resolve()
+        },
+        { once: true },
+      )
+    })
+  }
+}
+
+async function speak(context: Context, runtime: Runtime): Promise<void> {
+  const atMs = context.clock.nowMs()
+  const { gateways, pipelines } = progressOf(runtime)
+  const ids = new Map(
+    runtime.lanes.flatMap((lane) => [
+      [lane.gateway.definition.key, lane.gateway.definition.id] as const,
+      ...lane.pipelines.map(({ definition }) => [definition.key, definition.id] as const),
+    ]),
+  )
+  for (const { name, status } of [...gateways, ...pipelines]) {
+    const ownerId = ids.get(name)
+    if (ownerId === undefined) continue
+    await context.store.saveLiveStatus({ ownerId, processId: process.pid, atMs, json: encodeStatus(status) })
+  }
+}
+
+interface Updates {
+  end(error: unknown): Promise<void>
+}
+
+async function startUpdates(context: Context, runtime: Runtime): Promise<Updates> {
+  const ids: string[] = []
+  for (const { gateway, pipelines } of runtime.lanes) {
+    ids.push(await context.store.startUpdate(gateway.definition.id))
+    for (const { definition } of pipelines) ids.push(await context.store.startUpdate(definition.id))
+  }
+  return {
+    async end(error) {
+      const failure = error === undefined ? undefined : asSluiceError(error)
+      for (const id of ids) {
+        if (failure === undefined) await context.store.endUpdate(id, 'COMPLETED')
+        else await context.store.endUpdate(id, 'FAILED', { code: failure.code, message: failure.message })
+      }
+    },
+  }
+}
+
+function resultOf(runtime: Runtime, results: readonly GatewayResult[]): RunResult {
+  const tables = runtime.lanes.flatMap((lane) => lane.pipelines.flatMap(({ pipeline }) => pipeline.status().tables))
+  const failed = [
+    ...results.flatMap(({ failedTables }) =>
+      failedTables.map(({ name, problem }) => ({ table: `${name.schema}.${name.table}`, problem })),
+    ),
+    ...tables.map(({ destination, problem }) => ({ table: destination, problem })),
+  ]
+  return {
+    failedTables: failed.flatMap(({ table, problem }) => (problem === undefined ? [] : [{ table, problem }])),
+    rowsLoaded: tables.reduce((sum, table) => sum + table.rowsLoaded, 0),
+    changesApplied: tables.reduce((sum, { inserts, updates, deletes }) => sum + inserts + updates + deletes, 0),
+    stagedCommit: results.map(({ stagedCommit }) => stagedCommit).findLast((commit) => commit !== undefined),
+    tableCount: tables.filter(({ problem, version }) => problem === undefined && version !== undefined).length,
+  }
+}

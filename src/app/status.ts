@@ -1,0 +1,149 @@
+/** `status`: where every table stands, from the catalog, staging, the Delta logs and last words. */
+import { asSluiceError } from '../base/errors.ts'
+import type { DestinationRecord } from '../catalog/destination-record.ts'
+import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
+import { formatTableName } from '../catalog/names.ts'
+import type { PipelineDefinition } from '../catalog/pipeline-definition.ts'
+import type { StatusGateway, StatusPipeline, StatusReport, StatusTable } from '../cli/app.ts'
+import type { DeltaSnapshot } from '../delta/delta-table.ts'
+import type { GatewayStatus } from '../gateway/gateway-status.ts'
+import type { PipelineStatus } from '../pipeline/pipeline-status.ts'
+import { createStagingReader } from '../staging/staging-reader.ts'
+import { createLocalStorage } from '../storage/local-storage.ts'
+import type { Context } from './context.ts'
+import { lastWords, type LastWords } from './live-status.ts'
+
+interface GatewayView {
+  readonly shown: StatusGateway
+  readonly words: LastWords<GatewayStatus> | undefined
+}
+
+export async function statusReport(context: Context): Promise<StatusReport> {
+  const [gateways, pipelines, destinations] = await Promise.all([
+    context.store.gateways(),
+    context.store.pipelines(),
+    context.store.destinations(),
+  ])
+  const views = new Map<string, GatewayView>()
+  for (const gateway of gateways) views.set(gateway.id, await gatewayView(context, gateway))
+  const shown: StatusPipeline[] = []
+  for (const pipeline of pipelines) {
+    const own = destinations.filter(({ pipelineId }) => pipelineId === pipeline.id)
+    shown.push(await pipelineView(context, pipeline, { own, gateway: views.get(pipeline.gatewayId) }))
+  }
+  return {
+    dataFolder: context.dataFolder,
+    gateways: [...views.values()].map((view) => view.shown),
+    pipelines: shown,
+  }
+}
+
+async function gatewayView(context: Context, gateway: GatewayDefinition): Promise<GatewayView> {
+  const words = await lastWords<GatewayStatus>(context.store, gateway.id, context.clock.nowMs())
+  const [last] = await context.store.updates(gateway.id, 1)
+  const storage = createLocalStorage((await context.folders()).volume(gateway.staging))
+  let stagedCommit: number | undefined
+  let problem: StatusGateway['problem']
+  try {
+    stagedCommit = (await createStagingReader({ storage }).refresh()).at(-1)?.commit
+  } catch (error) {
+    const { code, message, remedy } = asSluiceError(error)
+    problem = { code, message, remedy }
+  }
+  const failed = last?.state === 'FAILED' && words?.isRunning !== true ? last.error : undefined
+  if (failed !== undefined) problem ??= { ...failed, remedy: 'Run it again; the first lines say more.' }
+  const shown: StatusGateway = {
+    name: gateway.key,
+    isRunning: words?.isRunning === true,
+    stagedCommit,
+    lagBytes: words?.status.lagBytes,
+    retainedBytes: words?.status.retainedBytes,
+    budgetBytes: words?.status.budgetBytes,
+    secondsToLoss: words?.status.secondsToLoss,
+    atMs: words?.atMs,
+    problem,
+  }
+  return { shown, words }
+}
+
+async function pipelineView(
+  context: Context,
+  pipeline: PipelineDefinition,
+  known: { readonly own: readonly DestinationRecord[]; readonly gateway: GatewayView | undefined },
+): Promise<StatusPipeline> {
+  const words = await lastWords<PipelineStatus>(context.store, pipeline.id, context.clock.nowMs())
+  const live = { gateway: known.gateway?.words, pipeline: words }
+  const stagedCommit = known.gateway?.shown.stagedCommit
+  const loaded = await Promise.all(
+    known.own.map(async (record) => await tableView(context, record, { live, stagedCommit })),
+  )
+  const names = new Set(loaded.map(({ source }) => source.split('.').slice(-2).join('.')))
+  const waiting = (live.gateway?.status.tables ?? [])
+    .filter(({ name }) => !names.has(`${name.schema}.${name.table}`))
+    .map((table): StatusTable => ({
+      destination: '(not loaded)',
+      source: `${table.name.schema}.${table.name.table}`,
+      state: live.gateway?.isRunning === true || table.state === 'failed' ? table.state : 'stopped',
+      rows: undefined,
+      version: undefined,
+      appliedCommit: undefined,
+      stagedCommit,
+      appliedCommitAtMs: undefined,
+      problem: table.problem,
+    }))
+  return {
+    name: pipeline.key,
+    gateway: known.gateway?.shown.name ?? pipeline.gatewayId,
+    isRunning: words?.isRunning === true,
+    freshness: words?.status.freshness,
+    tables: [...loaded, ...waiting],
+  }
+}
+
+async function tableView(
+  context: Context,
+  record: DestinationRecord,
+  known: {
+    readonly live: {
+      readonly gateway: LastWords<GatewayStatus> | undefined
+      readonly pipeline: LastWords<PipelineStatus> | undefined
+    }
+    readonly stagedCommit: number | undefined
+  },
+): Promise<StatusTable> {
+  const destination = formatTableName(record.name)
+  const { gateway, pipeline } = known.live
+  const source = gateway?.status.tables.find(({ tableId }) => tableId === record.tableId)
+  const applied = pipeline?.status.tables.find((table) => table.destination === destination)
+  let snapshot: DeltaSnapshot | undefined
+  let problem = source?.problem ?? applied?.problem
+  try {
+    snapshot = await context.deltaTable(record.location).snapshot()
+  } catch (error) {
+    const { code, message, remedy } = asSluiceError(error)
+    problem ??= { code, message, remedy }
+  }
+  const running = gateway?.isRunning === true ? (source?.state ?? 'pending') : 'stopped'
+  return {
+    destination,
+    source: record.source,
+    state: problem === undefined ? running : 'failed',
+    rows: snapshot === undefined ? undefined : liveRows(snapshot),
+    version: snapshot?.version,
+    appliedCommit: snapshot?.txnVersions.get(`sluice/${record.pipelineId}/${record.tableId}`),
+    stagedCommit: known.stagedCommit,
+    appliedCommitAtMs: undefined,
+    problem,
+  }
+}
+
+/** Physical rows of the files minus what deletion vectors mark; undefined when a file does not say. */
+function liveRows(snapshot: DeltaSnapshot): bigint | undefined {
+  let rows = 0n
+  for (const { stats, deletionVector } of snapshot.files.values()) {
+    const match = /"numRecords"\s*:\s*(\d+)/.exec(stats ?? '')
+    if (match?.[1] === undefined) return undefined
+    rows += BigInt(match[1]) - BigInt(deletionVector?.cardinality ?? 0)
+  }
+  return rows
+}

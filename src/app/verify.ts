@@ -1,0 +1,156 @@
+/** `verify`: brings tables to one position of the source's log and compares both sides there. */
+import { SluiceError } from '../base/errors.ts'
+import { matchesTableName, parseTableName } from '../catalog/names.ts'
+import type { VerifiedTable, VerifyOptions } from '../cli/app.ts'
+import type { DeltaSnapshot, DeltaTable } from '../delta/delta-table.ts'
+import { columnsOfDeltaSchema } from '../delta/table-schema.ts'
+import { liveRowsSql } from '../destination/read-table.ts'
+import type { Engine } from '../engine/duckdb.ts'
+import { openVerification } from '../source/postgres/verification.ts'
+import type { SourceTable } from '../source/table-schema.ts'
+import type { SourceVerification } from '../source/verification.ts'
+import { type TableVerification, verifyTable } from '../verify/verify-table.ts'
+import type { Context } from './context.ts'
+import { applyAll, type PipelineRuntime } from './pipeline-runtime.ts'
+import type { Lane } from './runtime.ts'
+
+/** A destination table held at the version that shows the position. */
+interface HeldTable {
+  readonly destination: string
+  readonly source: SourceTable | undefined
+  readonly table: DeltaTable
+  readonly snapshot: DeltaSnapshot | undefined
+  readonly problem: VerifiedTable['problem']
+}
+
+/** Both sides at one position, ready to be compared while everything else goes on. */
+export interface Comparison {
+  /** Compares table by table; closes what it holds. */
+  run(options: VerifyOptions): Promise<readonly VerifiedTable[]>
+  close(): Promise<void>
+}
+
+/**
+ * Nothing else may run the gateway or the pipelines meanwhile. When it resolves the gateway has
+ * staged and the pipelines have applied everything that commits before the position, nothing after it.
+ */
+export async function holdComparison(context: Context, lane: Lane, signal: AbortSignal): Promise<Comparison> {
+  const { source, gateway } = lane.gateway
+  const verification = await openVerification(source.connection, await source.exactSnapshot())
+  try {
+    await gateway.run({ mode: 'until', until: verification.position, signal })
+    await applyAll(lane.pipelines, signal)
+    if (signal.aborted) throw new SluiceError('ABORTED', 'verification was stopped')
+    const held: HeldTable[] = []
+    for (const pipeline of lane.pipelines) held.push(...(await holdTables(context, lane, pipeline)))
+    return {
+      run: (options) => compareAll(context, { verification, held }, options),
+      close: async () => await verification.close(),
+    }
+  } catch (error) {
+    await verification.close()
+    throw error
+  }
+}
+
+async function holdTables(
+  context: Context,
+  lane: Lane,
+  { definition, pipeline }: PipelineRuntime,
+): Promise<readonly HeldTable[]> {
+  const folders = await context.folders()
+  const schemas = [...new Set(definition.objects.map(({ sourceSchema }) => sourceSchema))]
+  const sources = await lane.gateway.source.discoverTables(schemas)
+  return await Promise.all(
+    pipeline.status().tables.map(async ({ destination, tableId, problem }): Promise<HeldTable> => {
+      const table = context.deltaTable(folders.table(parseTableName(destination)))
+      const snapshot = problem === undefined ? await table.snapshot() : undefined
+      const source = sources.find(({ id }) => id === tableId)
+      return { destination, source, table, snapshot, problem: problem ?? missingReason(destination, source, snapshot) }
+    }),
+  )
+}
+
+function missingReason(
+  destination: string,
+  source: SourceTable | undefined,
+  snapshot: DeltaSnapshot | undefined,
+): VerifiedTable['problem'] {
+  const problem = (error: SluiceError): VerifiedTable['problem'] => {
+    const { code, message, remedy } = error
+    return { code, message, remedy }
+  }
+  if (source === undefined) {
+    return problem(new SluiceError('VERIFY_SOURCE_MISSING', `the source table of ${destination} is gone`))
+  }
+  if (snapshot === undefined) {
+    return problem(new SluiceError('VERIFY_NOT_LOADED', `${destination} is not loaded yet`))
+  }
+  return undefined
+}
+
+async function compareAll(
+  context: Context,
+  both: { readonly verification: SourceVerification; readonly held: readonly HeldTable[] },
+  options: VerifyOptions,
+): Promise<readonly VerifiedTable[]> {
+  const { verification, held } = both
+  const wanted = held.filter(
+    ({ destination }) =>
+      options.tables === undefined ||
+      options.tables.some((text) => matchesTableName(text, parseTableName(destination))),
+  )
+  const engine = await context.openEngine()
+  try {
+    const verified: VerifiedTable[] = []
+    for (const table of wanted) {
+      if (options.signal.aborted) throw new SluiceError('ABORTED', 'verification was stopped')
+      const one = await compareTable({ verification, engine }, table)
+      options.onTable?.(one)
+      verified.push(one)
+    }
+    return verified
+  } finally {
+    await engine.close()
+    await verification.close()
+  }
+}
+
+async function compareTable(
+  tools: { readonly verification: SourceVerification; readonly engine: Engine },
+  held: HeldTable,
+): Promise<VerifiedTable> {
+  const { destination, source, table, snapshot, problem } = held
+  if (problem !== undefined || source === undefined || snapshot === undefined) {
+    return {
+      ...{ destination, source: source?.name.table ?? destination, isEqual: false },
+      ...{ sourceRows: 0n, destinationRows: 0n, missing: 0n, extra: 0n, different: 0n, differences: [] },
+      ...{ version: snapshot?.version, position: tools.verification.position },
+      ...(problem === undefined ? {} : { problem }),
+    }
+  }
+  const relation = await liveRowsSql(tools.engine, table, snapshot)
+  const columns = columnsOfDeltaSchema(snapshot.metadata.schemaString).map(({ name }) => name)
+  const result = await verifyTable(tools.verification, tools.engine, { source, destination, relation, columns })
+  return shown(result, { source, position: tools.verification.position, version: snapshot.version })
+}
+
+function shown(
+  result: TableVerification,
+  at: { readonly source: SourceTable; readonly position: string; readonly version: bigint },
+): VerifiedTable {
+  const { schema, table } = at.source.name
+  return {
+    destination: result.destination,
+    source: `${schema}.${table}`,
+    isEqual: result.equal,
+    sourceRows: result.sourceRows,
+    destinationRows: result.destinationRows,
+    missing: result.missing,
+    extra: result.extra,
+    different: result.different,
+    differences: result.differences,
+    version: at.version,
+    position: at.position,
+  }
+}

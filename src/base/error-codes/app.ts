@@ -1,0 +1,40 @@
+import type { ErrorDefinition } from '../errors.ts'
+
+export const appErrors = {
+  GATEWAY_RUNNING: {
+    when: 'Another process of the same data folder runs the gateway.',
+    remedy: 'Stop that process, or let it do the work.',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
+  CATALOG_NOTHING_DEPLOYED: {
+    when: 'A command needs a gateway and the data folder has none.',
+    remedy: 'Run: sluice run FILE --once',
+    retry: 'after-remedy',
+    exitCode: 2,
+  },
+  CATALOG_UNKNOWN_TABLE: {
+    when: 'A command names a destination table that no pipeline has loaded.',
+    remedy: 'Run: sluice status',
+    retry: 'after-remedy',
+    exitCode: 2,
+  },
+  VERIFY_FAILED: {
+    when: 'The process that runs the gateway could not compare.',
+    remedy: 'Read its log.',
+    retry: 'backoff',
+    exitCode: 1,
+  },
+  VERIFY_SOURCE_MISSING: {
+    when: 'A destination table is compared whose source table is gone.',
+    remedy: 'Take the table out of the resource file, or create it again in the source.',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
+  VERIFY_NOT_LOADED: {
+    when: 'A destination table is compared before its first load.',
+    remedy: 'Run: sluice run FILE --once',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
+} as const satisfies Record<string, ErrorDefinition>
