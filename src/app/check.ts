@@ -1,6 +1,7 @@
 /** `check`: every requirement of every source of a file, met or not; changes nothing. */
 import { asSluiceError } from '../base/errors.ts'
 import { resolveConnection } from '../catalog/connection.ts'
+import { createFolders } from '../catalog/folders.ts'
 import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
 import type { Resources } from '../catalog/resources.ts'
 import type { CheckReport } from '../cli/app.ts'
@@ -40,11 +41,13 @@ async function checkGateway(
   const connection = resources.connections.find(({ name }) => name === definition.connectionName)
   if (connection === undefined) return []
   const pipelines = resources.pipelines.filter(({ gatewayId }) => gatewayId === definition.id)
-  const storage = createLocalStorage((await context.folders()).volume(definition.staging))
+  const folders = createFolders(context.dataFolder, resources.storageRoots)
+  const storage = createLocalStorage(folders.volume(definition.staging))
   const identity = (await readIdentity(storage)) ?? newIdentity(definition.key, 'check')
-  let source: ReturnType<typeof openSource>
+  let source: ReturnType<typeof openSource>['source']
   try {
-    source = openSource(context, resolveConnection(connection, context.env), { definition, identity })
+    const address = resolveConnection(connection, context.env)
+    source = openSource(context, address, { definition, identity }).source
   } catch (error) {
     return [findingOf(error, 'connection')]
   }

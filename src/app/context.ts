@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../base/clock.ts'
+import { SluiceError } from '../base/errors.ts'
 import { type Failpoints, failpointsFromText } from '../base/failpoint.ts'
 import { createFolders, type Folders } from '../catalog/folders.ts'
 import { openSqliteStore } from '../catalog/sqlite-store.ts'
@@ -22,27 +23,36 @@ export interface Context {
   readonly log: Log
   readonly failpoints: Failpoints
   readonly env: AppOptions['env']
+  /** Not there when the product was opened with catalog `none`. */
   readonly store: CatalogStore
   /** Of the storage roots deployed when the context was opened or last deployed to. */
   folders(): Promise<Folders>
   openEngine(options?: { readonly valuesInErrors?: boolean }): Promise<Engine>
   /** `location`: absolute folder of the Delta table. */
   deltaTable(location: string): DeltaTable
+  close(): Promise<void>
 }
 
 export function openContext(options: AppOptions): Context {
   const { dataFolder, env, log } = options
   const clock = systemClock
   const failpoints = failpointsFromText(env['SLUICE_FAILPOINT'])
-  const store = openSqliteStore({ dataFolder, clock, create: options.catalog === 'create' })
+  const store =
+    options.catalog === 'none'
+      ? undefined
+      : openSqliteStore({ dataFolder, clock, create: options.catalog === 'create' })
   return {
     dataFolder,
     clock,
     log,
     failpoints,
     env,
-    store,
-    folders: async () => createFolders(dataFolder, await store.storageRoots()),
+    get store() {
+      if (store === undefined) throw new SluiceError('INTERNAL_ERROR', 'opened without a catalog')
+      return store
+    },
+    folders: async () => createFolders(dataFolder, (await store?.storageRoots()) ?? []),
+    close: async () => await store?.close(),
     async openEngine({ valuesInErrors = false } = {}) {
       const temporaryFolder = join(dataFolder, 'tmp', `engine-${process.pid}`)
       await mkdir(temporaryFolder, { recursive: true })

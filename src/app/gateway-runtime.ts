@@ -10,6 +10,7 @@ import type { RefreshableGateway } from '../gateway/gateway-options.ts'
 import type { GatewayStatus } from '../gateway/gateway-status.ts'
 import type { TableSelection } from '../gateway/select-tables.ts'
 import { createNews, type News } from '../pipeline/news.ts'
+import { parsePostgresOptions, type PostgresOptions } from '../source/postgres/connection-options.ts'
 import { createPostgresSource, type PostgresSource } from '../source/postgres/postgres-source.ts'
 import { openStagingLog, type StagingLog } from '../staging/staging-log.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
@@ -21,6 +22,8 @@ import { lastWords } from './live-status.ts'
 export interface GatewayRuntime {
   readonly definition: GatewayDefinition
   readonly source: PostgresSource
+  /** How `source` connects. */
+  readonly connection: PostgresOptions
   readonly storage: ObjectStorage
   readonly gateway: RefreshableGateway
   /** Told after every staged commit. */
@@ -43,7 +46,7 @@ export function openSource(
   context: Context,
   address: ConnectionAddress,
   gateway: { readonly definition: GatewayDefinition; readonly identity: GatewayIdentity },
-): PostgresSource {
+): { readonly source: PostgresSource; readonly connection: PostgresOptions } {
   const { definition, identity } = gateway
   const database = definition.sourceCatalog ?? address.database
   const optional = {
@@ -52,20 +55,22 @@ export function openSource(
     database,
   }
   const given = Object.entries(optional).filter(([, value]) => value !== undefined)
-  return createPostgresSource({
-    options: {
-      host: address.host,
-      port: String(address.port),
-      user: address.user,
-      sslmode: address.sslMode,
-      ...(Object.fromEntries(given) as Record<string, string>),
-    },
+  const options = {
+    host: address.host,
+    port: String(address.port),
+    user: address.user,
+    sslmode: address.sslMode,
+    ...(Object.fromEntries(given) as Record<string, string>),
+  }
+  const source = createPostgresSource({
+    options,
     slotName: identity.slot,
     publicationName: identity.publication,
     log: context.log.child({ gateway: definition.key }),
     clock: context.clock,
     failpoints: context.failpoints,
   })
+  return { source, connection: parsePostgresOptions(options) }
 }
 
 /** Throws GATEWAY_RUNNING when another living process of this data folder runs the gateway. */
@@ -91,7 +96,7 @@ export async function openGatewayRuntime(
   await assertNotRunning(context, definition)
   const storage = createLocalStorage((await context.folders()).volume(definition.staging))
   const identity = await gatewayIdentity(storage, definition.key)
-  const source = openSource(context, wiring.address, { definition, identity })
+  const { source, connection } = openSource(context, wiring.address, { definition, identity })
   const { clock, failpoints } = context
   const log = context.log.child({ gateway: definition.key })
   let staging: StagingLog
@@ -121,6 +126,7 @@ export async function openGatewayRuntime(
   return {
     definition,
     source,
+    connection,
     storage,
     gateway,
     news,

@@ -18,7 +18,11 @@ export interface LastWords<T> {
   readonly isRunning: boolean
 }
 
+/** In place of a process id: the last words of a run that ended in order. */
+export const notRunning = 0
+
 function isAlive(processId: number): boolean {
+  if (processId === notRunning) return false
   try {
     process.kill(processId, 0)
     return true

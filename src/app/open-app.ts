@@ -1,18 +1,23 @@
 /** The product behind the commands: every method of `App`, put together from its parts. */
 import { SluiceError } from '../base/errors.ts'
-import { formatTableName, matchesTableName } from '../catalog/names.ts'
-import type { App, AppOptions, RefreshOptions, Running, VerifyOptions, VerifyReport } from '../cli/app.ts'
+import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
+import { formatTableName, matchesTableName, parseTableName } from '../catalog/names.ts'
+import { parseResourceFile } from '../catalog/resource-file.ts'
+import type { App, AppOptions, RefreshOptions, Running, RunResult, VerifyOptions, VerifyReport } from '../cli/app.ts'
 import type { GatewayStatus } from '../gateway/gateway-status.ts'
+import { runQuickstart } from '../quickstart/quickstart.ts'
 import { checkAll } from './check.ts'
 import { type Context, openContext } from './context.ts'
 import { lastWords } from './live-status.ts'
 import { runQuery } from './query.ts'
-import { runQuickstart } from './quickstart.ts'
 import { startRun } from './run.ts'
 import { deployedDefinitions, openRuntime } from './runtime.ts'
 import { statusReport } from './status.ts'
 import { holdComparison } from './verify.ts'
 import { requestVerify } from './verify-request.ts'
+
+/** How often a request to a running process is looked at. */
+const requestPollMs = 200
 
 export async function openApp(options: AppOptions): Promise<App> {
   const context = openContext(options)
@@ -24,8 +29,11 @@ export async function openApp(options: AppOptions): Promise<App> {
     verify: async (how) => await verifyDeployed(context, how),
     query: async (sql) => await runQuery(context, sql),
     refresh: async (how) => await refreshDeployed(context, how),
-    quickstart: async (how) => await runQuickstart(options, how),
-    close: async () => await context.store.close(),
+    quickstart: async (how) => {
+      const { dataFolder, env, log } = options
+      return await runQuickstart(how, { openApp, parseResourceFile, dataFolder, env, log })
+    },
+    close: async () => await context.close(),
   }
 }
 
@@ -74,9 +82,43 @@ async function verifyDeployed(context: Context, options: VerifyOptions): Promise
 async function refreshDeployed(context: Context, options: RefreshOptions): Promise<Running> {
   const definitions = await deployedDefinitions(context)
   const meant = await destinationsMeant(context, options.tables)
+  if (await isAnyRunning(context, definitions.gateways)) return await askRunning(context, meant, options)
   return startRun(context, definitions, {
     mode: 'once',
     signal: options.signal,
     refresh: meant ?? 'all',
   })
+}
+
+async function isAnyRunning(
+  context: Context,
+  gateways: readonly GatewayDefinition[],
+): Promise<boolean> {
+  for (const { id } of gateways) {
+    const words = await lastWords<GatewayStatus>(context.store, id, context.clock.nowMs())
+    if (words?.isRunning === true) return true
+  }
+  return false
+}
+
+/** The running process takes the requests; the work is done for us when it has taken them all. */
+async function askRunning(
+  context: Context,
+  meant: readonly string[] | undefined,
+  { signal }: RefreshOptions,
+): Promise<Running> {
+  const records = await context.store.destinations()
+  const names = meant ?? records.map(({ name }) => formatTableName(name))
+  for (const name of names) await context.store.requestRefresh(parseTableName(name))
+  const taken = async (): Promise<RunResult> => {
+    while (!signal.aborted && (await context.store.refreshRequests()).length > 0) {
+      await new Promise((resolve) => setTimeout(resolve, requestPollMs))
+    }
+    const nothingHere = { rowsLoaded: 0, changesApplied: 0, stagedCommit: undefined, tableCount: 0 }
+    return { failedTables: [], ...nothingHere }
+  }
+  return {
+    progress: () => ({ phase: 'asking the running gateway', gateways: [], pipelines: [] }),
+    done: taken(),
+  }
 }

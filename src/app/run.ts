@@ -4,7 +4,7 @@ import { formatTableName, parseTableName } from '../catalog/names.ts'
 import type { RunProgress, RunResult, Running } from '../cli/app.ts'
 import type { GatewayResult } from '../gateway/gateway-status.ts'
 import type { Context } from './context.ts'
-import { encodeStatus } from './live-status.ts'
+import { encodeStatus, notRunning } from './live-status.ts'
 import { applyAll } from './pipeline-runtime.ts'
 import { type Lane, openRuntime, type Runtime, type RuntimeDefinitions } from './runtime.ts'
 import { answerVerifyRequests } from './verify-request.ts'
@@ -75,6 +75,7 @@ async function runAll(context: Context, runtime: Runtime, options: RunOptions): 
   } finally {
     ticking.abort()
     await ticks
+    await speak(context, runtime, notRunning).catch(() => undefined)
   }
 }
 
@@ -195,7 +196,11 @@ async function tick(context: Context, runtime: Runtime, signal: AbortSignal): Pr
   }
 }
 
-async function speak(context: Context, runtime: Runtime): Promise<void> {
+async function speak(
+  context: Context,
+  runtime: Runtime,
+  processId: number = process.pid,
+): Promise<void> {
   const atMs = context.clock.nowMs()
   const { gateways, pipelines } = progressOf(runtime)
   const ids = new Map(
@@ -207,7 +212,7 @@ async function speak(context: Context, runtime: Runtime): Promise<void> {
   for (const { name, status } of [...gateways, ...pipelines]) {
     const ownerId = ids.get(name)
     if (ownerId === undefined) continue
-    await context.store.saveLiveStatus({ ownerId, processId: process.pid, atMs, json: encodeStatus(status) })
+    await context.store.saveLiveStatus({ ownerId, processId, atMs, json: encodeStatus(status) })
   }
 }
 

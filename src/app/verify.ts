@@ -35,8 +35,8 @@ export interface Comparison {
  * staged and the pipelines have applied everything that commits before the position, nothing after it.
  */
 export async function holdComparison(context: Context, lane: Lane, signal: AbortSignal): Promise<Comparison> {
-  const { source, gateway } = lane.gateway
-  const verification = await openVerification(source.connection, await source.exactSnapshot())
+  const { source, connection, gateway } = lane.gateway
+  const verification = await openVerification(connection, await source.exactSnapshot())
   try {
     await gateway.run({ mode: 'until', until: verification.position, signal })
     await applyAll(lane.pipelines, signal)
