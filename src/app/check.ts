@@ -53,7 +53,9 @@ async function checkGateway(
   }
   try {
     const server = await source.check(undefined)
-    const isReachable = !server.some(({ subject, severity }) => subject === 'connection' && severity === 'error')
+    const isReachable = !server.some(
+      ({ subject, severity }) => subject === 'connection' && severity === 'error',
+    )
     if (!isReachable) return server
     const { tables, missing } = await selectTables(source, selectionOf(pipelines))
     const findings = await source.check(tables)

@@ -13,6 +13,7 @@ import type { DeltaTable } from '../delta/delta-table.ts'
 import { type Engine, openEngine } from '../engine/duckdb.ts'
 import type { Log } from '../observe/log.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
+import type { ObjectStorage } from '../storage/object-storage.ts'
 
 /** Joins and sorts of the embedded engine spill to disk beyond this. */
 const engineMemoryBytes = 256 * 2 ** 20
@@ -28,7 +29,8 @@ export interface Context {
   /** Of the storage roots deployed when the context was opened or last deployed to. */
   folders(): Promise<Folders>
   openEngine(options?: { readonly valuesInErrors?: boolean }): Promise<Engine>
-  /** `location`: absolute folder of the Delta table. */
+  /** `location`: absolute folder of a Delta table. */
+  lakeStorage(location: string): ObjectStorage
   deltaTable(location: string): DeltaTable
   close(): Promise<void>
 }
@@ -41,6 +43,12 @@ export function openContext(options: AppOptions): Context {
     options.catalog === 'none'
       ? undefined
       : openSqliteStore({ dataFolder, clock, create: options.catalog === 'create' })
+  const lakeStorage = (location: string): ObjectStorage =>
+    createLocalStorage(location, {
+      beforeLink: (path) => {
+        if (path.includes('_delta_log')) failpoints.hit('delta.commit-linked')
+      },
+    })
   return {
     dataFolder,
     clock,
@@ -62,7 +70,8 @@ export function openContext(options: AppOptions): Context {
         valuesInErrors,
       })
     },
+    lakeStorage,
     deltaTable: (location) =>
-      openDeltaTable({ storage: createLocalStorage(location), root: '', clock, failpoints }),
+      openDeltaTable({ storage: lakeStorage(location), root: '', clock, failpoints }),
   }
 }

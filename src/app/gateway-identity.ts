@@ -22,12 +22,18 @@ const shape = z.object({
 
 /** A name a source accepts: lower-case letters, digits, underscores; unique by its random tail. */
 export function newIdentity(key: string, tail: string): GatewayIdentity {
-  const stem = key.toLowerCase().replace(/[^a-z0-9_]+/g, '_').slice(0, 40)
+  const stem = key
+    .toLowerCase()
+    .replace(/[^a-z0-9_]+/g, '_')
+    .slice(0, 40)
   const name = `sluice_${stem}_${tail}`
   return { slot: name, publication: name }
 }
 
-export async function gatewayIdentity(storage: ObjectStorage, key: string): Promise<GatewayIdentity> {
+export async function gatewayIdentity(
+  storage: ObjectStorage,
+  key: string,
+): Promise<GatewayIdentity> {
   const found = await readIdentity(storage)
   if (found !== undefined) return found
   const identity = newIdentity(key, randomBytes(4).toString('hex'))

@@ -10,7 +10,10 @@ import type { RefreshableGateway } from '../gateway/gateway-options.ts'
 import type { GatewayStatus } from '../gateway/gateway-status.ts'
 import type { TableSelection } from '../gateway/select-tables.ts'
 import { createNews, type News } from '../pipeline/news.ts'
-import { parsePostgresOptions, type PostgresOptions } from '../source/postgres/connection-options.ts'
+import {
+  parsePostgresOptions,
+  type PostgresOptions,
+} from '../source/postgres/connection-options.ts'
 import { createPostgresSource, type PostgresSource } from '../source/postgres/postgres-source.ts'
 import { openStagingLog, type StagingLog } from '../staging/staging-log.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
@@ -76,7 +79,11 @@ export function openSource(
 /** Throws GATEWAY_RUNNING when another living process of this data folder runs the gateway. */
 async function assertNotRunning(context: Context, definition: GatewayDefinition): Promise<void> {
   const words = await context.store.liveStatus(definition.id)
-  const running = await lastWords<GatewayStatus>(context.store, definition.id, context.clock.nowMs())
+  const running = await lastWords<GatewayStatus>(
+    context.store,
+    definition.id,
+    context.clock.nowMs(),
+  )
   if (words === undefined || running?.isRunning !== true || words.processId === process.pid) return
   throw new SluiceError(
     'GATEWAY_RUNNING',

@@ -3,7 +3,15 @@ import { SluiceError } from '../base/errors.ts'
 import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
 import { formatTableName, matchesTableName, parseTableName } from '../catalog/names.ts'
 import { parseResourceFile } from '../catalog/resource-file.ts'
-import type { App, AppOptions, RefreshOptions, Running, RunResult, VerifyOptions, VerifyReport } from '../cli/app.ts'
+import type {
+  App,
+  AppOptions,
+  RefreshOptions,
+  Running,
+  RunResult,
+  VerifyOptions,
+  VerifyReport,
+} from '../cli/app.ts'
 import type { GatewayStatus } from '../gateway/gateway-status.ts'
 import { runQuickstart } from '../quickstart/quickstart.ts'
 import { checkAll } from './check.ts'
@@ -82,7 +90,8 @@ async function verifyDeployed(context: Context, options: VerifyOptions): Promise
 async function refreshDeployed(context: Context, options: RefreshOptions): Promise<Running> {
   const definitions = await deployedDefinitions(context)
   const meant = await destinationsMeant(context, options.tables)
-  if (await isAnyRunning(context, definitions.gateways)) return await askRunning(context, meant, options)
+  if (await isAnyRunning(context, definitions.gateways))
+    return await askRunning(context, meant, options)
   return startRun(context, definitions, {
     mode: 'once',
     signal: options.signal,

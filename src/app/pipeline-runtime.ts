@@ -8,7 +8,6 @@ import type { Pipeline } from '../pipeline/pipeline-status.ts'
 import type { TableSelection } from '../pipeline/table-selection.ts'
 import type { Manifest } from '../staging/manifest.ts'
 import { createStagingReader, type StagingReader } from '../staging/staging-reader.ts'
-import { createLocalStorage } from '../storage/local-storage.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import type { Context } from './context.ts'
 import { productVersion } from './version.ts'
@@ -49,7 +48,10 @@ function sourceNames(manifests: readonly Manifest[]): ReadonlyMap<string, string
     for (const entry of entries) {
       if (entry.kind !== 'table') continue
       const { source_catalog: catalog, source_schema: schema, source_table: table } = entry
-      names.set(entry.table_id, [catalog, schema, table].filter((part) => part !== undefined).join('.'))
+      names.set(
+        entry.table_id,
+        [catalog, schema, table].filter((part) => part !== undefined).join('.'),
+      )
     }
   }
   return names
@@ -66,7 +68,7 @@ export async function createPipelineRuntime(
   const pipeline = createPipeline({
     pipelineId: definition.id,
     staging: reader,
-    lake: (name) => ({ storage: createLocalStorage(locationOf(name)), root: '' }),
+    lake: (name) => ({ storage: context.lakeStorage(locationOf(name)), root: '' }),
     engine: wiring.engine,
     tables: definition.objects.map(selectionFrom),
     clock: context.clock,
@@ -106,11 +108,11 @@ export async function applyAll(
   pipelines: readonly PipelineRuntime[],
   signal: AbortSignal,
 ): Promise<void> {
-  for (const { pipeline, recordDestinations } of pipelines) {
+  for (const runtime of pipelines) {
     while (!signal.aborted) {
-      const { caughtUp } = await pipeline.update({ signal })
+      const { caughtUp } = await runtime.pipeline.update({ signal })
       if (caughtUp) break
     }
-    await recordDestinations()
+    await runtime.recordDestinations()
   }
 }

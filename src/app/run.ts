@@ -64,7 +64,9 @@ async function runAll(context: Context, runtime: Runtime, options: RunOptions): 
   try {
     await askRefresh(context, runtime, options.refresh ?? [])
     const results = await allOrStop(
-      runtime.lanes.map((lane) => (signal: AbortSignal) => runLane(context, lane, { ...options, signal })),
+      runtime.lanes.map(
+        (lane) => (signal: AbortSignal) => runLane(context, lane, { ...options, signal }),
+      ),
       options.signal,
     )
     await updates.end(undefined)
@@ -113,11 +115,18 @@ async function runLane(context: Context, lane: Lane, options: RunOptions): Promi
 }
 
 /** Streams and applies until `signal`; steps aside for each request to verify. */
-async function runContinuously(context: Context, lane: Lane, signal: AbortSignal): Promise<GatewayResult> {
+async function runContinuously(
+  context: Context,
+  lane: Lane,
+  signal: AbortSignal,
+): Promise<GatewayResult> {
   for (;;) {
     const pause = new AbortController()
     const either = AbortSignal.any([signal, pause.signal])
-    const watch = answerVerifyRequests(context, lane, { signal: either, pause: () => pause.abort() })
+    const watch = answerVerifyRequests(context, lane, {
+      signal: either,
+      pause: () => pause.abort(),
+    })
     const [result] = await allOrStop<GatewayResult | undefined>(
       [
         (stop) => lane.gateway.gateway.run({ mode: 'continuous', signal: stop }),
@@ -159,7 +168,10 @@ async function refreshTables(
   for (const { gateway, pipelines } of runtime.lanes) {
     const ids = new Set(pipelines.map(({ definition }) => definition.id))
     const sources = records
-      .filter(({ name, pipelineId }) => ids.has(pipelineId) && destinations.includes(formatTableName(name)))
+      .filter(
+        ({ name, pipelineId }) =>
+          ids.has(pipelineId) && destinations.includes(formatTableName(name)),
+      )
       .map(({ source }) => source.split('.').slice(-2).join('.'))
     if (sources.length > 0) gateway.gateway.refresh(sources)
   }
@@ -231,14 +243,20 @@ async function startUpdates(context: Context, runtime: Runtime): Promise<Updates
       const failure = error === undefined ? undefined : asSluiceError(error)
       for (const id of ids) {
         if (failure === undefined) await context.store.endUpdate(id, 'COMPLETED')
-        else await context.store.endUpdate(id, 'FAILED', { code: failure.code, message: failure.message })
+        else
+          await context.store.endUpdate(id, 'FAILED', {
+            code: failure.code,
+            message: failure.message,
+          })
       }
     },
   }
 }
 
 function resultOf(runtime: Runtime, results: readonly GatewayResult[]): RunResult {
-  const tables = runtime.lanes.flatMap((lane) => lane.pipelines.flatMap(({ pipeline }) => pipeline.status().tables))
+  const tables = runtime.lanes.flatMap((lane) =>
+    lane.pipelines.flatMap(({ pipeline }) => pipeline.status().tables),
+  )
   const failed = [
     ...results.flatMap(({ failedTables }) =>
       failedTables.map(({ name, problem }) => ({ table: `${name.schema}.${name.table}`, problem })),
@@ -246,10 +264,19 @@ function resultOf(runtime: Runtime, results: readonly GatewayResult[]): RunResul
     ...tables.map(({ destination, problem }) => ({ table: destination, problem })),
   ]
   return {
-    failedTables: failed.flatMap(({ table, problem }) => (problem === undefined ? [] : [{ table, problem }])),
+    failedTables: failed.flatMap(({ table, problem }) =>
+      problem === undefined ? [] : [{ table, problem }],
+    ),
     rowsLoaded: tables.reduce((sum, table) => sum + table.rowsLoaded, 0),
-    changesApplied: tables.reduce((sum, { inserts, updates, deletes }) => sum + inserts + updates + deletes, 0),
-    stagedCommit: results.map(({ stagedCommit }) => stagedCommit).findLast((commit) => commit !== undefined),
-    tableCount: tables.filter(({ problem, version }) => problem === undefined && version !== undefined).length,
+    changesApplied: tables.reduce(
+      (sum, { inserts, updates, deletes }) => sum + inserts + updates + deletes,
+      0,
+    ),
+    stagedCommit: results
+      .map(({ stagedCommit }) => stagedCommit)
+      .findLast((commit) => commit !== undefined),
+    tableCount: tables.filter(
+      ({ problem, version }) => problem === undefined && version !== undefined,
+    ).length,
   }
 }

@@ -29,7 +29,9 @@ export async function statusReport(context: Context): Promise<StatusReport> {
   const shown: StatusPipeline[] = []
   for (const pipeline of pipelines) {
     const own = destinations.filter(({ pipelineId }) => pipelineId === pipeline.id)
-    shown.push(await pipelineView(context, pipeline, { own, gateway: views.get(pipeline.gatewayId) }))
+    shown.push(
+      await pipelineView(context, pipeline, { own, gateway: views.get(pipeline.gatewayId) }),
+    )
   }
   return {
     dataFolder: context.dataFolder,
@@ -51,7 +53,8 @@ async function gatewayView(context: Context, gateway: GatewayDefinition): Promis
     problem = { code, message, remedy }
   }
   const failed = last?.state === 'FAILED' && words?.isRunning !== true ? last.error : undefined
-  if (failed !== undefined) problem ??= { ...failed, remedy: 'Run it again; the first lines say more.' }
+  if (failed !== undefined)
+    problem ??= { ...failed, remedy: 'Run it again; the first lines say more.' }
   const shown: StatusGateway = {
     name: gateway.key,
     isRunning: words?.isRunning === true,

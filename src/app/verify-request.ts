@@ -74,7 +74,8 @@ async function answer(
 ): Promise<void> {
   const { file, signal } = request
   const replyFile = file.replace(/\.request\.json$/, '.reply.json')
-  const reply = async (value: Reply): Promise<void> => await writeWhole(replyFile, encodeJson(value))
+  const reply = async (value: Reply): Promise<void> =>
+    await writeWhole(replyFile, encodeJson(value))
   const refuse = async (error: unknown): Promise<void> => {
     const { code, message, remedy } = asSluiceError(error)
     await reply({ error: { code, message, remedy } })

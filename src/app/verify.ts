@@ -34,7 +34,11 @@ export interface Comparison {
  * Nothing else may run the gateway or the pipelines meanwhile. When it resolves the gateway has
  * staged and the pipelines have applied everything that commits before the position, nothing after it.
  */
-export async function holdComparison(context: Context, lane: Lane, signal: AbortSignal): Promise<Comparison> {
+export async function holdComparison(
+  context: Context,
+  lane: Lane,
+  signal: AbortSignal,
+): Promise<Comparison> {
   const { source, connection, gateway } = lane.gateway
   const verification = await openVerification(connection, await source.exactSnapshot())
   try {
@@ -66,7 +70,13 @@ async function holdTables(
       const table = context.deltaTable(folders.table(parseTableName(destination)))
       const snapshot = problem === undefined ? await table.snapshot() : undefined
       const source = sources.find(({ id }) => id === tableId)
-      return { destination, source, table, snapshot, problem: problem ?? missingReason(destination, source, snapshot) }
+      return {
+        destination,
+        source,
+        table,
+        snapshot,
+        problem: problem ?? missingReason(destination, source, snapshot),
+      }
     }),
   )
 }
@@ -81,7 +91,9 @@ function missingReason(
     return { code, message, remedy }
   }
   if (source === undefined) {
-    return problem(new SluiceError('VERIFY_SOURCE_MISSING', `the source table of ${destination} is gone`))
+    return problem(
+      new SluiceError('VERIFY_SOURCE_MISSING', `the source table of ${destination} is gone`),
+    )
   }
   if (snapshot === undefined) {
     return problem(new SluiceError('VERIFY_NOT_LOADED', `${destination} is not loaded yet`))
@@ -123,15 +135,28 @@ async function compareTable(
   const { destination, source, table, snapshot, problem } = held
   if (problem !== undefined || source === undefined || snapshot === undefined) {
     return {
-      ...{ destination, source: source?.name.table ?? destination, isEqual: false },
-      ...{ sourceRows: 0n, destinationRows: 0n, missing: 0n, extra: 0n, different: 0n, differences: [] },
-      ...{ version: snapshot?.version, position: tools.verification.position },
+      destination,
+      source: source?.name.table ?? destination,
+      isEqual: false,
+      sourceRows: 0n,
+      destinationRows: 0n,
+      missing: 0n,
+      extra: 0n,
+      different: 0n,
+      differences: [],
+      version: snapshot?.version,
+      position: tools.verification.position,
       ...(problem === undefined ? {} : { problem }),
     }
   }
   const relation = await liveRowsSql(tools.engine, table, snapshot)
   const columns = columnsOfDeltaSchema(snapshot.metadata.schemaString).map(({ name }) => name)
-  const result = await verifyTable(tools.verification, tools.engine, { source, destination, relation, columns })
+  const result = await verifyTable(tools.verification, tools.engine, {
+    source,
+    destination,
+    relation,
+    columns,
+  })
   return shown(result, { source, position: tools.verification.position, version: snapshot.version })
 }
 

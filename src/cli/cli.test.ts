@@ -27,6 +27,7 @@ const equal: VerifiedTable = {
   missing: 0n,
   extra: 0n,
   different: 0n,
+  differences: [],
   version: 3n,
   position: '0/1',
 }

@@ -94,6 +94,7 @@ function quickstarting(change: Partial<QuickstartResult>): Partial<App> {
         missing: 0n,
         extra: 0n,
         different: 0n,
+        differences: [],
         version: 1n,
         position: undefined,
       }

@@ -27,6 +27,7 @@ export function printVerified(output: Output, table: VerifiedTable): void {
       : `${formatCount(table.sourceRows)} rows in the source, ${formatCount(table.destinationRows)} here`
   const version = table.version === undefined ? '' : ` at version ${table.version}`
   output.line(`${verdict}  ${printable(table.destination)}${version}: ${rows}${differences}`)
+  for (const { key, kind } of table.differences) output.line(`    ${kind}: ${printable(key)}`)
 }
 
 /** True for a table that is proven equal. */

@@ -122,7 +122,8 @@ export function readableKey(text: string, names: readonly string[]): string {
       const head = /^(?:n|v(\d+):)/.exec(bytes.toString('latin1'))
       const length = Number(head?.[1] ?? 0)
       const start = head?.[0].length ?? 0
-      const cell = head?.[0] === 'n' ? 'NULL' : bytes.subarray(start, start + length).toString('utf8')
+      const cell =
+        head?.[0] === 'n' ? 'NULL' : bytes.subarray(start, start + length).toString('utf8')
       bytes = bytes.subarray(start + length)
       return `${name}=${cell}`
     })
@@ -180,6 +181,9 @@ export async function verifyTable(
     missing: counts['missing in destination'],
     extra: counts['only in destination'],
     different: counts.different,
-    differences: found.map(({ key: text, kind }) => ({ key: readableKey(text, source.schema.key), kind })),
+    differences: found.map(({ key: text, kind }) => ({
+      key: readableKey(text, source.schema.key),
+      kind,
+    })),
   }
 }
