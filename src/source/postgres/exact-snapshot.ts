@@ -16,7 +16,7 @@ export interface ExactSnapshot {
   readonly position: Position
   /** For `SET TRANSACTION SNAPSHOT`, until `close`. */
   readonly snapshotName: string
-  close(): void
+  close(): Promise<void>
 }
 
 /**
@@ -41,7 +41,10 @@ export async function exactSnapshot(
     return {
       position: toPosition(parseLsn(row?.[1] ?? '')),
       snapshotName: row?.[2] ?? '',
-      close: () => connection.close(),
+      close: async () => {
+        connection.close()
+        await Promise.resolve()
+      },
     }
   } catch (error) {
     connection.destroy()

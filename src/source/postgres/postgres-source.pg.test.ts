@@ -216,7 +216,7 @@ describe('exactSnapshot()', () => {
       await reader.query(`set transaction snapshot '${exact.snapshotName}'`)
       const shown = await reader.query<{ id: number }>('select id from e1')
       await reader.end()
-      exact.close()
+      await exact.close()
       const sink = new RecordingSink()
       await source.streamChanges({
         from: state.position,
@@ -235,6 +235,18 @@ describe('exactSnapshot()', () => {
     isWriting = false
     await Promise.all(writers)
     await source.dispose()
+    await source.close()
+  })
+
+  test('openVerification() counts the rows of its position, not those that come later', async () => {
+    await server.sql('create table v1 (id int primary key); insert into v1 values (1), (2)')
+    const source = sourceOf(server, { name: 'v1' })
+    const table = await tableNamed(source, 'v1')
+    const verification = await source.openVerification()
+    await server.sql('insert into v1 values (3)')
+    const buckets = await verification.digestTable(table, ['id'])
+    expect(buckets.reduce((sum, { rows }) => sum + rows, 0n)).toBe(2n)
+    await verification.close()
     await source.close()
   })
 

@@ -14,6 +14,7 @@ import type {
   TableSnapshot,
 } from '../source.ts'
 import type { SourceTable, TableId } from '../table-schema.ts'
+import type { SourceVerification } from '../verification.ts'
 import { parsePostgresOptions, type PostgresOptions } from './connection-options.ts'
 import { type Control, createControl } from './control.ts'
 import { discoverSchemas } from './discover.ts'
@@ -45,6 +46,7 @@ import { parseSnapshotPoint } from './snapshot-point.ts'
 import { shownTable } from './sql-text.ts'
 import { ChangeStream } from './stream.ts'
 import { checkTables } from './table-prerequisites.ts'
+import { openVerification } from './verification.ts'
 import { endOfLog } from './wal-flush.ts'
 import { WireConnection } from './wire/wire-connection.ts'
 
@@ -67,6 +69,8 @@ export interface PostgresSourceOptions {
 export interface PostgresSource extends Source {
   /** A snapshot of exactly one position, for comparing with a destination that stands there. */
   exactSnapshot(): Promise<ExactSnapshot>
+  /** What the server itself says about its rows at one exact position. */
+  openVerification(): Promise<SourceVerification>
 }
 
 /** Throws SOURCE_OPTION_INVALID; connects when first used. */
@@ -344,6 +348,10 @@ class ComposedSource implements PostgresSource {
   async exactSnapshot(): Promise<ExactSnapshot> {
     const name = `sluice_exact_${process.pid}_${this.#how.clock.nowMs()}`
     return await exactSnapshot(this.#options, this.#control, name, this.#blockedTimeoutMs)
+  }
+
+  async openVerification(): Promise<SourceVerification> {
+    return await openVerification(this.#options, await this.exactSnapshot())
   }
 
   async dispose(): Promise<void> {
