@@ -86,10 +86,13 @@ async function upload(file: string, table: DeltaTable, name: string): Promise<nu
   const handle = await open(file, 'r')
   const target = await table.storage.openWriter(inTable(table, name))
   try {
+    // One piece for all: large buffers that live for a moment keep the garbage collector busy.
+    const { size } = await handle.stat()
+    const piece = Buffer.allocUnsafe(Math.max(1, Math.min(size, uploadBytes)))
     for (;;) {
-      const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(uploadBytes))
+      const { bytesRead } = await handle.read(piece)
       if (bytesRead === 0) break
-      await target.write(buffer.subarray(0, bytesRead))
+      await target.write(piece.subarray(0, bytesRead))
     }
     return await target.close()
   } catch (error) {
