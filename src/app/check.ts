@@ -44,10 +44,10 @@ async function checkGateway(
   const folders = createFolders(context.dataFolder, resources.storageRoots)
   const storage = createLocalStorage(folders.volume(definition.staging))
   const identity = (await readIdentity(storage)) ?? newIdentity(definition.key, 'check')
-  let source: ReturnType<typeof openSource>['source']
+  let source: ReturnType<typeof openSource>
   try {
     const address = resolveConnection(connection, context.env)
-    source = openSource(context, address, { definition, identity }).source
+    source = openSource(context, address, { definition, identity })
   } catch (error) {
     return [findingOf(error, 'connection')]
   }

@@ -10,10 +10,6 @@ import type { RefreshableGateway } from '../gateway/gateway-options.ts'
 import type { GatewayStatus } from '../gateway/gateway-status.ts'
 import type { TableSelection } from '../gateway/select-tables.ts'
 import { createNews, type News } from '../pipeline/news.ts'
-import {
-  parsePostgresOptions,
-  type PostgresOptions,
-} from '../source/postgres/connection-options.ts'
 import { createPostgresSource, type PostgresSource } from '../source/postgres/postgres-source.ts'
 import { openStagingLog, type StagingLog } from '../staging/staging-log.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
@@ -25,8 +21,6 @@ import { lastWords } from './live-status.ts'
 export interface GatewayRuntime {
   readonly definition: GatewayDefinition
   readonly source: PostgresSource
-  /** How `source` connects. */
-  readonly connection: PostgresOptions
   readonly storage: ObjectStorage
   readonly gateway: RefreshableGateway
   /** Told after every staged commit. */
@@ -49,7 +43,7 @@ export function openSource(
   context: Context,
   address: ConnectionAddress,
   gateway: { readonly definition: GatewayDefinition; readonly identity: GatewayIdentity },
-): { readonly source: PostgresSource; readonly connection: PostgresOptions } {
+): PostgresSource {
   const { definition, identity } = gateway
   const database = definition.sourceCatalog ?? address.database
   const optional = {
@@ -65,7 +59,7 @@ export function openSource(
     sslmode: address.sslMode,
     ...(Object.fromEntries(given) as Record<string, string>),
   }
-  const source = createPostgresSource({
+  return createPostgresSource({
     options,
     slotName: identity.slot,
     publicationName: identity.publication,
@@ -73,7 +67,6 @@ export function openSource(
     clock: context.clock,
     failpoints: context.failpoints,
   })
-  return { source, connection: parsePostgresOptions(options) }
 }
 
 /** Throws GATEWAY_RUNNING when another living process of this data folder runs the gateway. */
@@ -103,7 +96,7 @@ export async function openGatewayRuntime(
   await assertNotRunning(context, definition)
   const storage = createLocalStorage((await context.folders()).volume(definition.staging))
   const identity = await gatewayIdentity(storage, definition.key)
-  const { source, connection } = openSource(context, wiring.address, { definition, identity })
+  const source = openSource(context, wiring.address, { definition, identity })
   const { clock, failpoints } = context
   const log = context.log.child({ gateway: definition.key })
   let staging: StagingLog
@@ -133,7 +126,6 @@ export async function openGatewayRuntime(
   return {
     definition,
     source,
-    connection,
     storage,
     gateway,
     news,

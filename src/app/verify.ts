@@ -6,11 +6,12 @@ import type { DeltaSnapshot, DeltaTable } from '../delta/delta-table.ts'
 import { columnsOfDeltaSchema } from '../delta/table-schema.ts'
 import { liveRowsSql } from '../destination/read-table.ts'
 import type { Engine } from '../engine/duckdb.ts'
-import { openVerification } from '../source/postgres/verification.ts'
 import type { SourceTable } from '../source/table-schema.ts'
 import type { SourceVerification } from '../source/verification.ts'
 import { type TableVerification, verifyTable } from '../verify/verify-table.ts'
+import { selectTables } from '../gateway/select-tables.ts'
 import type { Context } from './context.ts'
+import { selectionOf } from './gateway-runtime.ts'
 import { applyAll, type PipelineRuntime } from './pipeline-runtime.ts'
 import type { Lane } from './runtime.ts'
 
@@ -39,14 +40,16 @@ export async function holdComparison(
   lane: Lane,
   signal: AbortSignal,
 ): Promise<Comparison> {
-  const { source, connection, gateway } = lane.gateway
-  const verification = await openVerification(connection, await source.exactSnapshot())
+  const { source, gateway } = lane.gateway
+  const sources = await discoverFor(lane)
+  const verification = await source.openVerification(sources)
   try {
     await gateway.run({ mode: 'until', until: verification.position, signal })
     await applyAll(lane.pipelines, signal)
     if (signal.aborted) throw new SluiceError('ABORTED', 'verification was stopped')
     const held: HeldTable[] = []
-    for (const pipeline of lane.pipelines) held.push(...(await holdTables(context, lane, pipeline)))
+    for (const pipeline of lane.pipelines)
+      held.push(...(await holdTables(context, sources, pipeline)))
     return {
       run: (options) => compareAll(context, { verification, held }, options),
       close: async () => await verification.close(),
@@ -57,14 +60,19 @@ export async function holdComparison(
   }
 }
 
+/** The source tables of the lane's pipelines that have a key, as they are now. */
+async function discoverFor({ gateway, pipelines }: Lane): Promise<readonly SourceTable[]> {
+  const selection = selectionOf(pipelines.map(({ definition }) => definition))
+  const { tables } = await selectTables(gateway.source, selection)
+  return tables.filter(({ schema }) => schema.key.length > 0)
+}
+
 async function holdTables(
   context: Context,
-  lane: Lane,
-  { definition, pipeline }: PipelineRuntime,
+  sources: readonly SourceTable[],
+  { pipeline }: PipelineRuntime,
 ): Promise<readonly HeldTable[]> {
   const folders = await context.folders()
-  const schemas = [...new Set(definition.objects.map(({ sourceSchema }) => sourceSchema))]
-  const sources = await lane.gateway.source.discoverTables(schemas)
   return await Promise.all(
     pipeline.status().tables.map(async ({ destination, tableId, problem }): Promise<HeldTable> => {
       const table = context.deltaTable(folders.table(parseTableName(destination)))

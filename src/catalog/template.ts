@@ -50,10 +50,6 @@ export function unsetVariables(template: string, env: Environment): readonly str
   )
 }
 
-export function hasReference(template: string): boolean {
-  return parseTemplate(template).some((part) => part.kind !== 'text')
-}
-
 /** The text with the environment filled in; what is unset or no `env` reference becomes empty. */
 export function expandTemplate(template: string, env: Environment): string {
   return parseTemplate(template)

@@ -22,19 +22,3 @@ export function engineTypeOf(type: CanonicalType): string {
   if (type.kind === 'decimal') return `DECIMAL(${type.precision},${type.scale})`
   return engineNames[type.kind]
 }
-
-/**
- * What readers of the Delta table cannot see although the value is stored exactly; empty for most
- * types. For people: `check` and the documentation print it.
- */
-export function lossesOf(type: CanonicalType): readonly string[] {
-  const scalar = type.kind === 'array' ? type.element : type
-  switch (scalar.kind) {
-    case 'timestamp':
-    case 'timestamp_ntz':
-    case 'date':
-      return ['years outside 1 to 9999 are stored, but many readers refuse to show them']
-    default:
-      return []
-  }
-}

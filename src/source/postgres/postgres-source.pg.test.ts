@@ -242,7 +242,7 @@ describe('exactSnapshot()', () => {
     await server.sql('create table v1 (id int primary key); insert into v1 values (1), (2)')
     const source = sourceOf(server, { name: 'v1' })
     const table = await tableNamed(source, 'v1')
-    const verification = await source.openVerification()
+    const verification = await source.openVerification([table])
     await server.sql('insert into v1 values (3)')
     const buckets = await verification.digestTable(table, ['id'])
     expect(buckets.reduce((sum, { rows }) => sum + rows, 0n)).toBe(2n)

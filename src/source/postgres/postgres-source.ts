@@ -70,7 +70,7 @@ export interface PostgresSource extends Source {
   /** A snapshot of exactly one position, for comparing with a destination that stands there. */
   exactSnapshot(): Promise<ExactSnapshot>
   /** What the server itself says about its rows at one exact position. */
-  openVerification(): Promise<SourceVerification>
+  openVerification(tables: readonly SourceTable[]): Promise<SourceVerification>
 }
 
 /** Throws SOURCE_OPTION_INVALID; connects when first used. */
@@ -350,8 +350,8 @@ class ComposedSource implements PostgresSource {
     return await exactSnapshot(this.#options, this.#control, name, this.#blockedTimeoutMs)
   }
 
-  async openVerification(): Promise<SourceVerification> {
-    return await openVerification(this.#options, await this.exactSnapshot())
+  async openVerification(tables: readonly SourceTable[]): Promise<SourceVerification> {
+    return await openVerification(this.#options, tables, async () => await this.exactSnapshot())
   }
 
   async dispose(): Promise<void> {
