@@ -1,23 +1,45 @@
 /**
  * The central property under crashes: a random workload runs against the source while the process
  * that copies it is killed again and again, at random moments and at every named step between two
- * writes. Afterwards the destination has to equal the source.
+ * writes; if asked for, connections are cut, the server crashes and clocks jump besides. Afterwards
+ * the destination has to equal the source, by the product's own word and by an independent reader's.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type FailpointName, failpointNames } from '../../src/base/failpoint.ts'
-import { startEmbeddedPostgres } from '../../src/quickstart/embedded-postgres.ts'
-import { createRandom, type Random } from '../support/random.ts'
-import { createRandomWorkload } from '../support/random-workload.ts'
-import { type Finished, resourceFile, runSluice, startSluice } from '../support/sluice-process.ts'
+import type pg from 'pg'
+import {
+  type EmbeddedPostgres,
+  startEmbeddedPostgres,
+} from '../../src/quickstart/embedded-postgres.ts'
+import { compareWithReferee, type RowDifference } from '../support/canonical-rows.ts'
+import { createRandom } from '../support/random.ts'
+import {
+  createRandomWorkload,
+  type RandomWorkload,
+  workloadTables,
+} from '../support/random-workload.ts'
+import { isRefereeInstalled } from '../support/referee.ts'
+import { type Finished, resourceFile, runSluice } from '../support/sluice-process.ts'
+import { type DisturbanceCounts, Disturbances } from './disturbances.ts'
+import { type Fate, liveAndDie, planFates } from './fates.ts'
+import { checkPairs, type PairResult, StagedLogWatch } from './invariants.ts'
 
 export interface OracleOptions {
   readonly seed: number
+  /** At least so many; a workload that is done early goes on slowly until the last kill. */
   readonly transactions: number
   readonly bulkRows: number
-  /** Kills at random moments, besides one at every named step. */
+  /** At least so many transactions of `bulkRows` rows. */
+  readonly bulkTransactions: number
+  /** Kills at random moments, besides those at named steps. */
   readonly randomKills: number
+  /** Every step once instead of twice. */
+  readonly isShort: boolean
+  /** Cut connections, crash the server this many times, let clocks jump; 0: none of it. */
+  readonly serverCrashes: number
+  /** The workload goes on from an existing cluster's copy: told what happens. */
+  readonly onEvent?: (text: string) => void
 }
 
 export interface OracleResult {
@@ -25,134 +47,192 @@ export interface OracleResult {
   /** Named steps at which a process really ended. */
   readonly steps: ReadonlySet<string>
   readonly transactions: number
+  readonly bulkTransactions: number
+  readonly stagedCommits: number
+  readonly stagedTransactions: bigint
+  readonly disturbances: DisturbanceCounts
   readonly verify: Finished
-  /** Folder of the run's data; the caller removes it by `dispose`. */
-  readonly data: string
-  dispose(): Promise<void>
+  /** Tables that differ by the independent reader; undefined when it is not installed. */
+  readonly differences: readonly RowDifference[] | undefined
+  readonly pairs: PairResult
 }
 
-/** What a process under test is told: a step to die at, or how long it may live. */
-type Fate = { readonly step: string } | { readonly afterMs: number }
+const sessionCount = 3
+
+/** How often a step that was not reached is tried. */
+const stepTries = 4
 
 export async function runCrashOracle(options: OracleOptions): Promise<OracleResult> {
-  const random = createRandom(options.seed ^ 0x5eed)
   const server = await startEmbeddedPostgres({
     settings: { fsync: 'off', synchronous_commit: 'off' },
   })
   const folder = await mkdtemp(join(tmpdir(), 'sluice-oracle-'))
-  const dispose = async (): Promise<void> => {
-    await server.stop()
-    await rm(folder, { recursive: true, force: true })
-  }
+  const oracle = new CrashOracle(options, server, folder)
+  let isGood = false
   try {
-    const sessions = [await server.connect(), await server.connect(), await server.connect()]
-    const workload = createRandomWorkload({ ...options, sessions })
+    const result = await oracle.run()
+    isGood = result.verify.exitCode === 0 && (result.differences ?? []).length === 0
+    return result
+  } finally {
+    await oracle.end()
+    await server.stop()
+    if (isGood) await rm(folder, { recursive: true, force: true })
+    else console.log(`the data of the failed run is kept in ${folder}`)
+  }
+}
+
+class CrashOracle {
+  readonly #options: OracleOptions
+  readonly #server: EmbeddedPostgres
+  readonly #folder: string
+  readonly #file: string
+  readonly #disturbances: Disturbances
+  readonly #steps = new Set<string>()
+  readonly #log: StagedLogWatch
+  readonly #lake: string
+  #sessions: pg.Client[] = []
+  #kills = 0
+  /** Share of the lives that are over, 0 to 1. */
+  #lived = 0
+
+  constructor(options: OracleOptions, server: EmbeddedPostgres, folder: string) {
+    this.#options = options
+    this.#server = server
+    this.#folder = folder
+    this.#file = join(folder, 'resources.yml')
+    this.#disturbances = new Disturbances(server, createRandom(options.seed ^ 0xd157))
+    this.#log = new StagedLogWatch(join(folder, 'data', 'volumes', 'main', 'staging', 'db'))
+    this.#lake = join(folder, 'data', 'lake', 'main', 'copy')
+  }
+
+  async run(): Promise<OracleResult> {
+    const { seed, bulkRows, transactions } = this.#options
+    const { port, user } = this.#server
+    await writeFile(this.#file, resourceFile({ port, user, schema: 'public' }))
+    await this.#connect()
+    const workload = createRandomWorkload({ seed, bulkRows, sessions: this.#sessions })
     await workload.createTables()
-    const file = join(folder, 'resources.yml')
-    await writeFile(file, resourceFile({ port: server.port, user: server.user, schema: 'public' }))
-    const process = { cwd: folder, env: { SLUICE_TEST_PASSWORD: server.password } }
-
-    const fates = planFates(random, options.randomKills)
-
-    const work = { done: false }
-    const writing = drive(workload, { total: options.transactions, rounds: fates.length, work })
-    const steps = new Set<string>()
-    let kills = 0
-    for (const fate of fates) {
-      const reachedStep = await liveAndDie(file, fate, process)
-      kills++
-      if ('step' in fate && reachedStep) steps.add(fate.step.replace(/:.*/, ''))
-    }
-    work.done = true
-    await writing
-    const last = await runSluice(['run', file, '--once', '--data', 'data'], process)
+    // The first copy finds rows, and a transaction that stays open while it begins.
+    await workload.run(Math.ceil(transactions / 20))
+    await workload.runBulk()
+    if (this.#isDisturbed) await this.#disturbances.hold(4000)
+    await this.#killWhileWorking(workload)
+    const last = await this.#sluice(['run', this.#file, '--once', '--data', 'data'])
     if (last.exitCode !== 0) throw new Error(`the last run failed: ${last.stdout}\n${last.stderr}`)
-    const verify = await runSluice(['verify', '--data', 'data'], process)
-    for (const client of sessions) await client.end()
+    const verify = await this.#sluice(['verify', '--data', 'data'])
+    this.#tell('verified')
+    await this.#log.look()
+    const differences = await this.#judge()
+    const pairs = await checkPairs(this.#lake)
     return {
-      kills,
-      steps,
+      kills: this.#kills,
+      steps: this.#steps,
       transactions: workload.transactions,
+      bulkTransactions: workload.bulkTransactions,
+      stagedCommits: this.#log.commits,
+      stagedTransactions: this.#log.lastSequence,
+      disturbances: this.#disturbances.counts,
       verify,
-      data: join(folder, 'data'),
-      dispose,
+      differences,
+      pairs,
     }
-  } catch (error) {
-    await dispose()
-    throw error
   }
-}
 
-/** Steps that are only reached before the first copy is whole: they come first. */
-const earlySteps: readonly FailpointName[] = [
-  'source.slot-created',
-  'gateway.snapshot-started',
-  'gateway.snapshot-chunks-staged',
-]
-
-/** Steps of work that a short run has no cause to do; they have tests of their own. */
-const otherwhere: readonly FailpointName[] = ['staging.purge-data-removed']
-
-/** Every step a short life can reach. */
-export const oracleSteps = failpointNames.filter((name) => !otherwhere.includes(name))
-
-function planFates(random: Random, randomKills: number): readonly Fate[] {
-  const later: Fate[] = oracleSteps
-    .filter((name) => !earlySteps.includes(name))
-    .flatMap((name) => [{ step: name }, { step: `${name}:${random.int(2, 6)}` }])
-  for (let n = 0; n < randomKills; n++) later.push({ afterMs: random.int(50, 4000) })
-  shuffle(later, (below) => random.int(0, below))
-  return [...earlySteps.map((step) => ({ step })), ...later]
-}
-
-/** Runs the workload to its end beside the killing; what is left when the killing ends is done then. */
-async function drive(
-  workload: ReturnType<typeof createRandomWorkload>,
-  plan: { readonly total: number; readonly rounds: number; readonly work: { done: boolean } },
-): Promise<void> {
-  const slice = Math.ceil(plan.total / (plan.rounds * 20))
-  while (workload.transactions < plan.total) {
-    await workload.run(Math.min(slice, plan.total - workload.transactions))
-    // The pace is such that the workload lasts about as long as the killing.
-    if (!plan.work.done) await new Promise((resolve) => setTimeout(resolve, 50))
+  async end(): Promise<void> {
+    await this.#disturbances.stop()
+    for (const client of this.#sessions) await client.end().catch(() => undefined)
   }
-  await workload.finish()
-}
 
-/**
- * One life of the process: until its step, its hour, or (a step that is not reached) a time limit.
- * True when it died by itself at its step.
- */
-async function liveAndDie(
-  file: string,
-  fate: Fate,
-  options: { readonly cwd: string; readonly env: Record<string, string> },
-): Promise<boolean> {
-  const env = 'step' in fate ? { ...options.env, SLUICE_FAILPOINT: fate.step } : options.env
-  const child = startSluice(['run', file, '--data', 'data'], { ...options, env })
-  let timedOut = false
-  const timer = setTimeout(
-    () => {
-      timedOut = true
-      child.kill('SIGKILL')
-    },
-    'step' in fate ? 12_000 : fate.afterMs,
-  )
-  const finished = await child.finished
-  clearTimeout(timer)
-  if (finished.signal !== 'SIGKILL') {
-    throw new Error(
-      `the process ended by itself (${finished.exitCode}): ${finished.stdout}\n${finished.stderr}`,
-    )
+  get #isDisturbed(): boolean {
+    return this.#options.serverCrashes > 0
   }
-  return !timedOut
-}
 
-function shuffle<T>(values: T[], below: (limit: number) => number): void {
-  for (let n = values.length - 1; n > 0; n--) {
-    const other = below(n + 1)
-    const [a, b] = [values[n] as T, values[other] as T]
-    values[n] = b
-    values[other] = a
+  #tell(text: string): void {
+    this.#options.onEvent?.(text)
+  }
+
+  async #sluice(args: readonly string[]): Promise<Finished> {
+    return await runSluice(args, this.#environment())
+  }
+
+  #environment(): { readonly cwd: string; readonly env: Record<string, string> } {
+    return { cwd: this.#folder, env: { SLUICE_TEST_PASSWORD: this.#server.password } }
+  }
+
+  async #connect(): Promise<void> {
+    for (const client of this.#sessions) await client.end().catch(() => undefined)
+    this.#sessions = []
+    for (let n = 0; n < sessionCount; n++) this.#sessions.push(await this.#server.connect())
+  }
+
+  async #killWhileWorking(workload: RandomWorkload): Promise<void> {
+    const work = { done: false }
+    const writing = this.#drive(workload, work)
+    const failed = writing.then(() => new Promise<never>(() => undefined))
+    if (this.#isDisturbed) this.#disturbances.start()
+    try {
+      // A workload that breaks ends the run at once.
+      await Promise.race([this.#killAll(), failed])
+    } finally {
+      work.done = true
+    }
+    await this.#disturbances.stop()
+    await writing
+  }
+
+  async #killAll(): Promise<void> {
+    const random = createRandom(this.#options.seed ^ 0x5eed)
+    const fates = planFates(random, this.#options)
+    for (const [n, fate] of fates.entries()) {
+      for (let tries = 1; !(await this.#live(fate)) && tries < stepTries; tries++);
+      this.#lived = (n + 1) / fates.length
+    }
+  }
+
+  /** True when the fate was met. */
+  async #live(fate: Fate): Promise<boolean> {
+    const beganMs = performance.now()
+    const hasJumpingClock = this.#isDisturbed
+    const reached = await liveAndDie(this.#file, fate, { ...this.#environment(), hasJumpingClock })
+    this.#kills++
+    await this.#log.look()
+    if ('step' in fate && reached) this.#steps.add(fate.step.replace(/:.*/, ''))
+    const seconds = ((performance.now() - beganMs) / 1000).toFixed(1)
+    const what = 'step' in fate ? `${fate.step}${reached ? '' : ' (not reached)'}` : 'at random'
+    this.#tell(`kill ${this.#kills}: ${what}, ${seconds} s; ${this.#log.commits} staged commits`)
+    return reached || !('step' in fate)
+  }
+
+  /**
+   * Runs the workload in step with the killing, never pausing for long, so that every life has
+   * changes to carry; what is left when the killing ends is done then.
+   */
+  async #drive(workload: RandomWorkload, work: { readonly done: boolean }): Promise<void> {
+    const { transactions, bulkTransactions, serverCrashes } = this.#options
+    const { counts } = this.#disturbances
+    while (!work.done || workload.transactions < transactions) {
+      const share = work.done ? 1 : Math.min(1, this.#lived + 0.05)
+      if (counts.serverCrashes < Math.floor(this.#lived * (serverCrashes + 1)) && !work.done) {
+        if (counts.serverCrashes < serverCrashes) await this.#crashServer(workload)
+      }
+      if (workload.bulkTransactions < Math.ceil(share * bulkTransactions)) await workload.runBulk()
+      const isBehind = workload.transactions < share * transactions
+      await workload.run(isBehind ? 50 : 1)
+      if (!isBehind && !work.done) await new Promise((resolve) => setTimeout(resolve, 60))
+    }
+    await workload.finish()
+  }
+
+  async #crashServer(workload: RandomWorkload): Promise<void> {
+    await this.#disturbances.crashServer()
+    await this.#connect()
+    workload.reconnect(this.#sessions)
+    this.#tell('the server crashed and is back')
+  }
+
+  async #judge(): Promise<readonly RowDifference[] | undefined> {
+    const [client] = this.#sessions
+    if (client === undefined || !isRefereeInstalled()) return undefined
+    return await compareWithReferee(client, workloadTables, this.#lake)
   }
 }

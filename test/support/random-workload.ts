@@ -6,7 +6,15 @@
 import type pg from 'pg'
 import { createRandom, type Random } from './random.ts'
 
-export const workloadTables = ['hot', 'wide', 'bulk', 'journal', 'cleared'] as const
+export const workloadTables = [
+  'hot',
+  'wide',
+  'bulk',
+  'journal',
+  'cleared',
+  'pair_a',
+  'pair_b',
+] as const
 
 const schemaSql = `
   CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy', 'it''s "complicated"');
@@ -20,6 +28,9 @@ const schemaSql = `
   CREATE TABLE bulk (id bigint PRIMARY KEY, payload text, x double precision);
   CREATE TABLE journal (id bigint PRIMARY KEY, what text NOT NULL);
   CREATE TABLE cleared (id int PRIMARY KEY, v text);
+  -- Every transaction leaves the sum of amounts at zero and both tables alike.
+  CREATE TABLE pair_a (id int PRIMARY KEY, amount bigint NOT NULL);
+  CREATE TABLE pair_b (id int PRIMARY KEY, amount bigint NOT NULL);
 `
 
 export interface WorkloadOptions {
@@ -36,11 +47,16 @@ export interface RandomWorkload {
   run(count: number): Promise<void>
   /** Ends open transactions. */
   finish(): Promise<void>
+  /** One transaction that changes very many rows. */
+  runBulk(): Promise<void>
+  /** After the server went away: open transactions are forgotten, the new connections taken. */
+  reconnect(sessions: readonly pg.Client[]): void
   readonly transactions: number
+  readonly bulkTransactions: number
 }
 
 interface Session {
-  readonly client: pg.Client
+  client: pg.Client
   readonly number: number
   /** Statements still to come in the open transaction; undefined: none is open. */
   pending: string[] | undefined
@@ -66,11 +82,32 @@ class StatementMaker {
   /** One statement that cannot fail. */
   statement(session: Session): string {
     const kind = this.#random.int(0, 100)
-    if (kind < 40) return this.#hot(session)
+    if (kind < 10) return this.#pair(session)
+    if (kind < 42) return this.#hot(session)
     if (kind < 75) return this.#wide(session)
     if (kind < 90)
       return `INSERT INTO journal VALUES (${++this.#journal}, 'event ${this.#random.int(0, 9)}')`
     return this.#cleared(session)
+  }
+
+  /** The same on both tables; amounts only move between rows. */
+  #pair(session: Session): string {
+    const from = this.#key(session, 40)
+    const to = this.#key(session, 40)
+    const amount = this.#random.int(1, 1000)
+    const kind = this.#random.int(0, 6)
+    const statements = ['pair_a', 'pair_b'].map((table) => {
+      const add = `ON CONFLICT (id) DO UPDATE SET amount = ${table}.amount + excluded.amount`
+      if (kind === 0) {
+        return `UPDATE ${table} SET id = ${to} WHERE id = ${from} AND NOT EXISTS (SELECT FROM ${table} WHERE id = ${to})`
+      }
+      if (kind === 1 && from !== to) {
+        return `INSERT INTO ${table} SELECT ${to}, amount FROM ${table} WHERE id = ${from} ${add};
+          DELETE FROM ${table} WHERE id = ${from}`
+      }
+      return `INSERT INTO ${table} VALUES (${from}, ${-amount}) ${add}; INSERT INTO ${table} VALUES (${to}, ${amount}) ${add}`
+    })
+    return statements.join('; ')
   }
 
   #hot(session: Session): string {
@@ -122,13 +159,13 @@ class StatementMaker {
       r.pick(['-32768', '32767', '0', 'NULL']),
       r.pick(['-2147483648', '2147483647', '7', '0']),
       r.pick(['-9223372036854775808', '9223372036854775807', '9007199254740993', 'NULL']),
-      r.pick(["'NaN'", "'-Infinity'", '1.1', '-0', '3.4028235e38', '1e-45', 'NULL']),
+      r.pick(["'NaN'", "'-Infinity'", '1.1', "'-0'", '3.4028235e38', '1e-45', 'NULL']),
       r.pick([
         "'Infinity'",
         '0.1',
         '1.7976931348623157e308',
         '5e-324',
-        '-0',
+        "'-0'",
         '123456789.123456789',
         'NULL',
       ]),
@@ -205,6 +242,7 @@ class Workload implements RandomWorkload {
   readonly #sessions: readonly Session[]
   readonly #maker: StatementMaker
   transactions = 0
+  bulkTransactions = 0
 
   constructor(options: WorkloadOptions) {
     this.#random = createRandom(options.seed)
@@ -243,9 +281,25 @@ class Workload implements RandomWorkload {
       session.pending = this.#statements(session)
       return
     }
-    if (kind < 54)
-      await this.#alone(session, this.#random.chance(0.3) ? 'TRUNCATE cleared' : this.#maker.bulk())
-    else await this.#whole(session)
+    if (kind >= 54) await this.#whole(session)
+    else if (this.#random.chance(0.4)) await this.#alone(session, this.#truncate())
+    else await this.runBulk()
+  }
+
+  #truncate(): string {
+    return this.#random.pick(['TRUNCATE cleared', 'TRUNCATE cleared', 'TRUNCATE pair_a, pair_b'])
+  }
+
+  async runBulk(): Promise<void> {
+    await this.#alone(this.#random.pick(this.#sessions), this.#maker.bulk())
+    this.bulkTransactions++
+  }
+
+  reconnect(sessions: readonly pg.Client[]): void {
+    for (const session of this.#sessions) {
+      session.client = sessions[session.number] ?? session.client
+      session.pending = undefined
+    }
   }
 
   /** Many whole transactions in one round trip. */

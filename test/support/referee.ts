@@ -23,6 +23,12 @@ export interface RefereeOptions {
   readonly hexColumns?: readonly string[]
   /** A condition in ClickHouse SQL. Files are skipped by their statistics where it allows. */
   readonly where?: string
+  /** Dates before 1900 come as 1900-01-01, those after 2299 as 2300-01-01; else they are an error. */
+  readonly saturate?: boolean
+}
+
+export function isRefereeInstalled(): boolean {
+  return existsSync(`${referee}/node_modules/chdb`)
 }
 
 /** All rows of the table in `folder`, latest version. Fails when the reader is not installed. */
@@ -30,13 +36,14 @@ export async function readWithReferee(
   folder: string,
   options: RefereeOptions = {},
 ): Promise<RefereeTable> {
-  if (!existsSync(`${referee}/node_modules/chdb`)) {
+  if (!isRefereeInstalled()) {
     throw new Error('the referee is not installed: run scripts/install-referee.sh')
   }
   const hex = (options.hexColumns ?? []).flatMap((name) => ['--hex', name])
+  const saturate = options.saturate === true ? ['--saturate'] : []
   const { stdout } = await promisify(execFile)(
     process.execPath,
-    [`${referee}/referee.mjs`, folder, ...hex, '--where', options.where ?? 'true'],
+    [`${referee}/referee.mjs`, folder, ...hex, '--where', options.where ?? 'true', ...saturate],
     { maxBuffer: 2 ** 30, env: { ...process.env, TZ: 'UTC' } },
   )
   const lines = stdout.trimEnd().split('\n')

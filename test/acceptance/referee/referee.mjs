@@ -1,11 +1,12 @@
 /**
  * Reads a Delta table with ClickHouse and the official Delta kernel, knowing nothing of our code.
  *
- * usage: referee.mjs <table folder> [--hex <column>]... [--where <condition>]
+ * usage: referee.mjs <table folder> [--hex <column>]... [--where <condition>] [--saturate]
  *
  * First line: `{"columns":[[name, type], …]}`. Then one line per row, an array of exact texts or
  * null in the order of the columns, sorted; binary columns (`--hex`) in hexadecimal. Last line:
- * `{"rows":n,"sha256":"…"}` over the row lines.
+ * `{"rows":n,"sha256":"…"}` over the row lines. Dates outside 1900 to 2299 are an error; with
+ * `--saturate` they become 1900-01-01 and 2300-01-01.
  */
 import { createHash } from 'node:crypto'
 import { dirname, resolve } from 'node:path'
@@ -17,12 +18,13 @@ const { positionals, values } = parseArgs({
   options: {
     hex: { type: 'string', multiple: true, default: [] },
     where: { type: 'string', default: 'true' },
+    saturate: { type: 'boolean', default: false },
   },
 })
 const [folder] = positionals
 if (folder === undefined || positionals.length > 1) {
   process.stderr.write(
-    'usage: referee.mjs <table folder> [--hex <column>]... [--where <condition>]\n',
+    'usage: referee.mjs <table folder> [--hex <column>]... [--where <condition>] [--saturate]\n',
   )
   process.exit(2)
 }
@@ -37,6 +39,7 @@ const settings = [
   'optimize_trivial_count_query = 0',
   'output_format_json_quote_64bit_integers = 1',
   'output_format_json_quote_denormals = 1',
+  ...(values.saturate ? ["date_time_overflow_behavior = 'saturate'"] : []),
 ].join(', ')
 
 const lines = (sql) =>
