@@ -1,7 +1,7 @@
 /** What every piece of work of one data folder shares. */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Clock, systemClock } from '../base/clock.ts'
+import { type SteadyClock, systemClock } from '../base/clock.ts'
 import { SluiceError } from '../base/errors.ts'
 import { type Failpoints, failpointsFromText } from '../base/failpoint.ts'
 import { createFolders, type Folders } from '../catalog/folders.ts'
@@ -20,7 +20,7 @@ const engineMemoryBytes = 256 * 2 ** 20
 
 export interface Context {
   readonly dataFolder: string
-  readonly clock: Clock
+  readonly clock: SteadyClock
   readonly log: Log
   readonly failpoints: Failpoints
   readonly env: AppOptions['env']

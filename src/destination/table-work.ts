@@ -1,5 +1,5 @@
 /** What is to be done to one destination table, and what it is done with. */
-import type { Clock } from '../base/clock.ts'
+import type { SteadyClock } from '../base/clock.ts'
 import type { Failpoints } from '../base/failpoint.ts'
 import type { DeltaTable } from '../delta/delta-table.ts'
 import type { Engine } from '../engine/duckdb.ts'
@@ -47,7 +47,7 @@ export interface TableTools {
   readonly staging: ObjectStorage
   /** Throws STAGING_FILE_MISSING or STAGING_FILE_DAMAGED; remembers what it has looked at. */
   readonly verifyFile: (file: StagedFile) => Promise<void>
-  readonly clock: Clock
+  readonly clock: SteadyClock
   readonly failpoints: Failpoints
   /** For `commitInfo.engineInfo`. */
   readonly productVersion: string

@@ -1,5 +1,5 @@
 /** What a gateway is given, and what it is beside the seam every gateway keeps. */
-import type { Clock } from '../base/clock.ts'
+import type { SteadyClock } from '../base/clock.ts'
 import type { Failpoints } from '../base/failpoint.ts'
 import type { Timers } from '../base/timers.ts'
 import type { Log } from '../observe/log.ts'
@@ -16,7 +16,7 @@ export interface GatewayOptions {
   readonly tables: TableSelection
   readonly settings?: Partial<GatewaySettings>
   readonly log: Log
-  readonly clock?: Clock
+  readonly clock?: SteadyClock
   readonly timers?: Timers
   /** Evenly from 0 to 1; spreads retries. */
   readonly random?: () => number

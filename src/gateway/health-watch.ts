@@ -1,5 +1,5 @@
 /** Asks the source from time to time how much of its log it keeps for us, and warns in time. */
-import type { Clock } from '../base/clock.ts'
+import type { SteadyClock } from '../base/clock.ts'
 import { asSluiceError } from '../base/errors.ts'
 import { sleep, type Timers } from '../base/timers.ts'
 import type { Log } from '../observe/log.ts'
@@ -8,7 +8,7 @@ import { lossWarningSeconds, secondsToLoss, type HealthSample } from './lag.ts'
 
 export interface HealthWatchOptions {
   readonly source: Pick<Source, 'health'>
-  readonly clock: Clock
+  readonly clock: SteadyClock
   readonly timers: Timers
   readonly log: Log
   readonly intervalMs: number
@@ -42,7 +42,7 @@ export class HealthWatch {
   async #look(): Promise<void> {
     const { source, clock, log } = this.#options
     try {
-      const sample = { ...(await source.health()), atMs: clock.nowMs() }
+      const sample = { ...(await source.health()), atMs: clock.elapsedMs() }
       const seconds = secondsToLoss(this.#sample, sample)
       this.#sample = sample
       this.#secondsToLoss = seconds

@@ -2,6 +2,7 @@
 import type { SourceHealth } from '../source/source.ts'
 
 export interface HealthSample extends SourceHealth {
+  /** By a clock that never jumps. */
   readonly atMs: number
 }
 

@@ -4,7 +4,7 @@
  * id; one bad table never stops the others.
  */
 import { backoffMs } from '../base/backoff.ts'
-import type { Clock } from '../base/clock.ts'
+import type { SteadyClock } from '../base/clock.ts'
 import { asSluiceError, SluiceError } from '../base/errors.ts'
 import type { Failpoints } from '../base/failpoint.ts'
 import { sleep, type Timers } from '../base/timers.ts'
@@ -31,7 +31,7 @@ export interface SnapshotsOptions {
   readonly gate: StreamGate
   readonly delivered: DeliveredTransactions
   readonly settings: GatewaySettings
-  readonly clock: Clock
+  readonly clock: SteadyClock
   readonly timers: Timers
   readonly random: () => number
   readonly failpoints: Failpoints
@@ -93,7 +93,7 @@ export class Snapshots {
       const pending = this.#beginning === undefined ? this.#nextPending() : undefined
       if (copy !== undefined && chunk !== undefined) {
         await this.#stageChunk(copy, chunk)
-      } else if (pending !== undefined && pending.retryAtMs <= clock.nowMs()) {
+      } else if (pending !== undefined && pending.retryAtMs <= clock.elapsedMs()) {
         await this.#begin(pending)
       } else {
         await this.#rest(timers, pending)
@@ -103,7 +103,7 @@ export class Snapshots {
 
   /** Until something changes, or until it is time to try `pending` again. */
   async #rest(timers: Timers, pending: FollowedTable | undefined): Promise<void> {
-    const delayMs = (pending?.retryAtMs ?? Infinity) - this.#options.clock.nowMs()
+    const delayMs = (pending?.retryAtMs ?? Infinity) - this.#options.clock.elapsedMs()
     const woken = new Promise<void>((resolve) => this.#wake.push(resolve))
     if (!Number.isFinite(delayMs)) return woken
     const forget = timers.after(Math.max(1, delayMs), () => this.#wakeAll())
@@ -139,9 +139,9 @@ export class Snapshots {
     const { clock, progress, settings } = this.#options
     try {
       const files = await this.#readChunk(copy, chunk)
-      copy.stage(chunk, files, clock.nowMs())
+      copy.stage(chunk, files, clock.elapsedMs())
       if (copy.isStaged) await this.#finish(copy)
-      else if (copy.waitedMs(clock.nowMs()) >= settings.chunkIntervalMs) {
+      else if (copy.waitedMs(clock.elapsedMs()) >= settings.chunkIntervalMs) {
         await progress.publish({ entries: copy.takeEntries() })
       }
     } catch (error) {
@@ -233,7 +233,7 @@ export class Snapshots {
     table.mustDescribe = true
     table.point = undefined
     table.copyFailures++
-    table.retryAtMs = clock.nowMs() + backoffMs(table.copyFailures, settings.backoff, random)
+    table.retryAtMs = clock.elapsedMs() + backoffMs(table.copyFailures, settings.backoff, random)
     const { code, message, remedy, retry } = error
     if (retry !== 'backoff' || table.copyFailures >= maxFailures) return tables.refuse(table, error)
     const fields = { table: nameOf(table.table), code, failures: table.copyFailures }

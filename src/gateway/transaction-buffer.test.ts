@@ -26,6 +26,7 @@ interface Bench {
   readonly tables: FollowedTables
   readonly gate: StreamGate
   readonly failures: unknown[]
+  readonly time: FakeTime
 }
 
 function benchOf(
@@ -59,7 +60,7 @@ function benchOf(
     timers: time,
     onFailure: (error) => failures.push(error),
   })
-  return { buffer, published, disk, tables, gate, failures }
+  return { buffer, published, disk, tables, gate, failures, time }
 }
 
 function addRow(target: RowTarget | undefined, id: number, text: string): void {
@@ -113,6 +114,17 @@ test('a commit is staged without a further one to push it', async () => {
   expect(published).toEqual([])
   while (published.length === 0) await new Promise((resolve) => setImmediate(resolve))
   expect(published).toMatchObject([{ position: '1', transactions: { first: 1n, last: 1n } }])
+})
+
+test('a wall clock that is set back a day delays nothing', async () => {
+  const { buffer, published, time } = benchOf()
+  const beganMs = time.elapsedMs()
+  commit(buffer, 1)
+  time.jump(-86_400_000)
+  commit(buffer, 2)
+  while (published.length === 0) await new Promise((resolve) => setImmediate(resolve))
+  expect(time.elapsedMs() - beganMs).toBeLessThan(5_000)
+  expect(published).toMatchObject([{ position: '2' }])
 })
 
 test('transactions nobody wants take no sequence', async () => {

@@ -7,7 +7,7 @@
  * One buffer serves one stream. When the stream fails, the buffer is abandoned and the next stream
  * begins at the last staged position.
  */
-import type { Clock } from '../base/clock.ts'
+import type { SteadyClock } from '../base/clock.ts'
 import { asSluiceError } from '../base/errors.ts'
 import type { Timers } from '../base/timers.ts'
 import type { ChangeSink, RowTarget, TransactionInfo } from '../source/change-sink.ts'
@@ -31,7 +31,7 @@ export interface TransactionBufferOptions {
   readonly gate: StreamGate
   readonly delivered: DeliveredTransactions
   readonly settings: GatewaySettings
-  readonly clock: Clock
+  readonly clock: SteadyClock
   readonly timers: Timers
   /** Something could not be written; the stream is to be stopped. */
   readonly onFailure: (error: unknown) => void
@@ -85,7 +85,7 @@ export class TransactionBuffer implements ChangeSink {
     this.#files = new ChangeFiles({ ...options.files, fileBytes: options.settings.fileBytes })
     this.#sequence = new SequenceCounter(options.progress.lastSequence)
     this.#position = this.#takenPosition = options.progress.state?.position
-    this.#takenAtMs = options.clock.nowMs()
+    this.#takenAtMs = options.clock.elapsedMs()
     this.#cursor = {
       sequence: 0n,
       sequenceLow: 0,
@@ -245,7 +245,7 @@ export class TransactionBuffer implements ChangeSink {
   #gather({ commitTimeUs: time }: TransactionInfo): void {
     const { sequence } = this.#cursor
     const before = this.#gathered.transactions
-    if (before === undefined) this.#gathered.sinceMs = this.#options.clock.nowMs()
+    if (before === undefined) this.#gathered.sinceMs = this.#options.clock.elapsedMs()
     this.#gathered.transactions = {
       first: before?.first ?? sequence,
       last: sequence,
@@ -269,13 +269,13 @@ export class TransactionBuffer implements ChangeSink {
     if (tables.awaits(position)) return this.#cut(false)
     const { transactions } = this.#gathered
     if (transactions === undefined) {
-      const isDue = clock.nowMs() - this.#takenAtMs >= settings.positionIntervalMs
+      const isDue = clock.elapsedMs() - this.#takenAtMs >= settings.positionIntervalMs
       if (isDue && position !== this.#takenPosition) this.#cut(false)
       return
     }
     const dueMs = this.#gathered.sinceMs + this.#flushIntervalMs(transactions)
-    if (clock.nowMs() >= dueMs) this.#cut(false)
-    else this.#schedule(dueMs - clock.nowMs())
+    if (clock.elapsedMs() >= dueMs) this.#cut(false)
+    else this.#schedule(dueMs - clock.elapsedMs())
   }
 
   /** Looks again whether it is time; in the middle of a transaction its commit will. */
@@ -308,7 +308,7 @@ export class TransactionBuffer implements ChangeSink {
     const position = this.#position
     this.#gathered = nothingGathered()
     this.#takenPosition = position
-    this.#takenAtMs = this.#options.clock.nowMs()
+    this.#takenAtMs = this.#options.clock.elapsedMs()
     this.#forgetTimer?.()
     this.#forgetTimer = undefined
     this.#lanes = []

@@ -1,5 +1,5 @@
 /** An ingestion pipeline: staged commits → destination tables, table by table, update by update. */
-import type { Clock } from '../base/clock.ts'
+import type { SteadyClock } from '../base/clock.ts'
 import { asSluiceError, SluiceError } from '../base/errors.ts'
 import type { Failpoints } from '../base/failpoint.ts'
 import { openDestination } from '../destination/open-destination.ts'
@@ -42,7 +42,7 @@ export interface PipelineOptions {
   }
   readonly engine: TableTools['engine']
   readonly tables: readonly TableSelection[]
-  readonly clock: Clock
+  readonly clock: SteadyClock
   readonly log: Log
   readonly failpoints: Failpoints
   readonly productVersion: string

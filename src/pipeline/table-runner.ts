@@ -182,7 +182,7 @@ export class TableRunner {
     const problem = this.#problem
     if (problem === undefined || problem.error.retry === 'backoff') return false
     if (problem.snapshotId !== newestSnapshotId(table)) return false
-    return this.#options.tools.clock.nowMs() - problem.atMs < remedyPauseMs
+    return this.#options.tools.clock.elapsedMs() - problem.atMs < remedyPauseMs
   }
 
   #remember(error: SluiceError, snapshotId: number | undefined): void {
@@ -192,7 +192,7 @@ export class TableRunner {
       const fields = { code: error.code, message: error.message, remedy: error.remedy }
       this.#options.log.error('table has a problem', { ...this.#fields(), ...fields })
     }
-    this.#problem = { error, snapshotId, atMs: this.#options.tools.clock.nowMs() }
+    this.#problem = { error, snapshotId, atMs: this.#options.tools.clock.elapsedMs() }
   }
 
   #count(work: TableWork): void {

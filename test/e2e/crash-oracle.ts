@@ -38,8 +38,9 @@ export interface OracleOptions {
   readonly isShort: boolean
   /** Cut connections, crash the server this many times, let clocks jump; 0: none of it. */
   readonly serverCrashes: number
-  /** The workload goes on from an existing cluster's copy: told what happens. */
   readonly onEvent?: (text: string) => void
+  /** Ends the run early, as a failure, with everything it started. */
+  readonly signal?: AbortSignal
 }
 
 export interface OracleResult {
@@ -173,6 +174,7 @@ class CrashOracle {
     try {
       // A workload that breaks ends the run at once.
       await Promise.race([this.#killAll(), failed])
+      this.#options.signal?.throwIfAborted()
     } finally {
       work.done = true
     }
@@ -184,6 +186,7 @@ class CrashOracle {
     const random = createRandom(this.#options.seed ^ 0x5eed)
     const fates = planFates(random, this.#options)
     for (const [n, fate] of fates.entries()) {
+      if (this.#options.signal?.aborted === true) return
       for (let tries = 1; !(await this.#live(fate)) && tries < stepTries; tries++);
       this.#lived = (n + 1) / fates.length
     }

@@ -17,6 +17,8 @@ const earlySteps: readonly FailpointName[] = [
 /** Steps of work that a short run has no cause to do; they have tests of their own. */
 const otherwhere: readonly FailpointName[] = ['staging.purge-data-removed']
 
+const oncePerLife: readonly FailpointName[] = ['staging.epoch-claimed']
+
 /** Every step a short life can reach. */
 export const oracleSteps: readonly FailpointName[] = failpointNames.filter(
   (name) => !otherwhere.includes(name),
@@ -31,7 +33,9 @@ export function planFates(
     .filter((name) => !earlySteps.includes(name))
     .flatMap((name) => [
       { step: name },
-      ...(options.isShort ? [] : [{ step: `${name}:${random.int(2, 6)}` }]),
+      ...(options.isShort || oncePerLife.includes(name)
+        ? []
+        : [{ step: `${name}:${random.int(2, 6)}` }]),
     ])
   for (let n = 0; n < options.randomKills; n++) later.push({ afterMs: random.int(50, 4000) })
   for (let n = later.length - 1; n > 0; n--) {

@@ -15,6 +15,9 @@ const { values } = parseArgs({
   },
 })
 
+const stop = new AbortController()
+process.once('SIGINT', () => stop.abort())
+process.once('SIGTERM', () => stop.abort())
 const beganMs = performance.now()
 const elapsed = (): string => `${((performance.now() - beganMs) / 1000).toFixed(1).padStart(6)} s`
 console.log(`crash oracle: --seed ${values.seed}`)
@@ -26,6 +29,7 @@ const result = await runCrashOracle({
   randomKills: Number(values['random-kills']),
   serverCrashes: Number(values['server-crashes']),
   isShort: values.short,
+  signal: stop.signal,
   onEvent: (text) => console.log(`${elapsed()}  ${text}`),
 })
 const { steps, verify, differences, ...numbers } = result

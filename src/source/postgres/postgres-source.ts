@@ -1,5 +1,5 @@
 /** PostgreSQL as a Source: composes the files beside it. */
-import type { Clock } from '../../base/clock.ts'
+import type { SteadyClock } from '../../base/clock.ts'
 import type { Failpoints } from '../../base/failpoint.ts'
 import { SluiceError } from '../../base/errors.ts'
 import type { Log } from '../../observe/log.ts'
@@ -57,7 +57,7 @@ export interface PostgresSourceOptions {
   readonly slotName: string
   readonly publicationName: string
   readonly log: Log
-  readonly clock: Clock
+  readonly clock: SteadyClock
   readonly failpoints: Failpoints
   /** How long a new slot or copy waits for older transactions; a minute when left out. */
   readonly blockedTimeoutMs?: number
@@ -108,6 +108,10 @@ class ComposedSource implements PostgresSource {
     this.#control = createControl(this.#options)
     this.#blockedTimeoutMs = how.blockedTimeoutMs ?? 60_000
     this.#fingerprint = { name: how.publicationName, tables: {} }
+  }
+
+  get #slotWaitMs(): number {
+    return Math.min(slotWaitMs, this.#blockedTimeoutMs)
   }
 
   async #version(): Promise<number> {
@@ -199,11 +203,18 @@ class ComposedSource implements PostgresSource {
   }
 
   async #startSlot(): Promise<Lsn> {
-    const { slotName, log } = this.#how
+    const { slotName, log, clock } = this.#how
     const found = await readSlot(this.#control, slotName)
     if (found !== undefined) {
       log.warn('the replication slot existed before; it moves to now', { slot: slotName })
-      const lsn = await adoptSlot(this.#control, slotName, found, this.#options.database)
+      const lsn = await adoptSlot({
+        control: this.#control,
+        clock,
+        name: slotName,
+        database: this.#options.database,
+        waitMs: this.#slotWaitMs,
+        makingMs: this.#blockedTimeoutMs,
+      })
       if (lsn !== undefined) return lsn
     }
     return await createSlot({
@@ -303,7 +314,7 @@ class ComposedSource implements PostgresSource {
         publicationName,
         watchPublication: async () => await this.#watchPublication(),
         watchIntervalMs,
-        slotWaitMs: Math.min(slotWaitMs, this.#blockedTimeoutMs),
+        slotWaitMs: this.#slotWaitMs,
         takeGaps: () => this.#takeGaps(),
       },
       stream,

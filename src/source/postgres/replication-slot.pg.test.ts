@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../quickstart/embedded-postgres.ts'
 import type { Incarnation, SourceState } from '../source.ts'
@@ -166,6 +167,34 @@ test('a slot left by a run that was cut off is taken over where the log ends', a
   expect(sink.transactions).toEqual([])
   await next.dispose()
   await next.close()
+})
+
+test('a slot that a killed process was making is waited for, not fought over', async () => {
+  await server.sql('create table o1 (id int primary key)')
+  const source = sourceOf(server, { name: 'o1' })
+  const tables = [await tableNamed(source, 'o1')]
+  const open = await server.connect()
+  await open.query('begin; insert into o1 values (1)')
+  const maker = await server.connect()
+  maker.query("select pg_create_logical_replication_slot('o1', 'pgoutput')").catch(() => undefined)
+  const held = "select from pg_replication_slots where slot_name = 'o1' and active_pid is not null"
+  while ((await server.sql(held)).length === 0);
+  // The server does not notice: it waits for the open transaction.
+  ;(maker as unknown as { connection: { stream: Socket } }).connection.stream.destroy()
+  const preparing = source.prepare(tables, undefined)
+  const looks =
+    "select from pg_stat_activity where query like '%pg_replication_slots s%slot_name = $1%'"
+  while ((await server.sql(looks)).length === 0);
+  await open.query('commit')
+  await open.end()
+  const state = await preparing
+  await server.sql('insert into o1 values (2)')
+  const sink = new RecordingSink()
+  const until = await source.currentPosition()
+  await source.streamChanges({ from: state.position, until, tables, sink, signal: never })
+  expect(sink.transactions.flatMap(({ rows }) => rows.map(({ cells }) => cells[0]))).toEqual(['2'])
+  await source.dispose()
+  await source.close()
 })
 
 test('a stream whose server crashes is a lost connection, and nothing is lost after it', async () => {

@@ -1,5 +1,6 @@
 /** The replication slot: made, looked at before every use, dropped. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { SteadyClock } from '../../base/clock.ts'
 import { hasCode, SluiceError } from '../../base/errors.ts'
 import type { PostgresOptions } from './connection-options.ts'
 import type { Control } from './control.ts'
@@ -168,18 +169,26 @@ export async function createSlot(how: CreateSlotOptions): Promise<Lsn> {
   }
 }
 
+export interface AdoptSlotOptions {
+  readonly control: Control
+  readonly clock: SteadyClock
+  readonly name: string
+  readonly database: string
+  /** How long a reader that is just going may still hold it. */
+  readonly waitMs: number
+  /** How long whoever is making it may still wait for the transactions that run now. */
+  readonly makingMs: number
+}
+
 /**
  * A slot that exists although nothing was ever read through it, left by a run that was cut off or
- * made by hand: nobody needs what is behind it, so it moves to now. Returns where it stands.
+ * made by hand: nobody needs what is behind it, so it moves to now. Returns where it stands;
+ * undefined: it is gone and has to be made.
  */
-export async function adoptSlot(
-  control: Control,
-  name: string,
-  slot: SlotState,
-  database: string,
-): Promise<Lsn | undefined> {
-  expectOurKind(name, slot, database)
-  if (slot.activePid !== undefined) throw await takenError(control, name, slot.activePid)
+export async function adoptSlot(how: AdoptSlotOptions): Promise<Lsn | undefined> {
+  const { control, name } = how
+  const slot = await freeSlot(how)
+  if (slot === undefined) return undefined
   if (slotLoss(slot) !== undefined) {
     await control.query('SELECT pg_drop_replication_slot($1)', [name])
     return undefined
@@ -188,6 +197,26 @@ export async function adoptSlot(
     'SELECT end_lsn::text AS lsn FROM pg_replication_slot_advance($1, pg_current_wal_lsn())'
   const [row] = await control.query(sql, [name])
   return parseLsn(row?.['lsn'] ?? '')
+}
+
+/**
+ * Waits until nobody holds the slot. The session of a killed process that was making it goes on
+ * waiting for the transactions it found, because a server does not look for its client meanwhile;
+ * until it is done the slot has no position.
+ */
+async function freeSlot(how: AdoptSlotOptions): Promise<SlotState | undefined> {
+  const { control, clock, name, database, waitMs, makingMs } = how
+  const beganMs = clock.elapsedMs()
+  for (;;) {
+    const slot = await readSlot(control, name)
+    if (slot === undefined) return undefined
+    expectOurKind(name, slot, database)
+    if (slot.activePid === undefined) return slot
+    const limitMs = slot.confirmedLsn === undefined ? Math.max(makingMs, waitMs) : waitMs
+    if (clock.elapsedMs() - beganMs >= limitMs)
+      throw await takenError(control, name, slot.activePid)
+    await sleep(100)
+  }
 }
 
 /** Waits a little for a reader that is just going. */

@@ -4,7 +4,7 @@
  * leave them out.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Clock } from '../../base/clock.ts'
+import type { SteadyClock } from '../../base/clock.ts'
 import { SluiceError } from '../../base/errors.ts'
 import type { Log } from '../../observe/log.ts'
 import type { SnapshotSink, TransactionInfo } from '../change-sink.ts'
@@ -32,7 +32,7 @@ export interface SnapshotContext {
   readonly options: PostgresOptions
   readonly control: Control
   readonly log: Log
-  readonly clock: Clock
+  readonly clock: SteadyClock
   readonly serverVersion: number
   /** How long to wait for a snapshot that shows all it has to. */
   readonly timeoutMs: number
@@ -84,13 +84,13 @@ async function takeSnapshot(
 ): Promise<Taken> {
   const { control, clock, timeoutMs } = context
   const { table, delivered, since } = request
-  const deadline = clock.nowMs() + timeoutMs
+  const deadline = clock.elapsedMs() + timeoutMs
   for (let pauseMs = 5; ; pauseMs = Math.min(250, pauseMs * 2)) {
     const taken = await tryTake(context, table, leader)
     const lacks = delivered.filter((transaction) => !isVisible(taken.point, transaction.tag))
     if (taken.point.xmin >= since && lacks.length === 0) return taken
     await leader.query('ROLLBACK', 'giving a snapshot up')
-    if (clock.nowMs() >= deadline) {
+    if (clock.elapsedMs() >= deadline) {
       const who = await describeBlockers(control, since)
       throw new SluiceError(
         'SOURCE_SLOT_BLOCKED',

@@ -3,7 +3,7 @@
  * transactions in commit order from exactly the asked place to exactly the asked place.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Clock } from '../../base/clock.ts'
+import type { SteadyClock } from '../../base/clock.ts'
 import { SluiceError } from '../../base/errors.ts'
 import type { Log } from '../../observe/log.ts'
 import type { StreamOptions } from '../source.ts'
@@ -25,7 +25,7 @@ export interface StreamContext {
   readonly options: PostgresOptions
   readonly control: Control
   readonly log: Log
-  readonly clock: Clock
+  readonly clock: SteadyClock
   readonly slotName: string
   readonly publicationName: string
   /** Looks whether the publication still is what it was; what it finds comes by `takeGaps`. */
@@ -139,12 +139,12 @@ export class ChangeStream implements ReplicationHandler {
   /** Throws unless the slot has everything after `from` and nobody else reads from it. */
   async #expectSlot(): Promise<void> {
     const { control, slotName, options, clock, slotWaitMs } = this.#context
-    const deadline = clock.nowMs() + slotWaitMs
+    const deadline = clock.elapsedMs() + slotWaitMs
     for (;;) {
       const found = await readSlot(control, slotName)
       const slot = expectSlotReaches(slotName, found, this.#from, options.database)
       if (slot.activePid === undefined || this.#stream.signal.aborted) return
-      if (clock.nowMs() >= deadline) throw await takenError(control, slotName, slot.activePid)
+      if (clock.elapsedMs() >= deadline) throw await takenError(control, slotName, slot.activePid)
       await sleep(100)
     }
   }

@@ -1,5 +1,5 @@
 /** Time that passes as soon as the program waits: timers run in order of their due time, at once. */
-import type { Clock } from '../../../src/base/clock.ts'
+import type { SteadyClock } from '../../../src/base/clock.ts'
 import type { Timers } from '../../../src/base/timers.ts'
 
 interface Timer {
@@ -7,8 +7,9 @@ interface Timer {
   readonly run: () => void
 }
 
-export class FakeTime implements Clock, Timers {
+export class FakeTime implements SteadyClock, Timers {
   #nowMs: number
+  #jumpedMs = 0
   #timers: Timer[] = []
   #isPumping = false
 
@@ -20,8 +21,19 @@ export class FakeTime implements Clock, Timers {
     return this.#nowMs
   }
 
+  elapsedMs(): number {
+    return this.#nowMs - this.#jumpedMs
+  }
+
   advance(ms: number): void {
     this.#nowMs += ms
+  }
+
+  /** Somebody sets the wall clock: no time passes. */
+  jump(ms: number): void {
+    this.#nowMs += ms
+    this.#jumpedMs += ms
+    this.#timers = this.#timers.map((timer) => ({ ...timer, dueMs: timer.dueMs + ms }))
   }
 
   after(delayMs: number, run: () => void): () => void {
