@@ -202,38 +202,46 @@ describe('exactSnapshot()', () => {
     const table = await tableNamed(source, 'e1')
     const state = await source.prepare([table], undefined)
     let isWriting = true
-    const writers = [0, 1, 2].map(async (writer) => {
-      const client = await server.connect()
-      for (let i = 0; isWriting; i++) {
-        await client.query(`insert into e1 values (${i * 3 + writer})`)
-      }
-      await client.end()
-    })
-    for (let round = 0; round < 3; round++) {
-      const exact = await source.exactSnapshot()
-      const reader = await server.connect()
-      await reader.query('begin isolation level repeatable read')
-      await reader.query(`set transaction snapshot '${exact.snapshotName}'`)
-      const shown = await reader.query<{ id: number }>('select id from e1')
-      await reader.end()
-      await exact.close()
-      const sink = new RecordingSink()
-      await source.streamChanges({
-        from: state.position,
-        until: exact.position,
-        tables: [table],
-        sink,
-        signal: never,
-      })
-      const streamed = sink.transactions.flatMap(({ rows }) =>
-        rows.map(({ cells }) => Number(cells[0])),
-      )
-      const sorted = (ids: number[]): number[] => ids.toSorted((a, b) => a - b)
-      expect(sorted(streamed)).toEqual(sorted(shown.rows.map(({ id }) => id)))
-      expect(streamed.length).toBeGreaterThan(0)
+    const clients = await Promise.all([0, 1, 2].map(() => server.connect()))
+    for (const [writer, client] of clients.entries()) {
+      await client.query(`insert into e1 values (${writer})`)
     }
-    isWriting = false
-    await Promise.all(writers)
+    const writers = Promise.all(
+      clients.map(async (client, writer) => {
+        for (let i = 1; isWriting; i++) {
+          await client.query(`insert into e1 values (${i * 3 + writer})`)
+        }
+        await client.end()
+      }),
+    )
+    try {
+      for (let round = 0; round < 3; round++) {
+        const exact = await source.exactSnapshot()
+        const reader = await server.connect()
+        await reader.query('begin isolation level repeatable read')
+        await reader.query(`set transaction snapshot '${exact.snapshotName}'`)
+        const shown = await reader.query<{ id: number }>('select id from e1')
+        await reader.end()
+        await exact.close()
+        const sink = new RecordingSink()
+        await source.streamChanges({
+          from: state.position,
+          until: exact.position,
+          tables: [table],
+          sink,
+          signal: never,
+        })
+        const streamed = sink.transactions.flatMap(({ rows }) =>
+          rows.map(({ cells }) => Number(cells[0])),
+        )
+        const sorted = (ids: number[]): number[] => ids.toSorted((a, b) => a - b)
+        expect(sorted(streamed)).toEqual(sorted(shown.rows.map(({ id }) => id)))
+        expect(streamed.length).toBeGreaterThan(0)
+      }
+    } finally {
+      isWriting = false
+      await writers
+    }
     await source.dispose()
     await source.close()
   })

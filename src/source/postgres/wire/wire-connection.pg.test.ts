@@ -268,6 +268,9 @@ describe('statements', () => {
     const stopped = expect(connection.query('select pg_sleep(60)')).rejects.toMatchObject({
       code: 'SOURCE_QUERY_FAILED',
     })
+    // A cancel that overtakes its statement would stop nothing.
+    const activity = `select query from pg_stat_activity where pid = ${connection.processId} and state = 'active'`
+    while ((await server.sql(activity)).length === 0);
     await connection.cancel()
     await stopped
     expect(await connection.query('select 2')).toEqual([['2']])
