@@ -11,6 +11,7 @@ import { createLocalStorage } from '../storage/local-storage.ts'
 import type { Context } from './context.ts'
 import { newIdentity, readIdentity } from './gateway-identity.ts'
 import { openSource, selectionOf } from './gateway-runtime.ts'
+import { spelledOut } from './remedy.ts'
 
 export async function checkAll(
   context: Context,
@@ -20,9 +21,14 @@ export async function checkAll(
   const reports: CheckReport[] = []
   for (const definition of resources.gateways) {
     if (signal.aborted) break
+    const findings = await checkGateway(context, resources, definition)
     reports.push({
       gateway: definition.key,
-      findings: await checkGateway(context, resources, definition),
+      findings: findings.map((finding) =>
+        finding.remedy === undefined
+          ? finding
+          : { ...finding, remedy: spelledOut(context, finding.remedy) },
+      ),
     })
   }
   return reports
@@ -43,9 +49,9 @@ async function checkGateway(
   const pipelines = resources.pipelines.filter(({ gatewayId }) => gatewayId === definition.id)
   const folders = createFolders(context.dataFolder, resources.storageRoots)
   const storage = createLocalStorage(folders.volume(definition.staging))
-  const identity = (await readIdentity(storage)) ?? newIdentity(definition.key, 'check')
   let source: ReturnType<typeof openSource>
   try {
+    const identity = (await readIdentity(storage)) ?? newIdentity(storage, definition.key)
     const address = resolveConnection(connection, context.env)
     source = openSource(context, address, { definition, identity })
   } catch (error) {

@@ -13,6 +13,7 @@ import type { DeltaTable } from '../delta/delta-table.ts'
 import { type Engine, openEngine } from '../engine/duckdb.ts'
 import type { Log } from '../observe/log.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
+import { storageError } from '../storage/storage-error.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 
 /** Joins and sorts of the embedded engine spill to disk beyond this. */
@@ -63,7 +64,9 @@ export function openContext(options: AppOptions): Context {
     close: async () => await store?.close(),
     async openEngine({ valuesInErrors = false } = {}) {
       const temporaryFolder = join(dataFolder, 'tmp', `engine-${process.pid}`)
-      await mkdir(temporaryFolder, { recursive: true })
+      await mkdir(temporaryFolder, { recursive: true }).catch((error: unknown) => {
+        throw storageError('make', temporaryFolder, error)
+      })
       return await openEngine({
         memoryLimitBytes: engineMemoryBytes,
         temporaryFolder,

@@ -3,9 +3,9 @@
  * positions staged there, so a copied catalog or a second installation with the same file never
  * touches another one's slot.
  */
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { z } from 'zod'
-import { SluiceError } from '../base/errors.ts'
+import { hasCode, SluiceError } from '../base/errors.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 
 export interface GatewayIdentity {
@@ -20,23 +20,38 @@ const shape = z.object({
   publication: z.string().min(1).max(63),
 })
 
-/** A name a source accepts: lower-case letters, digits, underscores; unique by its random tail. */
-export function newIdentity(key: string, tail: string): GatewayIdentity {
+/**
+ * Names a source accepts: lower-case letters, digits, underscores. The slot is unique by its random
+ * tail: nobody but us may ever read from it. The publication has the same name before the first run
+ * as after it, so that a person can make it when we may not.
+ */
+export function newIdentity(storage: ObjectStorage, key: string): GatewayIdentity {
   const stem = key
     .toLowerCase()
     .replace(/[^a-z0-9_]+/g, '_')
     .slice(0, 40)
-  const name = `sluice_${stem}_${tail}`
-  return { slot: name, publication: name }
+  const volume = createHash('sha256').update(storage.url).digest('hex').slice(0, 8)
+  return {
+    slot: `sluice_${stem}_${randomBytes(4).toString('hex')}`,
+    publication: `sluice_${stem}_${volume}`,
+  }
 }
 
+/** `isSalvage`: names that cannot be read are replaced; the old slot is left to its owner. */
 export async function gatewayIdentity(
   storage: ObjectStorage,
   key: string,
+  options: { readonly isSalvage: boolean },
 ): Promise<GatewayIdentity> {
-  const found = await readIdentity(storage)
-  if (found !== undefined) return found
-  const identity = newIdentity(key, randomBytes(4).toString('hex'))
+  const identity = newIdentity(storage, key)
+  try {
+    const found = await readIdentity(storage)
+    if (found !== undefined) return found
+  } catch (error) {
+    if (!options.isSalvage || !hasCode(error, 'STAGING_MANIFEST_UNREADABLE')) throw error
+    await storage.write(identityPath, Buffer.from(JSON.stringify(identity)))
+    return identity
+  }
   await storage.writeIfAbsent(identityPath, Buffer.from(JSON.stringify(identity)))
   // Whoever was first decides.
   return (await readIdentity(storage)) ?? identity
@@ -52,7 +67,7 @@ export async function readIdentity(storage: ObjectStorage): Promise<GatewayIdent
     throw new SluiceError(
       'STAGING_MANIFEST_UNREADABLE',
       `${storage.url}/${identityPath} does not name a slot and a publication`,
-      { cause: error, remedy: 'Restore the file from a copy of the volume.' },
+      { cause: error },
     )
   }
 }

@@ -9,8 +9,10 @@ import { createGateway } from '../gateway/gateway.ts'
 import type { RefreshableGateway } from '../gateway/gateway-options.ts'
 import type { GatewayStatus } from '../gateway/gateway-status.ts'
 import type { TableSelection } from '../gateway/select-tables.ts'
+import type { Log } from '../observe/log.ts'
 import { createNews, type News } from '../pipeline/news.ts'
 import { createPostgresSource, type PostgresSource } from '../source/postgres/postgres-source.ts'
+import { salvageLog } from '../staging/salvage-log.ts'
 import { openStagingLog, type StagingLog } from '../staging/staging-log.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
@@ -85,22 +87,33 @@ async function assertNotRunning(context: Context, definition: GatewayDefinition)
   )
 }
 
+async function salvage(context: Context, storage: ObjectStorage, log: Log): Promise<void> {
+  const nowMs = context.clock.nowMs()
+  const first = await salvageLog({ storage, writer: randomUUID(), nowMs })
+  if (first === undefined) return
+  log.warn('the staging log was damaged and begins afresh', { volume: storage.url, commit: first })
+}
+
 export async function openGatewayRuntime(
   context: Context,
   definition: GatewayDefinition,
   wiring: {
     readonly address: ConnectionAddress
     readonly pipelines: readonly PipelineDefinition[]
+    /** Every table is copied anew, so a damaged staging log may be begun afresh. */
+    readonly isSalvage?: boolean
   },
 ): Promise<GatewayRuntime> {
   await assertNotRunning(context, definition)
+  const { isSalvage = false } = wiring
   const storage = createLocalStorage((await context.folders()).volume(definition.staging))
-  const identity = await gatewayIdentity(storage, definition.key)
+  const identity = await gatewayIdentity(storage, definition.key, { isSalvage })
   const source = openSource(context, wiring.address, { definition, identity })
   const { clock, failpoints } = context
   const log = context.log.child({ gateway: definition.key })
   let staging: StagingLog
   try {
+    if (isSalvage) await salvage(context, storage, log)
     staging = await openStagingLog({
       storage,
       writer: randomUUID(),

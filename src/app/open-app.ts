@@ -18,6 +18,7 @@ import { checkAll } from './check.ts'
 import { type Context, openContext } from './context.ts'
 import { lastWords } from './live-status.ts'
 import { runQuery } from './query.ts'
+import { spelledProblem, withCommands } from './remedy.ts'
 import { startRun } from './run.ts'
 import { deployedDefinitions, openRuntime } from './runtime.ts'
 import { statusReport } from './status.ts'
@@ -32,17 +33,31 @@ export async function openApp(options: AppOptions): Promise<App> {
   return {
     deploy: async (resources) => await context.store.deploy(resources),
     check: async (resources, signal) => await checkAll(context, resources, signal),
-    start: (resources, how) => startRun(context, resources, how),
+    start: (resources, how) => spelledRun(context, startRun(context, resources, how)),
     status: async () => await statusReport(context),
-    verify: async (how) => await verifyDeployed(context, how),
+    verify: async (how) => await withCommands(context, verifyDeployed(context, how)),
     query: async (sql) => await runQuery(context, sql),
-    refresh: async (how) => await refreshDeployed(context, how),
+    refresh: async (how) =>
+      spelledRun(context, await withCommands(context, refreshDeployed(context, how))),
     quickstart: async (how) => {
       const { dataFolder, env, log } = options
       return await runQuickstart(how, { openApp, parseResourceFile, dataFolder, env, log })
     },
     close: async () => await context.close(),
   }
+}
+
+/** The remedies of what may fail as commands that can be pasted. */
+function spelledRun(context: Context, running: Running): Running {
+  const spelled = async (): Promise<RunResult> => {
+    const result = await withCommands(context, running.done)
+    const failedTables = result.failedTables.map(({ table, problem }) => ({
+      table,
+      problem: spelledProblem(context, problem, table),
+    }))
+    return { ...result, failedTables }
+  }
+  return { progress: () => running.progress(), done: spelled() }
 }
 
 /** Destination names that the typed ones mean; throws CATALOG_UNKNOWN_TABLE for one that means none. */

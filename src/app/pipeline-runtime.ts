@@ -4,7 +4,7 @@ import type { PipelineDefinition, PipelineObject } from '../catalog/pipeline-def
 import type { Engine } from '../engine/duckdb.ts'
 import type { News } from '../pipeline/news.ts'
 import { createPipeline } from '../pipeline/pipeline.ts'
-import type { Pipeline } from '../pipeline/pipeline-status.ts'
+import type { Pipeline, PipelineTableStatus } from '../pipeline/pipeline-status.ts'
 import type { TableSelection } from '../pipeline/table-selection.ts'
 import type { Manifest } from '../staging/manifest.ts'
 import { createStagingReader, type StagingReader } from '../staging/staging-reader.ts'
@@ -16,7 +16,7 @@ export interface PipelineRuntime {
   readonly definition: PipelineDefinition
   readonly pipeline: Pipeline
   readonly reader: StagingReader
-  /** Puts tables that were loaded since the last call on record. */
+  /** Puts tables that were loaded, or failed to be, since the last call on record. */
   recordDestinations(): Promise<void>
 }
 
@@ -57,6 +57,18 @@ function sourceNames(manifests: readonly Manifest[]): ReadonlyMap<string, string
   return names
 }
 
+/** Not ours: what belongs to somebody else, and what nothing was tried for yet. */
+function isOurs({ version, problem }: PipelineTableStatus): boolean {
+  if (problem === undefined) return version !== undefined
+  return !notOurs.has(problem.code)
+}
+
+const notOurs: ReadonlySet<string> = new Set([
+  'DESTINATION_FOREIGN_TABLE',
+  'DESTINATION_TABLE_TAKEN',
+  'PIPELINE_NAME_COLLISION',
+])
+
 export async function createPipelineRuntime(
   context: Context,
   definition: PipelineDefinition,
@@ -83,8 +95,9 @@ export async function createPipelineRuntime(
     pipeline,
     reader,
     async recordDestinations() {
-      const loaded = pipeline.status().tables.filter((table) => table.version !== undefined)
-      const unknown = loaded.filter(({ destination }) => !recorded.has(destination))
+      const unknown = pipeline
+        .status()
+        .tables.filter((table) => isOurs(table) && !recorded.has(table.destination))
       if (unknown.length === 0) return
       const names = sourceNames(await reader.refresh())
       for (const { destination, tableId } of unknown) {

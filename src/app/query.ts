@@ -54,19 +54,21 @@ export function prepareQuery(sql: string, known: readonly TableName[]): Prepared
   return { sql: text, tables: listsTables ? known : known.filter((name) => used.has(name)) }
 }
 
+/** False when the table was never loaded. */
 async function createView(
   context: Context,
   engine: Engine,
   name: TableName,
   location: string,
-): Promise<void> {
+): Promise<boolean> {
   const table = context.deltaTable(location)
   const snapshot = await table.snapshot()
-  if (snapshot === undefined) return
+  if (snapshot === undefined) return false
   const schema = `${quoteIdentifier(engineCatalog(name.catalog))}.${quoteIdentifier(name.schema)}`
   const relation = await liveRowsSql(engine, table, snapshot)
   await engine.run(`CREATE SCHEMA IF NOT EXISTS ${schema};
     CREATE VIEW ${schema}.${quoteIdentifier(name.table)} AS SELECT * FROM ${relation}`)
+  return true
 }
 
 export async function runQuery(context: Context, sql: string): Promise<QueryResult> {
@@ -84,7 +86,7 @@ export async function runQuery(context: Context, sql: string): Promise<QueryResu
     for (const name of prepared.tables) {
       const record = destinations.find((one) => formatTableName(one.name) === formatTableName(name))
       if (record === undefined) continue
-      await createView(context, engine, name, record.location)
+      if (!(await createView(context, engine, name, record.location))) continue
       path.add(`${quoteIdentifier(engineCatalog(name.catalog))}.${quoteIdentifier(name.schema)}`)
     }
     if (path.size > 0)

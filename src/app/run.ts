@@ -29,7 +29,9 @@ export function startRun(
 ): Running {
   let progress = (): RunProgress => nothing
   const work = async (): Promise<RunResult> => {
-    const runtime = await openRuntime(context, definitions)
+    const runtime = await openRuntime(context, definitions, {
+      isSalvage: options.refresh === 'all',
+    })
     try {
       progress = () => progressOf(runtime)
       return await runAll(context, runtime, options)

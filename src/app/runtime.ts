@@ -28,6 +28,7 @@ export interface RuntimeDefinitions {
 export async function openRuntime(
   context: Context,
   definitions: RuntimeDefinitions,
+  options: { readonly isSalvage?: boolean } = {},
 ): Promise<Runtime> {
   const engine = await context.openEngine()
   const lanes: Lane[] = []
@@ -39,7 +40,11 @@ export async function openRuntime(
     for (const definition of definitions.gateways) {
       const pipelines = definitions.pipelines.filter(({ gatewayId }) => gatewayId === definition.id)
       const address = await context.store.openConnection(definition.connectionName, context.env)
-      const gateway = await openGatewayRuntime(context, definition, { address, pipelines })
+      const gateway = await openGatewayRuntime(context, definition, {
+        address,
+        pipelines,
+        ...options,
+      })
       const { storage, news } = gateway
       const opened: PipelineRuntime[] = []
       lanes.push({ gateway, pipelines: opened })

@@ -1,5 +1,6 @@
 /** `status`: where every table stands, from the catalog, staging, the Delta logs and last words. */
-import { asSluiceError } from '../base/errors.ts'
+import { type ErrorDefinition, asSluiceError } from '../base/errors.ts'
+import { errorTable } from '../base/error-codes.ts'
 import type { DestinationRecord } from '../catalog/destination-record.ts'
 import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
 import { formatTableName } from '../catalog/names.ts'
@@ -12,6 +13,7 @@ import { createStagingReader } from '../staging/staging-reader.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
 import type { Context } from './context.ts'
 import { lastWords, type LastWords } from './live-status.ts'
+import { spelledError, spelledOut, spelledProblem } from './remedy.ts'
 
 interface GatewayView {
   readonly shown: StatusGateway
@@ -49,12 +51,12 @@ async function gatewayView(context: Context, gateway: GatewayDefinition): Promis
   try {
     stagedCommit = (await createStagingReader({ storage }).refresh()).at(-1)?.commit
   } catch (error) {
-    const { code, message, remedy } = asSluiceError(error)
+    const { code, message, remedy } = spelledError(context, error)
     problem = { code, message, remedy }
   }
   const failed = last?.state === 'FAILED' && words?.isRunning !== true ? last.error : undefined
   if (failed !== undefined)
-    problem ??= { ...failed, remedy: 'Run it again; the first lines say more.' }
+    problem ??= { ...failed, remedy: spelledOut(context, remedyOf(failed.code)) }
   const shown: StatusGateway = {
     name: gateway.key,
     isRunning: words?.isRunning === true,
@@ -67,6 +69,12 @@ async function gatewayView(context: Context, gateway: GatewayDefinition): Promis
     problem,
   }
   return { shown, words }
+}
+
+/** As the table has it: the record of an update keeps code and message only. */
+function remedyOf(code: string): string {
+  const known: Readonly<Record<string, ErrorDefinition>> = errorTable
+  return known[code]?.remedy ?? errorTable.INTERNAL_ERROR.remedy
 }
 
 async function pipelineView(
@@ -136,7 +144,7 @@ async function tableView(
     appliedCommit: snapshot?.txnVersions.get(`sluice/${record.pipelineId}/${record.tableId}`),
     stagedCommit: known.stagedCommit,
     appliedCommitAtMs: undefined,
-    problem,
+    problem: problem && spelledProblem(context, problem, destination),
   }
 }
 

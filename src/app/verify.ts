@@ -13,6 +13,7 @@ import { selectTables } from '../gateway/select-tables.ts'
 import type { Context } from './context.ts'
 import { selectionOf } from './gateway-runtime.ts'
 import { applyAll, type PipelineRuntime } from './pipeline-runtime.ts'
+import { spelledProblem } from './remedy.ts'
 import type { Lane } from './runtime.ts'
 
 /** A destination table held at the version that shows the position. */
@@ -125,7 +126,12 @@ async function compareAll(
     const verified: VerifiedTable[] = []
     for (const table of wanted) {
       if (options.signal.aborted) throw new SluiceError('ABORTED', 'verification was stopped')
-      const one = await compareTable({ verification, engine }, table)
+      const compared = await compareTable({ verification, engine }, table)
+      const { problem, destination } = compared
+      const one =
+        problem === undefined
+          ? compared
+          : { ...compared, problem: spelledProblem(context, problem, destination) }
       options.onTable?.(one)
       verified.push(one)
     }

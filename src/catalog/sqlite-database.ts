@@ -1,7 +1,8 @@
 /** The catalog's file: opening, its version, and its troubles as coded errors. */
 import { existsSync, mkdirSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
+import { shellWord } from '../base/command-text.ts'
 import { SluiceError } from '../base/errors.ts'
 
 /** "SLCE"; says that a database file is ours. */
@@ -45,7 +46,7 @@ export function openSqliteDatabase(file: string, options: { create: boolean }): 
     if (!options.create) {
       throw new SluiceError('CATALOG_NOT_FOUND', `there is no catalog at ${file}`)
     }
-    mkdirSync(dirname(file), { recursive: true })
+    makeFolder(dirname(file))
   }
   const database = guarded(file, () => new DatabaseSync(file, { timeout: busyTimeoutMs }))
   try {
@@ -55,6 +56,18 @@ export function openSqliteDatabase(file: string, options: { create: boolean }): 
     throw error
   }
   return createAccess(database, file)
+}
+
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true })
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code ?? String(error)
+    throw new SluiceError('CATALOG_UNUSABLE', `the folder ${folder} cannot be made: ${reason}`, {
+      cause: error,
+      remedy: 'Give another data folder with --data, or the right to make this one.',
+    })
+  }
 }
 
 function prepare(database: DatabaseSync, file: string): void {
@@ -69,11 +82,10 @@ function prepare(database: DatabaseSync, file: string): void {
   }
   const isEmpty = database.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() === undefined
   if (!isEmpty && application !== applicationId) {
-    throw new SluiceError('CATALOG_DAMAGED', `${file} is a database of another program`)
+    throw damaged(file, 'it is a database of another program')
   }
   const check = database.prepare('PRAGMA quick_check(1)').get()?.['quick_check']
-  if (check !== 'ok')
-    throw new SluiceError('CATALOG_DAMAGED', `${file}: the check of its pages fails`)
+  if (check !== 'ok') throw damaged(file, 'the check of its pages fails')
   database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON')
   if (version < schemaVersion) migrate(database)
 }
@@ -124,6 +136,15 @@ function createAccess(database: DatabaseSync, file: string): SqliteDatabase {
   }
 }
 
+function damaged(file: string, why: string, cause?: unknown): SluiceError {
+  const aside = join(dirname(file), 'damaged')
+  const move = `mkdir -p ${shellWord(aside)} && mv ${shellWord(file)}* ${shellWord(aside)}`
+  return new SluiceError('CATALOG_DAMAGED', `${file}: ${why}`, {
+    ...(cause === undefined ? {} : { cause }),
+    remedy: `Move it aside and run the resource file again; tables and staging carry their own state:\n${move}`,
+  })
+}
+
 const sqliteCorrupt = 11
 const sqliteNotADatabase = 26
 const sqliteBusy = 5
@@ -145,8 +166,7 @@ function guarded<T>(file: string, work: () => T): T {
       )
     }
     const isDamaged = (code & 0xff) === sqliteCorrupt || code === sqliteNotADatabase
-    throw new SluiceError(isDamaged ? 'CATALOG_DAMAGED' : 'CATALOG_UNUSABLE', `${file}: ${text}`, {
-      cause: error,
-    })
+    if (isDamaged) throw damaged(file, text, error)
+    throw new SluiceError('CATALOG_UNUSABLE', `${file}: ${text}`, { cause: error })
   }
 }

@@ -1,5 +1,6 @@
 /** The command line: finds the command, runs it, turns every outcome into an exit code. */
 import type { Clock } from '../base/clock.ts'
+import { programName } from '../base/command-text.ts'
 import { asSluiceError, hasCode, SluiceError } from '../base/errors.ts'
 import type { Log } from '../observe/log.ts'
 import { createHumanLog, createJsonLog, logLevels } from '../observe/log-writer.ts'
@@ -165,9 +166,4 @@ async function closeQuietly(app: { close(): Promise<void> }, log: Log): Promise<
     const { code, message } = asSluiceError(error)
     if (!hasCode(error, 'ABORTED')) log.error('closing failed', { code, reason: message })
   }
-}
-
-/** In a checkout people call the program through npm. */
-export function programName(env: CliEnvironment['env']): string {
-  return env['npm_lifecycle_event'] === undefined ? 'sluice' : 'npm run -s sluice --'
 }

@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { writeFileSync } from 'node:fs'
+import { appendFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -114,23 +114,28 @@ function initialise(native: string, folder: string, password: string): void {
   rmSync(passwordFile)
 }
 
-function launch(
-  native: string,
-  folder: string,
-  port: number,
-  settings: Readonly<Record<string, string>>,
-): ChildProcess {
+/** Into the file, not onto the command line, so that ALTER SYSTEM and a restart can change them. */
+function configure(folder: string, settings: Readonly<Record<string, string>>): void {
   const all: Record<string, string> = {
-    listen_addresses: '127.0.0.1',
-    unix_socket_directories: '',
-    port: String(port),
     wal_level: 'logical',
     max_wal_senders: '20',
     max_replication_slots: '20',
     max_connections: '100',
     ...settings,
   }
-  const args = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  const lines = Object.entries(all).map(
+    ([name, value]) => `${name} = '${value.replaceAll("'", "''")}'\n`,
+  )
+  appendFileSync(join(folder, 'data', 'postgresql.conf'), lines.join(''))
+}
+
+function launch(native: string, folder: string, port: number): ChildProcess {
+  const place = {
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: '',
+    port: String(port),
+  }
+  const args = Object.entries(place).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   return spawn(join(native, 'bin', 'postgres'), ['-D', join(folder, 'data'), ...args], {
     ...unprivileged(),
     cwd: '/',
@@ -177,6 +182,7 @@ export async function startEmbeddedPostgres(
   mkdirSync(folder, { recursive: true })
   chmodSync(folder, 0o755)
   initialise(native, folder, password)
+  configure(folder, options.settings ?? {})
   if (options.hba !== undefined) {
     const rest = [
       'host all all 127.0.0.1/32 scram-sha-256',
@@ -189,7 +195,7 @@ export async function startEmbeddedPostgres(
   let child: ChildProcess | undefined
 
   const start = async (): Promise<void> => {
-    child = launch(native, folder, port, options.settings ?? {})
+    child = launch(native, folder, port)
     for (let attempt = 0; ; attempt++) {
       try {
         await (await connect()).end()

@@ -1,6 +1,11 @@
 /** Runs the command as a person would: a process of its own, ended by signals and exit codes. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+
+/** Halves the time a call takes to begin. */
+const compileCache = join(tmpdir(), `sluice-test-compile-cache-${process.getuid?.() ?? 'user'}`)
 
 const bin = fileURLToPath(new URL('../../src/bin.ts', import.meta.url))
 
@@ -26,7 +31,7 @@ export interface SluiceOptions {
 export function startSluice(args: readonly string[], options: SluiceOptions): SluiceProcess {
   const child: ChildProcess = spawn(process.execPath, [bin, ...args], {
     cwd: options.cwd,
-    env: { ...process.env, NO_COLOR: '1', ...options.env },
+    env: { ...process.env, NODE_COMPILE_CACHE: compileCache, NO_COLOR: '1', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const out: Buffer[] = []

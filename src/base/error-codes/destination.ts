@@ -34,7 +34,7 @@ export const destinationErrors = {
   },
   DESTINATION_CELL_UNKNOWN: {
     when: 'A change keeps cells of a row that is neither staged nor in the destination table.',
-    remedy: 'Run a full refresh of the table: sluice refresh TABLE --full',
+    remedy: 'Run: sluice refresh TABLE --full',
     retry: 'after-remedy',
     exitCode: 1,
   },
@@ -58,7 +58,7 @@ export const destinationErrors = {
   },
   PIPELINE_STAGING_PURGED: {
     when: 'Staged data that a destination table still needed was purged by the retention.',
-    remedy: 'Run a full refresh of the table: sluice refresh TABLE --full',
+    remedy: 'Run: sluice refresh TABLE --full',
     retry: 'after-remedy',
     exitCode: 1,
   },
@@ -70,7 +70,7 @@ export const destinationErrors = {
   },
   PIPELINE_STAGING_INCONSISTENT: {
     when: 'Staged entries of a table contradict each other.',
-    remedy: 'Run a full refresh of the table: sluice refresh TABLE --full',
+    remedy: 'Run: sluice refresh TABLE --full',
     retry: 'after-remedy',
     exitCode: 1,
   },

@@ -104,7 +104,7 @@ export const sourceErrors = {
   },
   SOURCE_WAL_LEVEL: {
     when: 'wal_level of the source server is not logical.',
-    remedy: 'ALTER SYSTEM SET wal_level = logical; then restart the server.',
+    remedy: 'ALTER SYSTEM SET wal_level = logical; -- then restart the server',
     retry: 'after-remedy',
     exitCode: 1,
   },
@@ -134,15 +134,14 @@ export const sourceErrors = {
   },
   SOURCE_LOG_LOST: {
     when: 'The source no longer has the log after our position: the slot is gone, lost or ahead of us.',
-    remedy:
-      'Raise max_slot_wal_keep_size if it was the cause, then run a full refresh of the tables of this gateway.',
+    remedy: 'Raise max_slot_wal_keep_size if it was the cause. Run: sluice refresh --all --full',
     retry: 'after-remedy',
     exitCode: 1,
   },
   SOURCE_INCARNATION_CHANGED: {
     when: 'The source is not the one that was read before: another system, timeline, database or slot.',
     remedy:
-      'Point the connection to the former server, or run a full refresh of the tables of this gateway.',
+      'Point the connection to the former server; or take this one, run: sluice refresh --all --full',
     retry: 'after-remedy',
     exitCode: 1,
   },

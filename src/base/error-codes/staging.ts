@@ -11,45 +11,45 @@ export const stagingErrors = {
   STAGING_LOG_GAP: {
     when: 'A manifest is missing in the middle of the log of a staging volume, or was removed by something other than the purge.',
     remedy:
-      'Restore the missing file of the `_log` folder from a backup, or empty the volume and run a full refresh of its tables.',
+      'Restore the missing file of the `_log` folder from a backup; or copy all tables anew, run: sluice refresh --all --full',
     retry: 'after-remedy',
     exitCode: 1,
   },
   STAGING_MANIFEST_UNREADABLE: {
     when: 'A file of the log of a staging volume is damaged, or was written by a newer version.',
     remedy:
-      'Use the version that wrote it, or restore the file from a backup, or empty the volume and run a full refresh of its tables.',
+      'Use the version that wrote it, or restore the file from a backup; or copy all tables anew, run: sluice refresh --all --full',
     retry: 'after-remedy',
     exitCode: 1,
   },
   STAGING_SCHEMA_MISSING: {
     when: 'The log of a staging volume names a table schema whose file is not there.',
-    remedy: 'Restore the file from a backup, or run a full refresh of the table.',
+    remedy: 'Restore the file from a backup; or run: sluice refresh TABLE --full',
     retry: 'after-remedy',
     exitCode: 1,
   },
   STAGING_SCHEMA_UNREADABLE: {
     when: 'A schema file of a staging volume is damaged, or was written by a newer version.',
     remedy:
-      'Use the version that wrote it, or restore the file from a backup, or run a full refresh of the table.',
+      'Use the version that wrote it, or restore the file from a backup; or run: sluice refresh TABLE --full',
     retry: 'after-remedy',
     exitCode: 1,
   },
   STAGING_SCHEMA_CONFLICT: {
     when: 'A schema file of a staging volume already holds another schema under the same version.',
-    remedy: 'Run a full refresh of the table; it begins a new schema version.',
+    remedy: 'Begin a new schema version, run: sluice refresh TABLE --full',
     retry: 'never',
     exitCode: 1,
   },
   STAGING_FILE_MISSING: {
     when: 'A data file that the log of a staging volume names is not there.',
-    remedy: 'Run a full refresh of the table.',
+    remedy: 'Run: sluice refresh TABLE --full',
     retry: 'after-remedy',
     exitCode: 1,
   },
   STAGING_FILE_DAMAGED: {
     when: 'A data file of a staging volume differs in size or checksum from what was staged.',
-    remedy: 'Run a full refresh of the table, and check the disk or object store of the volume.',
+    remedy: 'Check the disk or object store of the volume. Run: sluice refresh TABLE --full',
     retry: 'after-remedy',
     exitCode: 1,
   },

@@ -29,10 +29,21 @@ export interface CatalogTable {
   /** `pg_class.relreplident`: d default, n nothing, f full, i index. */
   readonly replicaIdentity: string
   readonly isPartition: boolean
+  /** A unique index that can be made the replica identity. */
+  readonly identityIndex: string | undefined
+  /** Also one that is checked at the end of transactions only. */
+  readonly hasPrimaryKey: boolean
 }
 
 const tableColumns = `
   SELECT c.oid::text AS id, n.nspname AS schema, c.relname AS name, c.relkind AS kind,
+    (SELECT x.relname FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+      WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indisvalid
+        AND i.indpred IS NULL AND i.indexprs IS NULL
+        AND NOT EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid
+          AND a.attnum = ANY (i.indkey::int2[]) AND NOT a.attnotnull)
+      ORDER BY i.indnkeyatts, x.relname LIMIT 1) AS identity_index,
+    EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary) AS has_primary,
     c.relpersistence AS persistence, c.relreplident AS identity, c.relispartition AS is_partition,
     current_database() AS catalog,
     CASE WHEN c.reltuples < 0 OR (c.reltuples = 0 AND c.relpages = 0) THEN NULL
@@ -159,6 +170,8 @@ function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): Cat
     persistence: row['persistence'] ?? '',
     replicaIdentity: row['identity'] ?? '',
     isPartition: row['is_partition'] === 't',
+    identityIndex: row['identity_index'] ?? undefined,
+    hasPrimaryKey: row['has_primary'] === 't',
   }
 }
 

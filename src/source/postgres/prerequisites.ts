@@ -1,11 +1,12 @@
 /** What the server has to offer, all at once: the value found and the statement that mends it. */
 import { asSluiceError } from '../../base/errors.ts'
-import type { ErrorCode } from '../../base/error-codes.ts'
+import { errorTable, type ErrorCode } from '../../base/error-codes.ts'
 import type { Finding } from '../finding.ts'
 import type { ControlRow } from './connect.ts'
 import type { PostgresOptions } from './connection-options.ts'
 import type { Control } from './control.ts'
-import { readSlot, slotLoss } from './replication-slot.ts'
+import { makeForRoleStatements } from './publication.ts'
+import { dropStrangerRemedy, readSlot, slotLoss } from './replication-slot.ts'
 import { quoteIdentifier } from './sql-text.ts'
 import { WireConnection } from './wire/wire-connection.ts'
 
@@ -87,7 +88,7 @@ function versionFinding(row: ControlRow): Finding {
 function walLevelFinding(row: ControlRow): Finding {
   const level = row['wal_level'] ?? ''
   if (level === 'logical') return ok('wal_level', level)
-  const remedy = 'ALTER SYSTEM SET wal_level = logical; then restart the server.'
+  const remedy = 'ALTER SYSTEM SET wal_level = logical; -- then restart the server'
   return unmet('error', 'SOURCE_WAL_LEVEL', 'wal_level', `It is ${level}`, remedy)
 }
 
@@ -96,7 +97,7 @@ function capacityFindings(row: ControlRow): Finding[] {
   const capacity = (subject: string, used: number, own: number, most: number): Finding => {
     const message = `${used} of ${most} in use`
     if (own > 0 || used < most) return ok(subject, message)
-    const remedy = `ALTER SYSTEM SET ${subject} = ${most + 5}; then restart the server.`
+    const remedy = `ALTER SYSTEM SET ${subject} = ${most + 5}; -- then restart the server`
     return unmet('error', 'SOURCE_NO_FREE_SLOT', subject, message, remedy)
   }
   return [
@@ -124,9 +125,8 @@ function roleFindings(row: ControlRow, publicationName: string): Finding[] {
   } else if (row['can_create'] === 't') {
     findings.push(ok('publication', `Publication "${publicationName}" will be made`))
   } else {
-    const database = quoteIdentifier(row['database'] ?? '')
     const message = `Publication "${publicationName}" does not exist, and role ${role} may not make it`
-    const remedy = `GRANT CREATE ON DATABASE ${database} TO ${role};`
+    const remedy = makeForRoleStatements(publicationName, row['role'] ?? '')
     findings.push(unmet('error', 'SOURCE_PUBLICATION_MISSING', 'publication', message, remedy))
   }
   return findings
@@ -201,14 +201,13 @@ async function slotFinding(context: PrerequisiteContext): Promise<Finding> {
   if (slot === undefined) return ok(subject, `Slot "${slotName}" will be made`)
   if (slot.type !== 'logical' || slot.plugin !== 'pgoutput' || slot.database !== options.database) {
     const message = `Slot "${slotName}" is ${slot.type}, plugin ${slot.plugin}, database ${slot.database}`
-    const remedy = 'Give this gateway a slot name of its own.'
+    const remedy = dropStrangerRemedy(slotName)
     return unmet('error', 'SOURCE_SLOT_TAKEN', subject, message, remedy)
   }
   const loss = slotLoss(slot)
   if (loss !== undefined) {
     const message = `Slot "${slotName}" is of no use: ${loss}`
-    const remedy =
-      'Raise max_slot_wal_keep_size if it was the cause, then run a full refresh of the tables of this gateway.'
+    const remedy = errorTable.SOURCE_LOG_LOST.remedy
     return unmet('error', 'SOURCE_LOG_LOST', subject, message, remedy)
   }
   return ok(subject, `Slot "${slotName}" is ${slot.walStatus}`)
@@ -239,13 +238,16 @@ export async function checkServer(context: PrerequisiteContext): Promise<readonl
   if (row === undefined) return []
   // An older server lacks the views that the other questions are put to.
   if (Number(row['version_num']) < leastVersion) return [versionFinding(row)]
+  const capacity = capacityFindings(row)
   return [
     ok('connection', `${options.host}:${options.port}, database ${options.database}`),
     versionFinding(row),
     walLevelFinding(row),
-    ...capacityFindings(row),
+    ...capacity,
     ...roleFindings(row, publicationName),
-    ...(row['can_replicate'] === 't' ? [await replicationFinding(options)] : []),
+    ...(row['can_replicate'] === 't' && capacity.every(({ severity }) => severity === 'ok')
+      ? [await replicationFinding(options)]
+      : []),
     await slotFinding(context),
     ...retentionFindings(row),
     ...(await transactionFindings(control)),

@@ -128,6 +128,11 @@ export function createStatement(name: string, tables: readonly SourceTable[]): s
   return `CREATE PUBLICATION ${quoteIdentifier(name)}${forTables} WITH (${everything});`
 }
 
+/** For somebody who may: an empty publication that the role can add its own tables to. */
+export function makeForRoleStatements(name: string, role: string): string {
+  return `${createStatement(name, [])} ALTER PUBLICATION ${quoteIdentifier(name)} OWNER TO ${quoteIdentifier(role)};`
+}
+
 /**
  * Makes the publication if it is missing, adds tables, and repairs one that we made. What it may
  * not do it leaves; read the outcome with `readPublication`. Throws SOURCE_PUBLICATION_MISSING when

@@ -65,13 +65,18 @@ export function slotLoss(slot: SlotState): string | undefined {
   return undefined
 }
 
+/** Slot names are random, so whoever made another kind of slot under ours did it by mistake. */
+export function dropStrangerRemedy(name: string): string {
+  return `SELECT pg_drop_replication_slot(${quoteLiteral(name)}); -- then run: sluice refresh --all --full`
+}
+
 /** Throws SOURCE_SLOT_TAKEN for a slot of that name that cannot be ours. */
 function expectOurKind(name: string, slot: SlotState, database: string): void {
   if (slot.type === 'logical' && slot.plugin === 'pgoutput' && slot.database === database) return
   throw new SluiceError(
     'SOURCE_SLOT_TAKEN',
     `Slot "${name}" exists and is another one: ${slot.type}, plugin ${slot.plugin}, database ${slot.database}`,
-    { remedy: 'Give this gateway a slot name of its own.' },
+    { remedy: dropStrangerRemedy(name) },
   )
 }
 
@@ -117,7 +122,7 @@ export async function takenError(
   const [row] = await control.query(sql, [String(pid)])
   const who = `process ${pid} (application ${row?.['name'] ?? 'unknown'}, role ${row?.['role'] ?? 'unknown'}, from ${row?.['address'] ?? 'unknown'})`
   return new SluiceError('SOURCE_SLOT_TAKEN', `Slot "${name}" is read by ${who}`, {
-    remedy: `Stop the other reader (SELECT pg_terminate_backend(${pid});), or give this gateway a slot name of its own.`,
+    remedy: `SELECT pg_terminate_backend(${pid}); -- if it is not a gateway of ours on another machine`,
   })
 }
 

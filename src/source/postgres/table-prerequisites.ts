@@ -5,7 +5,12 @@ import type { SourceTable, TableId } from '../table-schema.ts'
 import type { ControlRow } from './connect.ts'
 import type { Control } from './control.ts'
 import { type CatalogTable, discoverById } from './discover.ts'
-import { addTablesStatement, type PublicationState, readPublication } from './publication.ts'
+import {
+  addTablesStatement,
+  makeForRoleStatements,
+  type PublicationState,
+  readPublication,
+} from './publication.ts'
 import { idArray, quoteIdentifier, quoteTable, shownTable } from './sql-text.ts'
 import { unmetRequirements } from './table-requirements.ts'
 
@@ -13,6 +18,7 @@ const privilegesSql = `
   SELECT c.oid::text AS id, current_user AS role, n.nspname AS schema,
     has_schema_privilege(n.oid, 'USAGE') AS can_use, has_table_privilege(c.oid, 'SELECT') AS can_select,
     row_security_active(c.oid) AS is_hidden, pg_has_role(c.relowner, 'USAGE') AS is_owner,
+    has_database_privilege(current_database(), 'CREATE') AS can_create,
     (SELECT pg_has_role(p.pubowner, 'USAGE') FROM pg_publication p WHERE p.pubname = $2)
       AS owns_publication
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -59,11 +65,17 @@ function privilegeProblems(table: CatalogTable, row: ControlRow): Problem[] {
   return problems
 }
 
+interface PublicationPlan {
+  readonly name: string
+  /** It exists, or an earlier statement of the same check makes it. */
+  readonly isMadeBefore: boolean
+}
+
 function publicationProblems(
   table: CatalogTable,
   row: ControlRow,
   publication: PublicationState,
-  name: string,
+  { name, isMadeBefore }: PublicationPlan,
 ): Problem[] {
   const { id } = table.table
   const problem = publication.problems.get(id)
@@ -85,9 +97,7 @@ function publicationProblems(
       severity: 'error',
       code: 'SOURCE_PUBLICATION_INCOMPLETE',
       message: `It is not in publication "${name}", and role ${quoteIdentifier(row['role'] ?? '')} may not add it`,
-      remedy: publication.exists
-        ? addTablesStatement(name, [table.table])
-        : `CREATE PUBLICATION ${quoteIdentifier(name)} FOR TABLE ONLY ${quoteTable(table.table.name)};`,
+      remedy: `${isMadeBefore ? '' : `${makeForRoleStatements(name, row['role'] ?? '')} `}${addTablesStatement(name, [table.table])}`,
     },
   ]
 }
@@ -96,12 +106,12 @@ function problemsOf(
   table: CatalogTable,
   row: ControlRow,
   publication: PublicationState,
-  publicationName: string,
+  plan: PublicationPlan,
 ): Problem[] {
   const unmet = unmetRequirements(table).map((one): Problem => ({ severity: 'error', ...one }))
   const problems = [...unmet, ...privilegeProblems(table, row)]
   if (table.kind === 'r') {
-    problems.push(...publicationProblems(table, row, publication, publicationName))
+    problems.push(...publicationProblems(table, row, publication, plan))
   }
   if (table.generated.length > 0) {
     problems.push({
@@ -128,6 +138,7 @@ export async function checkTables(
     privileges.set(row['id'] ?? '', row)
   }
   const publication = await readPublication(control, publicationName, ids, serverVersion)
+  let isMadeBefore = publication.exists
   return tables.flatMap((table): Finding[] => {
     const shown = shownTable(table.name)
     const now = found.get(table.id)
@@ -138,7 +149,11 @@ export async function checkTables(
       const code = 'SOURCE_TABLE_MISSING'
       return [{ severity: 'error', code, subject: 'table', message, remedy, table: shown }]
     }
-    const problems = problemsOf(now, row, publication, publicationName)
+    // Who may not make a publication was told how to make it before the tables are looked at.
+    isMadeBefore ||= row['can_create'] !== 't'
+    const plan = { name: publicationName, isMadeBefore }
+    const problems = problemsOf(now, row, publication, plan)
+    isMadeBefore ||= problems.some(({ code }) => code === 'SOURCE_PUBLICATION_INCOMPLETE')
     const key = `Its key is ${now.table.schema.key.join(', ')}`
     if (problems.length === 0) {
       return [{ severity: 'ok', subject: 'table', message: key, table: shown }]

@@ -38,25 +38,43 @@ function unmetKind({ table, kind, persistence }: CatalogTable): UnmetRequirement
   }
 }
 
-function unmetKey({ table, replicaIdentity }: CatalogTable): UnmetRequirement | undefined {
-  const name = quoteTable(table.name)
-  if (replicaIdentity === 'n') {
-    return {
-      code: 'SOURCE_REPLICA_IDENTITY',
-      message:
-        'Its replica identity is NOTHING: updates and deletes do not say which row they mean',
-      remedy: `ALTER TABLE ${name} REPLICA IDENTITY DEFAULT;`,
-    }
+function unmetIdentity({ table, replicaIdentity }: CatalogTable): UnmetRequirement | undefined {
+  if (replicaIdentity !== 'n') return undefined
+  return {
+    code: 'SOURCE_REPLICA_IDENTITY',
+    message: 'Its replica identity is NOTHING: updates and deletes do not say which row they mean',
+    remedy: `ALTER TABLE ${quoteTable(table.name)} REPLICA IDENTITY DEFAULT;`,
   }
-  if (table.schema.key.length > 0) return undefined
-  const candidate = table.schema.columns.find((column) => !column.nullable)?.name
-  const columns = candidate === undefined ? '<columns>' : quoteIdentifier(candidate)
+}
+
+function unmetKey(table: CatalogTable): UnmetRequirement | undefined {
+  if (table.table.schema.key.length > 0) return undefined
   return {
     code: 'SOURCE_TABLE_WITHOUT_KEY',
     message:
       'It has no usable key: no primary key that is checked at once, and no replica identity index',
-    remedy: `ALTER TABLE ${name} ADD PRIMARY KEY (${columns}); or, with a unique index on columns that are NOT NULL: ALTER TABLE ${name} REPLICA IDENTITY USING INDEX <index>;`,
+    remedy: keyStatement(table),
   }
+}
+
+/** The mildest statement that gives the table a key and needs no knowledge of its rows. */
+function keyStatement({ table, columns, identityIndex, hasPrimaryKey }: CatalogTable): string {
+  const alter = `ALTER TABLE ${quoteTable(table.name)}`
+  if (identityIndex !== undefined) {
+    return `${alter} REPLICA IDENTITY USING INDEX ${quoteIdentifier(identityIndex)};`
+  }
+  // A primary key that is checked late identifies rows once their old values are in the log.
+  if (hasPrimaryKey) return `${alter} REPLICA IDENTITY FULL;`
+  const taken = new Set(columns.map(({ name }) => name.toLowerCase()))
+  const name = ['id', 'row_id', 'sluice_row_id'].find((candidate) => !taken.has(candidate))
+  return `${alter} ADD COLUMN ${quoteIdentifier(name ?? 'sluice_row_id_2')} bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY; -- or ADD PRIMARY KEY (columns that are unique and NOT NULL)`
+}
+
+function freeName(name: string, columns: readonly { readonly name: string }[]): string {
+  const taken = new Set(columns.map((column) => column.name.toLowerCase()))
+  let number = 2
+  while (taken.has(`${name}_${number}`.toLowerCase())) number++
+  return `${name}_${number}`
 }
 
 function unmetNames({ table }: CatalogTable): UnmetRequirement | undefined {
@@ -64,10 +82,11 @@ function unmetNames({ table }: CatalogTable): UnmetRequirement | undefined {
   for (const { name } of table.schema.columns) {
     const other = seen.get(name.toLowerCase())
     if (other !== undefined) {
+      const free = freeName(name, table.schema.columns)
       return {
         code: 'SOURCE_COLUMN_NAMES_CLASH',
         message: `Its columns "${other}" and "${name}" differ in case only`,
-        remedy: `ALTER TABLE ${quoteTable(table.name)} RENAME COLUMN ${quoteIdentifier(name)} TO <other name>;`,
+        remedy: `ALTER TABLE ${quoteTable(table.name)} RENAME COLUMN ${quoteIdentifier(name)} TO ${quoteIdentifier(free)};`,
       }
     }
     seen.set(name.toLowerCase(), name)
@@ -78,8 +97,9 @@ function unmetNames({ table }: CatalogTable): UnmetRequirement | undefined {
 /** Everything that keeps the table from being captured. */
 export function unmetRequirements(table: CatalogTable): readonly UnmetRequirement[] {
   const kind = unmetKind(table)
-  if (kind !== undefined) return [kind]
-  return [unmetKey(table), unmetNames(table)].filter((unmet) => unmet !== undefined)
+  if (kind !== undefined && table.kind !== 'r') return [kind]
+  const all = [kind, unmetIdentity(table), unmetKey(table), unmetNames(table)]
+  return all.filter((unmet) => unmet !== undefined)
 }
 
 /** Throws the first unmet requirement. */

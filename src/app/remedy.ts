@@ -1,0 +1,52 @@
+/**
+ * Remedies as commands that can be pasted: the error tables say `sluice refresh TABLE --full`, here
+ * the program, the table and the data folder get their real names.
+ */
+import { programName, shellWord } from '../base/command-text.ts'
+import { asSluiceError, SluiceError } from '../base/errors.ts'
+import type { Context } from './context.ts'
+
+type Place = Pick<Context, 'dataFolder' | 'env'>
+
+const command = /\bsluice refresh (TABLE|--all) --full\b/g
+
+/** `table`: `catalog.schema.table`; without it `TABLE` stays for the reader to fill in. */
+export function spelledOut(place: Place, remedy: string, table = 'TABLE'): string {
+  return remedy.replace(command, (_whole, what: string) => {
+    const tables = what === 'TABLE' ? shellWord(table) : what
+    return `${programName(place.env)} refresh ${tables} --full --data ${shellWord(place.dataFolder)}`
+  })
+}
+
+export function spelledProblem<T extends { readonly remedy: string }>(
+  place: Place,
+  problem: T,
+  table?: string,
+): T {
+  return { ...problem, remedy: spelledOut(place, problem.remedy, table) }
+}
+
+/** The same error; what its remedy tells to run can be run. */
+export function spelledError(place: Place, thrown: unknown): SluiceError {
+  const error = asSluiceError(thrown)
+  const remedy = spelledOut(place, error.remedy)
+  if (remedy === error.remedy) return error
+  const { code, message, cause, stack } = error
+  const spelled = new SluiceError(code, message, { cause, remedy })
+  if (stack !== undefined) spelled.stack = stack
+  return spelled
+}
+
+/** Rejects with `spelledError`. */
+export async function withCommands<T>(place: Place, work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    throw isAbort(error) ? error : spelledError(place, error)
+  }
+}
+
+/** What a signal caused is judged where the signal is known. */
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError'
+}

@@ -1,0 +1,144 @@
+/**
+ * Makes a staging volume whose log is damaged usable again, for somebody who copies every table anew
+ * anyway: the log begins afresh after everything that was ever in it, as after a purge. Files are
+ * left to the next gateway, which removes what no manifest names.
+ */
+import { hasCode } from '../base/errors.ts'
+import type { ObjectStorage } from '../storage/object-storage.ts'
+import {
+  logBasePath,
+  logFolder,
+  parseDataFilePath,
+  parseManifestPath,
+  tablesFolder,
+} from './layout.ts'
+import { type BaseTable, emptyLogBase, type LogBase } from './log-base.ts'
+import { encodeLogBase } from './manifest-codec.ts'
+import type { CommitNumber, Manifest, TableEntry } from './manifest.ts'
+import { publishManifest } from './publish-manifest.ts'
+import { readLog, readLogBase, readManifest } from './read-log.ts'
+import { onVolume } from './volume-error.ts'
+
+export interface SalvageOptions {
+  readonly storage: ObjectStorage
+  /** Random per process. */
+  readonly writer: string
+  readonly nowMs: number
+}
+
+/** Where the log begins now; undefined when it was whole and nothing was done. Throws STORAGE_*. */
+export async function salvageLog(options: SalvageOptions): Promise<CommitNumber | undefined> {
+  const { storage } = options
+  try {
+    await readLog(storage)
+    return undefined
+  } catch (error) {
+    if (isDamage(error)) return await beginAfresh(options)
+    throw onVolume(storage, error)
+  }
+}
+
+function isDamage(error: unknown): boolean {
+  return hasCode(error, 'STAGING_MANIFEST_UNREADABLE') || hasCode(error, 'STAGING_LOG_GAP')
+}
+
+async function readable<T>(work: Promise<T>): Promise<T | undefined> {
+  return await work.catch((error: unknown) => {
+    if (isDamage(error)) return undefined
+    throw error
+  })
+}
+
+async function beginAfresh({ storage, writer, nowMs }: SalvageOptions): Promise<CommitNumber> {
+  const before = (await readable(readLogBase(storage))) ?? emptyLogBase
+  const numbers: CommitNumber[] = []
+  for await (const { path } of storage.list(logFolder)) {
+    const commit = parseManifestPath(path)
+    if (commit !== undefined && commit >= before.first) numbers.push(commit)
+  }
+  const manifests: Manifest[] = []
+  for (const number of numbers) {
+    const manifest = await readable(readManifest(storage, number))
+    if (manifest !== undefined) manifests.push(manifest)
+  }
+  const files = await greatestInFileNames(storage)
+  for (;;) {
+    const first = Math.max(before.first, ...numbers.map((number) => number + 1))
+    const claim: Manifest = {
+      format: 1,
+      commit: first,
+      // Every gateway publishes when it takes over, so there never were more epochs than commits.
+      epoch: Math.max(first, files.epoch, ...manifests.map(({ epoch }) => epoch)) + 1,
+      writer,
+      created_at_ms: Math.max(0, Math.floor(nowMs)),
+      incarnation: '',
+      position_before: '',
+      position_after: '',
+      entries: [],
+    }
+    const outcome = await publishManifest(storage, claim)
+    numbers.push(first)
+    if (outcome.kind === 'taken') continue
+    await storage.write(logBasePath, encodeLogBase(freshBase(first, before, manifests, files.ids)))
+    return first
+  }
+}
+
+/** A log that lost its newest manifests: the files they named still tell how far it was. */
+async function greatestInFileNames(
+  storage: ObjectStorage,
+): Promise<{ readonly epoch: number; readonly ids: ReadonlySet<string> }> {
+  let epoch = 0
+  const ids = new Set<string>()
+  for await (const { path } of storage.list(tablesFolder)) {
+    const name = parseDataFilePath(path)
+    if (name === undefined) continue
+    epoch = Math.max(epoch, name.epoch)
+    ids.add(name.tableId)
+  }
+  return { epoch, ids }
+}
+
+/**
+ * Every table with a gap. A table begins at most one copy per commit, so no copy ever had a number
+ * from `first` on; naming that one makes every later copy newer than what was lost.
+ */
+function freshBase(
+  first: CommitNumber,
+  before: LogBase,
+  manifests: readonly Manifest[],
+  ids: ReadonlySet<string>,
+): LogBase {
+  const named = new Map<string, TableEntry | undefined>([...ids].map((id) => [id, undefined]))
+  const entries = [
+    ...before.tables.flatMap((table) => table.entries),
+    ...manifests.flatMap((manifest) => manifest.entries),
+  ]
+  for (const entry of entries) {
+    const known = named.get(entry.table_id)
+    if (entry.kind !== 'table') named.set(entry.table_id, known)
+    else if (entry.schema_version >= (known?.schema_version ?? 0)) named.set(entry.table_id, entry)
+  }
+  const tables = [...named].map(([table_id, table]): BaseTable => ({
+    table_id,
+    last_commit: first - 1,
+    entries: [
+      ...(table === undefined ? [] : [table]),
+      {
+        kind: 'snapshot_started',
+        table_id,
+        snapshot_id: first,
+        schema_version: table?.schema_version ?? 0,
+        point: '',
+        chunk_count: 0,
+      },
+      { kind: 'gap', table_id, reason: 'the staging log was damaged' },
+    ],
+  }))
+  const last = [before, ...manifests].findLast((one) => one.last_sequence !== undefined)
+  return {
+    first,
+    ...(last?.last_sequence === undefined ? {} : { last_sequence: last.last_sequence }),
+    tables: tables.toSorted((a, b) => (a.table_id < b.table_id ? -1 : 1)),
+  }
+}
