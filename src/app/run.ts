@@ -1,5 +1,5 @@
 /** `run`: gateways and pipelines beside each other, once or until stopped. */
-import { asSluiceError } from '../base/errors.ts'
+import { asSluiceError, type SluiceError } from '../base/errors.ts'
 import { formatTableName, parseTableName } from '../catalog/names.ts'
 import type { RunProgress, RunResult, Running } from '../cli/app.ts'
 import type { GatewayResult } from '../gateway/gateway-status.ts'
@@ -65,14 +65,15 @@ async function runAll(context: Context, runtime: Runtime, options: RunOptions): 
   const ticks = tick(context, runtime, ticking.signal)
   try {
     await askRefresh(context, runtime, options.refresh ?? [])
-    const results = await allOrStop(
-      runtime.lanes.map(
-        (lane) => (signal: AbortSignal) => runLane(context, lane, { ...options, signal }),
-      ),
-      options.signal,
+    const ended = await Promise.all(
+      runtime.lanes.map(async (lane) => await endOfLane(context, lane, options)),
     )
-    await updates.end(undefined)
-    return resultOf(runtime, results)
+    const failures = ended.flatMap((end) => (end.kind === 'failed' ? [end] : []))
+    const [first] = failures
+    // With one gateway its error is the run's; of several, the others have done their work.
+    if (first !== undefined && failures.length === ended.length) throw first.error
+    await updates.end(first?.error)
+    return resultOf(runtime, ended)
   } catch (error) {
     await updates.end(error)
     throw error
@@ -104,6 +105,22 @@ async function allOrStop<T>(
   )
   if (failure !== undefined) throw failure.error
   return settled.flatMap((one) => (one === undefined ? [] : [one.value]))
+}
+
+type LaneEnd =
+  | { readonly kind: 'done'; readonly result: GatewayResult }
+  | { readonly kind: 'failed'; readonly gateway: string; readonly error: SluiceError }
+
+/** One gateway that cannot go on does not stop the others. */
+async function endOfLane(context: Context, lane: Lane, options: RunOptions): Promise<LaneEnd> {
+  try {
+    return { kind: 'done', result: await runLane(context, lane, options) }
+  } catch (thrown) {
+    const error = asSluiceError(thrown)
+    const { key } = lane.gateway.definition
+    context.log.error(`gateway ${key} stopped: ${error.message}`, { code: error.code })
+    return { kind: 'failed', gateway: key, error }
+  }
 }
 
 async function runLane(context: Context, lane: Lane, options: RunOptions): Promise<GatewayResult> {
@@ -255,11 +272,17 @@ async function startUpdates(context: Context, runtime: Runtime): Promise<Updates
   }
 }
 
-function resultOf(runtime: Runtime, results: readonly GatewayResult[]): RunResult {
+function resultOf(runtime: Runtime, ended: readonly LaneEnd[]): RunResult {
+  const results = ended.flatMap((end) => (end.kind === 'done' ? [end.result] : []))
+  const stopped = ended.flatMap((end) => (end.kind === 'failed' ? [end] : []))
   const tables = runtime.lanes.flatMap((lane) =>
     lane.pipelines.flatMap(({ pipeline }) => pipeline.status().tables),
   )
   const failed = [
+    ...stopped.map(({ gateway, error: { code, message, remedy } }) => ({
+      table: `gateway ${gateway}`,
+      problem: { code, message, remedy },
+    })),
     ...results.flatMap(({ failedTables }) =>
       failedTables.map(({ name, problem }) => ({ table: `${name.schema}.${name.table}`, problem })),
     ),
