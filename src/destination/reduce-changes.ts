@@ -11,7 +11,7 @@ import { scanSql } from './scan.ts'
 
 /** `(_seq - first) · 2³² + _ord`: one int64 that orders the changes and names each of them. */
 export const orderColumn = '__sluice_order'
-/** Dense number of a key, from 0. */
+/** Dense number of a key, from 0; of use only when some file has absent cells. */
 export const keyNumberColumn = '__sluice_key'
 
 export interface ChangeFiles {
@@ -54,16 +54,16 @@ export async function reduceChanges(
   const absent = files.hasAbsent
     ? `coalesce(bool_or(_op <> 'd' AND _absent IS NOT NULL), false)`
     : 'false'
-  await engine.run(
-    `CREATE TEMP ${kind} ${changes} AS ${changesSql(files, columns)};
-     CREATE TEMP TABLE ${latest} AS
-     SELECT *, row_number() OVER () - 1 AS ${keyNumberColumn}
-     FROM (SELECT ${keys}, max(${orderColumn}) AS ${orderColumn}, ${absent} AS __sluice_absent
-           FROM ${changes} GROUP BY ${keys})`,
-  )
+  // Numbers are for carrying cells over; they are the dear part of small updates.
+  const number = files.hasAbsent ? 'row_number() OVER () - 1' : '0::BIGINT'
   const first = quoteIdentifier(columns.key[0] ?? '')
   const [summary] = await engine.rows(
-    `SELECT count(*) AS count, min(${first})::VARCHAR AS min, max(${first})::VARCHAR AS max,
+    `CREATE TEMP ${kind} ${changes} AS ${changesSql(files, columns)};
+     CREATE TEMP TABLE ${latest} AS
+     SELECT *, ${number} AS ${keyNumberColumn}
+     FROM (SELECT ${keys}, max(${orderColumn}) AS ${orderColumn}, ${absent} AS __sluice_absent
+           FROM ${changes} GROUP BY ${keys});
+     SELECT count(*) AS count, min(${first})::VARCHAR AS min, max(${first})::VARCHAR AS max,
        coalesce(bool_or(__sluice_absent), false) AS absent FROM ${latest}`,
   )
   return {

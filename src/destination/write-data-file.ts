@@ -59,7 +59,8 @@ export async function writeDataFiles(
     }
     return added
   } finally {
-    await rm(target, { recursive: true, force: true })
+    // One file is removed with one call, a folder with many.
+    await rm(target, { recursive: isLarge, force: true })
   }
 }
 

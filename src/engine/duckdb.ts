@@ -97,10 +97,11 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
       open.delete(session),
     )
     open.add(session)
-    await session.run("SET TimeZone = 'UTC'")
     return session
   }
   const first = await openSession()
+  // For the sessions to come; those that are open keep theirs.
+  await first.run("SET GLOBAL TimeZone = 'UTC'; SET TimeZone = 'UTC'")
   return {
     ...first,
     openSession,
@@ -144,10 +145,16 @@ function createSession(
   }
 }
 
+/** What is all there is taken at once: a call through the thread pool per chunk is what costs. */
+async function chunksOf(result: DuckDBMaterializedResult): Promise<readonly DuckDBDataChunk[]> {
+  if (result.isStreaming) return await result.fetchAllChunks()
+  return Array.from({ length: result.chunkCount }, (_, index) => result.getChunk(index))
+}
+
 async function readRows(result: DuckDBMaterializedResult): Promise<Record<string, unknown>[]> {
   const names = result.deduplicatedColumnNames()
   const rows: Record<string, unknown>[] = []
-  for (const chunk of await result.fetchAllChunks()) {
+  for (const chunk of await chunksOf(result)) {
     for (const row of chunk.getRows()) {
       rows.push(Object.fromEntries(names.map((name, index) => [name, plainValue(row[index])])))
     }
@@ -157,7 +164,7 @@ async function readRows(result: DuckDBMaterializedResult): Promise<Record<string
 
 async function readColumns(result: DuckDBMaterializedResult): Promise<ResultColumns> {
   const names = result.deduplicatedColumnNames()
-  const chunks = await result.fetchAllChunks()
+  const chunks = await chunksOf(result)
   const rowCount = chunks.reduce((sum, chunk) => sum + chunk.rowCount, 0)
   const columns = names.map((name, index): ResultColumn => {
     const values = emptyColumn(result.columnTypeId(index), rowCount)

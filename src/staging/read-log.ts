@@ -69,7 +69,7 @@ export async function readNewManifests(
       if (late === undefined) throw holeError(storage, end)
       manifests.push(late)
     }
-    width = readConcurrency
+    width = Math.min(readConcurrency, width * 4)
   }
 }
 

@@ -56,12 +56,22 @@ export async function writeAll(handle: FileHandle, chunks: readonly Uint8Array[]
   }
 }
 
+/** Opens a new file; its folder, which mostly is there, is made when it is not. */
+export async function openTemporary(temporary: string): Promise<FileHandle> {
+  try {
+    return await open(temporary, 'wx')
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error
+    await ensureFolder(dirname(temporary))
+    return await open(temporary, 'wx')
+  }
+}
+
 /** Writes and fsyncs a temporary beside `file` and returns its name; leaves nothing when it fails. */
 export async function writeTemporary(file: string, chunks: readonly Uint8Array[]): Promise<string> {
-  await ensureFolder(dirname(file))
   const temporary = temporaryBeside(file)
   try {
-    const handle = await open(temporary, 'wx')
+    const handle = await openTemporary(temporary)
     try {
       await writeAll(handle, chunks)
       await handle.sync()
@@ -83,8 +93,6 @@ export async function publishReplacing(temporary: string, file: string): Promise
     await removeQuietly(temporary)
     throw error
   }
-  // A rename between two links of one file does nothing and would leave the temporary behind.
-  await removeQuietly(temporary)
   await syncFolder(dirname(file))
 }
 

@@ -8,6 +8,7 @@ import { SluiceError } from '../base/errors.ts'
 import {
   ensureFolder,
   isTemporaryName,
+  openTemporary,
   publishIfAbsent,
   publishReplacing,
   removeQuietly,
@@ -124,10 +125,7 @@ async function readPart(file: string, start: number, end: number): Promise<Uint8
 
 async function openFileWriter(file: string): Promise<ObjectWriter> {
   const temporary = temporaryBeside(file)
-  let handle: FileHandle | undefined = await coded('write', file, async () => {
-    await ensureFolder(dirname(file))
-    return open(temporary, 'wx')
-  })
+  let handle: FileHandle | undefined = await coded('write', file, () => openTemporary(temporary))
   let size = 0
   const abort = async (): Promise<void> => {
     if (handle === undefined) return
@@ -179,6 +177,8 @@ async function linkOrCopy(from: string, file: string): Promise<void> {
     await copyDurably(from, temporary)
   }
   await publishReplacing(temporary, file)
+  // A rename between two links of one file does nothing and leaves the temporary behind.
+  await removeQuietly(temporary)
 }
 
 async function copyDurably(from: string, to: string): Promise<void> {
