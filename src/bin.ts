@@ -1,10 +1,16 @@
 #!/usr/bin/env node
 /** The executable: hands the process over to the command line. */
 import { readFileSync } from 'node:fs'
-import { systemClock } from './base/clock.ts'
-import { runCli } from './cli/cli.ts'
-import { openProcessTerminals } from './cli/process-terminal.ts'
-import { openApp } from './main.ts'
+import { enableCompileCache } from 'node:module'
+import { fileURLToPath } from 'node:url'
+
+// Half of a short command would be compiling. A folder that can not be written to is no error.
+enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/sluice', import.meta.url)))
+
+const { systemClock } = await import('./base/clock.ts')
+const { runCli } = await import('./cli/cli.ts')
+const { openProcessTerminals } = await import('./cli/process-terminal.ts')
+const { openApp } = await import('./main.ts')
 
 const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   readonly version: string

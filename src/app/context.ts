@@ -10,7 +10,7 @@ import type { CatalogStore } from '../catalog/store.ts'
 import type { AppOptions } from '../cli/app.ts'
 import { openDeltaTable } from '../delta/open-delta-table.ts'
 import type { DeltaTable } from '../delta/delta-table.ts'
-import { type Engine, openEngine } from '../engine/duckdb.ts'
+import type { Engine } from '../engine/duckdb.ts'
 import type { Log } from '../observe/log.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
 import { storageError } from '../storage/storage-error.ts'
@@ -67,6 +67,8 @@ export function openContext(options: AppOptions): Context {
       await mkdir(temporaryFolder, { recursive: true }).catch((error: unknown) => {
         throw storageError('make', temporaryFolder, error)
       })
+      // A large library, and commands that only look need none of it.
+      const { openEngine } = await import('../engine/duckdb.ts')
       return await openEngine({
         memoryLimitBytes: engineMemoryBytes,
         temporaryFolder,

@@ -1,49 +1,60 @@
-/** The product behind the commands: every method of `App`, put together from its parts. */
-import { SluiceError } from '../base/errors.ts'
-import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
-import { formatTableName, matchesTableName, parseTableName } from '../catalog/names.ts'
-import { parseResourceFile } from '../catalog/resource-file.ts'
-import type {
-  App,
-  AppOptions,
-  RefreshOptions,
-  Running,
-  RunResult,
-  VerifyOptions,
-  VerifyReport,
-} from '../cli/app.ts'
-import type { GatewayStatus } from '../gateway/gateway-status.ts'
-import { runQuickstart } from '../quickstart/quickstart.ts'
-import { checkAll } from './check.ts'
+/**
+ * The product behind the commands: every method of `App`, put together from its parts. A part is
+ * loaded when it is asked for, so that a command that only looks answers at once.
+ */
+import type { App, AppOptions, Running, RunResult } from '../cli/app.ts'
 import { type Context, openContext } from './context.ts'
-import { lastWords } from './live-status.ts'
-import { runQuery } from './query.ts'
 import { spelledProblem, withCommands } from './remedy.ts'
-import { startRun } from './run.ts'
-import { deployedDefinitions, openRuntime } from './runtime.ts'
-import { statusReport } from './status.ts'
-import { holdComparison } from './verify.ts'
-import { requestVerify } from './verify-request.ts'
-
-/** How often a request to a running process is looked at. */
-const requestPollMs = 200
 
 export async function openApp(options: AppOptions): Promise<App> {
   const context = openContext(options)
   return {
     deploy: async (resources) => await context.store.deploy(resources),
-    check: async (resources, signal) => await checkAll(context, resources, signal),
-    start: (resources, how) => spelledRun(context, startRun(context, resources, how)),
-    status: async () => await statusReport(context),
-    verify: async (how) => await withCommands(context, verifyDeployed(context, how)),
-    query: async (sql) => await runQuery(context, sql),
-    refresh: async (how) =>
-      spelledRun(context, await withCommands(context, refreshDeployed(context, how))),
+    check: async (resources, signal) => {
+      const { checkAll } = await import('./check.ts')
+      return await checkAll(context, resources, signal)
+    },
+    start: (resources, how) =>
+      startLater(async () => {
+        const { startRun } = await import('./run.ts')
+        return spelledRun(context, startRun(context, resources, how))
+      }),
+    status: async () => {
+      const { statusReport } = await import('./status.ts')
+      return await statusReport(context)
+    },
+    verify: async (how) => {
+      const { verifyDeployed } = await import('./deployed.ts')
+      return await withCommands(context, verifyDeployed(context, how))
+    },
+    query: async (sql) => {
+      const { runQuery } = await import('./query.ts')
+      return await runQuery(context, sql)
+    },
+    refresh: async (how) => {
+      const { refreshDeployed } = await import('./deployed.ts')
+      return spelledRun(context, await withCommands(context, refreshDeployed(context, how)))
+    },
     quickstart: async (how) => {
+      const { parseResourceFile } = await import('../catalog/resource-file.ts')
+      const { runQuickstart } = await import('../quickstart/quickstart.ts')
       const { dataFolder, env, log } = options
       return await runQuickstart(how, { openApp, parseResourceFile, dataFolder, env, log })
     },
     close: async () => await context.close(),
+  }
+}
+
+/** Work that begins once its code is there. */
+function startLater(start: () => Promise<Running>): Running {
+  let running: Running | undefined
+  const done = (async () => {
+    running = await start()
+    return await running.done
+  })()
+  return {
+    progress: () => running?.progress() ?? { phase: 'starting', gateways: [], pipelines: [] },
+    done,
   }
 }
 
@@ -58,91 +69,4 @@ function spelledRun(context: Context, running: Running): Running {
     return { ...result, failedTables }
   }
   return { progress: () => running.progress(), done: spelled() }
-}
-
-/** Destination names that the typed ones mean; throws CATALOG_UNKNOWN_TABLE for one that means none. */
-async function destinationsMeant(
-  context: Context,
-  typed: readonly string[] | undefined,
-): Promise<readonly string[] | undefined> {
-  if (typed === undefined) return undefined
-  const records = await context.store.destinations()
-  return typed.flatMap((text) => {
-    const meant = records.filter(({ name }) => matchesTableName(text, name))
-    if (meant.length > 0) return meant.map(({ name }) => formatTableName(name))
-    const known = records.map(({ name }) => formatTableName(name))
-    throw new SluiceError(
-      'CATALOG_UNKNOWN_TABLE',
-      `no destination table is named "${text}"; there are ${known.join(', ') || 'none yet'}`,
-    )
-  })
-}
-
-async function verifyDeployed(context: Context, options: VerifyOptions): Promise<VerifyReport> {
-  const { gateways, pipelines } = await deployedDefinitions(context)
-  await destinationsMeant(context, options.tables)
-  const tables: VerifyReport['tables'][number][] = []
-  for (const gateway of gateways) {
-    const words = await lastWords<GatewayStatus>(context.store, gateway.id, context.clock.nowMs())
-    if (words?.isRunning === true) {
-      tables.push(...(await requestVerify(context, gateway.id, options)))
-      continue
-    }
-    const own = pipelines.filter(({ gatewayId }) => gatewayId === gateway.id)
-    const runtime = await openRuntime(context, { gateways: [gateway], pipelines: own })
-    try {
-      for (const lane of runtime.lanes) {
-        const comparison = await holdComparison(context, lane, options.signal)
-        tables.push(...(await comparison.run(options)))
-      }
-    } finally {
-      await runtime.close()
-    }
-  }
-  return { tables }
-}
-
-async function refreshDeployed(context: Context, options: RefreshOptions): Promise<Running> {
-  const definitions = await deployedDefinitions(context)
-  const meant = await destinationsMeant(context, options.tables)
-  if (await isAnyRunning(context, definitions.gateways))
-    return await askRunning(context, meant, options)
-  return startRun(context, definitions, {
-    mode: 'once',
-    signal: options.signal,
-    refresh: meant ?? 'all',
-  })
-}
-
-async function isAnyRunning(
-  context: Context,
-  gateways: readonly GatewayDefinition[],
-): Promise<boolean> {
-  for (const { id } of gateways) {
-    const words = await lastWords<GatewayStatus>(context.store, id, context.clock.nowMs())
-    if (words?.isRunning === true) return true
-  }
-  return false
-}
-
-/** The running process takes the requests; the work is done for us when it has taken them all. */
-async function askRunning(
-  context: Context,
-  meant: readonly string[] | undefined,
-  { signal }: RefreshOptions,
-): Promise<Running> {
-  const records = await context.store.destinations()
-  const names = meant ?? records.map(({ name }) => formatTableName(name))
-  for (const name of names) await context.store.requestRefresh(parseTableName(name))
-  const taken = async (): Promise<RunResult> => {
-    while (!signal.aborted && (await context.store.refreshRequests()).length > 0) {
-      await new Promise((resolve) => setTimeout(resolve, requestPollMs))
-    }
-    const nothingHere = { rowsLoaded: 0, changesApplied: 0, stagedCommit: undefined, tableCount: 0 }
-    return { failedTables: [], ...nothingHere }
-  }
-  return {
-    progress: () => ({ phase: 'asking the running gateway', gateways: [], pipelines: [] }),
-    done: taken(),
-  }
 }
