@@ -91,17 +91,26 @@ async function pipelineView(
   const names = new Set(loaded.map(({ source }) => source.split('.').slice(-2).join('.')))
   const waiting = (live.gateway?.status.tables ?? [])
     .filter(({ name }) => !names.has(`${name.schema}.${name.table}`))
-    .map((table): StatusTable => ({
-      destination: '(not loaded)',
-      source: `${table.name.schema}.${table.name.table}`,
-      state: live.gateway?.isRunning === true || table.state === 'failed' ? table.state : 'stopped',
-      rows: undefined,
-      version: undefined,
-      appliedCommit: undefined,
-      stagedCommit,
-      appliedCommitAtMs: undefined,
-      problem: table.problem,
-    }))
+    .map((table): StatusTable => {
+      const applied = words?.status.tables.find(({ tableId }) => tableId === table.tableId)
+      const problem = table.problem ?? applied?.problem
+      return {
+        destination: applied?.destination ?? '(not loaded)',
+        source: `${table.name.schema}.${table.name.table}`,
+        state:
+          problem !== undefined
+            ? 'failed'
+            : live.gateway?.isRunning === true
+              ? table.state
+              : 'stopped',
+        rows: undefined,
+        version: undefined,
+        appliedCommit: undefined,
+        stagedCommit,
+        appliedCommitAtMs: undefined,
+        problem: problem && spelledProblem(context, problem, applied?.destination),
+      }
+    })
   return {
     name: pipeline.key,
     gateway: known.gateway?.shown.name ?? pipeline.gatewayId,

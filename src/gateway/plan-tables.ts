@@ -4,6 +4,7 @@
  */
 import { SluiceError } from '../base/errors.ts'
 import type { Log } from '../observe/log.ts'
+import type { Finding } from '../source/finding.ts'
 import type { Source, SourceState } from '../source/source.ts'
 import type { SourceTable } from '../source/table-schema.ts'
 import type { StagingLog } from '../staging/staging-log.ts'
@@ -63,7 +64,7 @@ export class TablePlan {
   async prepare(): Promise<readonly SourceTable[]> {
     const { source, tables, progress } = this.#options
     const selected = await selectTables(source, this.#options.selection)
-    const refused = refusals(await source.check(selected.tables))
+    const refused = refusals(this.#withoutLostLog(await source.check(selected.tables)))
     const good = selected.tables.filter((table) => !refused.has(nameOf(table)))
     const state = await this.#prepareSource(good)
     await this.#addTables(selected.tables, state)
@@ -126,6 +127,12 @@ export class TablePlan {
     const { state, problem } = table
     if (state !== 'failed') return false
     return problem?.code === 'GATEWAY_TABLE_GONE' || this.#refused.has(nameOf(table.table))
+  }
+
+  /** Whoever copies everything anew does not need the log that is lost. */
+  #withoutLostLog(findings: readonly Finding[]): readonly Finding[] {
+    if (this.#refresh !== 'all') return findings
+    return findings.filter(({ code }) => code === undefined || !lostLogCodes.has(code))
   }
 
   /** A lost log is survived only when a person has asked to copy everything anew. */

@@ -88,7 +88,7 @@ export class TableRunner {
 
   /** Applies what is staged up to `target`; true when a commit was made. Never throws. */
   async update(table: StagedTable, target: CommitNumber, view: StagedView): Promise<boolean> {
-    if (this.#isPaused(table)) return false
+    if (this.#isPaused(table, target)) return false
     let isCommitted = false
     try {
       await this.open()
@@ -100,7 +100,7 @@ export class TableRunner {
       this.#problem = undefined
       return isCommitted
     } catch (error) {
-      this.#remember(asSluiceError(error), newestSnapshotId(table))
+      this.#remember(asSluiceError(error), newestSnapshotId(table, target))
       return isCommitted
     }
   }
@@ -178,10 +178,10 @@ export class TableRunner {
     return this.#state
   }
 
-  #isPaused(table: StagedTable): boolean {
+  #isPaused(table: StagedTable, target: CommitNumber): boolean {
     const problem = this.#problem
     if (problem === undefined || problem.error.retry === 'backoff') return false
-    if (problem.snapshotId !== newestSnapshotId(table)) return false
+    if (problem.snapshotId !== newestSnapshotId(table, target)) return false
     return this.#options.tools.clock.elapsedMs() - problem.atMs < remedyPauseMs
   }
 
@@ -223,10 +223,12 @@ function appliedOf(state: DestinationState): AppliedState {
   return { commit: applied, snapshotId, snapshotPoint }
 }
 
-function newestSnapshotId(table: StagedTable): number | undefined {
+/** Of the copies that are finished by `target`: a later one is not what was tried. */
+function newestSnapshotId(table: StagedTable, target: CommitNumber): number | undefined {
   let newest: number | undefined
   for (const [id, snapshot] of table.snapshots) {
-    if (snapshot.finishedAt !== undefined && (newest === undefined || id > newest)) newest = id
+    const isFinished = snapshot.finishedAt !== undefined && snapshot.finishedAt <= target
+    if (isFinished && (newest === undefined || id > newest)) newest = id
   }
   return newest
 }

@@ -43,7 +43,7 @@ export interface Scene {
   /** As the role. */
   sqlAsRole(text: string): Promise<void>
   writeFile(options?: ResourceOptions): void
-  start(...args: readonly string[]): SluiceProcess
+  start(args: readonly string[], options?: StartOptions): SluiceProcess
   /** Any command; `--data` and `--output json` are added. */
   call(...args: readonly string[]): Promise<Called>
   runOnce(...more: readonly string[]): Promise<Called>
@@ -55,6 +55,11 @@ export interface Scene {
   /** Files under the data folder whose path, relative to it, matches. */
   files(pattern: RegExp): readonly string[]
   dispose(): void
+}
+
+export interface StartOptions {
+  readonly dataFolder?: string
+  readonly env?: Readonly<Record<string, string>>
 }
 
 export interface ResourceOptions {
@@ -150,12 +155,15 @@ class ServerScene implements Scene {
     writeFileSync(this.file, resourceText(filled, this.database))
   }
 
-  start(...args: readonly string[]): SluiceProcess {
-    return startSluice([...args, '--data', this.dataFolder, '--output', 'json'], this.#place())
+  start(args: readonly string[], options: StartOptions = {}): SluiceProcess {
+    const { dataFolder = this.dataFolder, env } = options
+    const { cwd, env: password } = this.#place()
+    const place = { cwd, env: { ...password, ...env } }
+    return startSluice([...args, '--data', dataFolder, '--output', 'json'], place)
   }
 
   async call(...args: readonly string[]): Promise<Called> {
-    return this.#called(await this.start(...args).finished)
+    return this.#called(await this.start(args).finished)
   }
 
   async runOnce(...more: readonly string[]): Promise<Called> {
@@ -163,7 +171,7 @@ class ServerScene implements Scene {
   }
 
   async follow(remedy: string): Promise<Called> {
-    const command = /(?:^|Run: )sluice (.*)$/m.exec(remedy)?.[1]
+    const command = /(?:^|[Rr]un: )sluice (.*)$/m.exec(remedy)?.[1]
     if (command === undefined) throw new Error(`no command in the remedy: ${remedy}`)
     const args = [...command.matchAll(/'([^']*)'|(\S+)/g)].map((one) => one[1] ?? one[2] ?? '')
     expect(args, 'the remedy names the data folder').toContain(this.dataFolder)

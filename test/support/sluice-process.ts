@@ -20,6 +20,8 @@ export interface Finished {
 export interface SluiceProcess {
   readonly pid: number
   readonly finished: Promise<Finished>
+  /** Resolves when standard output so far contains `text`; rejects when the process ends before. */
+  said(text: string): Promise<void>
   kill(signal: NodeJS.Signals): void
 }
 
@@ -48,6 +50,18 @@ export function startSluice(args: readonly string[], options: SluiceOptions): Sl
   return {
     pid: child.pid ?? -1,
     finished,
+    said: async (text) => {
+      let hasEnded = false
+      const ended = finished.then(({ stderr }) => {
+        hasEnded = true
+        return stderr
+      })
+      while (!Buffer.concat(out).includes(text)) {
+        if (hasEnded) throw new Error(`ended without saying ${text}: ${await ended}`)
+        const more = new Promise((resolve) => child.stdout?.once('data', resolve))
+        await Promise.race([more, ended])
+      }
+    },
     kill: (signal) => {
       child.kill(signal)
     },

@@ -1,0 +1,173 @@
+/** Bad input: single tables that cannot be copied, while the others go on; and values no type holds. */
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import {
+  type EmbeddedPostgres,
+  startEmbeddedPostgres,
+} from '../../src/quickstart/embedded-postgres.ts'
+import { type Called, createScene, type Scene } from '../support/bad-input.ts'
+
+let server: EmbeddedPostgres
+const scenes: Scene[] = []
+
+beforeAll(async () => {
+  server = await startEmbeddedPostgres()
+})
+
+afterAll(async () => {
+  for (const scene of scenes) scene.dispose()
+  await server.stop()
+})
+
+async function sceneOf(name: string): Promise<Scene> {
+  const scene = await createScene(server, name)
+  scenes.push(scene)
+  return scene
+}
+
+/** One table failed, by this name and with this code; the others are loaded. */
+function expectOnlyFailed(called: Called, table: string, code: string): string {
+  expect(called.exitCode, called.text).toBe(1)
+  expect([...called.failed.keys()]).toEqual([table])
+  expect(called.failed.get(table)).toMatchObject({ code })
+  return called.failed.get(table)?.remedy ?? ''
+}
+
+async function expectDone(called: Promise<Called>): Promise<Called> {
+  const done = await called
+  expect(done.exitCode, done.text).toBe(0)
+  return done
+}
+
+test.concurrent('no SELECT on one table: the others go on, the remedy mends it', async () => {
+  const scene = await sceneOf('noselect')
+  await scene.sql(`REVOKE SELECT ON app.people FROM ${scene.role}`)
+  const run = await scene.runOnce()
+  const remedy = expectOnlyFailed(run, 'app.people', 'SOURCE_PERMISSION_DENIED')
+  expect(run.failed.get('app.people')?.message).toContain(scene.role)
+  await scene.expectEqual('orders')
+  const status = await scene.call('status')
+  expect(status.text).toContain('SOURCE_PERMISSION_DENIED')
+  await scene.sql(remedy)
+  await expectDone(scene.runOnce())
+  await scene.expectEqual()
+})
+
+test.concurrent('a table without a key: the others go on, the remedy mends it', async () => {
+  const scene = await sceneOf('nokey')
+  await scene.sqlAsRole(
+    `CREATE TABLE app.loose (a int, b text); INSERT INTO app.loose VALUES (1, 'x'), (1, 'x')`,
+  )
+  const remedy = expectOnlyFailed(await scene.runOnce(), 'app.loose', 'SOURCE_TABLE_WITHOUT_KEY')
+  await scene.expectEqual('orders', 'people')
+  await scene.sqlAsRole(`UPDATE app.orders SET note = 'goes on' WHERE id < 5`)
+  expectOnlyFailed(await scene.runOnce(), 'app.loose', 'SOURCE_TABLE_WITHOUT_KEY')
+  await scene.expectEqual('orders', 'people')
+  await scene.sqlAsRole(remedy)
+  await expectDone(scene.runOnce())
+  await scene.expectEqual()
+})
+
+test.concurrent('a table named in the file and not in the source', async () => {
+  const scene = await sceneOf('typo')
+  const destination = 'source_schema: app, destination_catalog: main, destination_schema: copy'
+  scene.writeFile({
+    objects: [
+      `table: {${destination}, source_table: orders}`,
+      `table: {${destination}, source_table: Peoples}`,
+    ],
+  })
+  const run = await scene.runOnce()
+  expectOnlyFailed(run, 'app.Peoples', 'GATEWAY_TABLE_NOT_FOUND')
+  await scene.expectEqual('orders')
+})
+
+test.concurrent('publication dropped between runs: every table is copied anew', async () => {
+  const scene = await sceneOf('pubdrop')
+  await expectDone(scene.runOnce())
+  const [publication] = await scene.sql('SELECT pubname FROM pg_publication')
+  await scene.sql(`DROP PUBLICATION ${String(publication?.['pubname'])}`)
+  await scene.sqlAsRole(`UPDATE app.orders SET note = 'unpublished' WHERE id < 5;
+    DELETE FROM app.people WHERE id > 40`)
+  const run = await expectDone(scene.runOnce())
+  expect(run.text).toContain('does not exist any more')
+  await scene.expectEqual()
+})
+
+test.concurrent('a table out of the publication for a while: it is copied anew, alone', async () => {
+  const scene = await sceneOf('pubtable')
+  await expectDone(scene.runOnce())
+  const [publication] = await scene.sql('SELECT pubname FROM pg_publication')
+  const alter = `ALTER PUBLICATION ${String(publication?.['pubname'])}`
+  await scene.sql(`${alter} DROP TABLE app.orders`)
+  await scene.sqlAsRole(`UPDATE app.orders SET note = 'unpublished' WHERE id < 5`)
+  await scene.sql(`${alter} ADD TABLE app.orders`)
+  await scene.sqlAsRole(`DELETE FROM app.people WHERE id > 40`)
+  const run = await expectDone(scene.runOnce())
+  const copied = scene.files(/snapshot.1\/.*\.parquet$/)
+  expect(copied).toHaveLength(1)
+  expect(run.lines.filter((line) => line['message'] === 'table is discontinued')).toMatchObject([
+    { table: 'app.orders' },
+  ])
+  await scene.expectEqual()
+})
+
+test.concurrent('an infinite date becomes NULL, and says so: copied and followed', async () => {
+  const scene = await sceneOf('infinite')
+  await scene.sqlAsRole(`INSERT INTO app.orders VALUES (1000, 'a', 'infinity')`)
+  const warning = expect.objectContaining({ level: 'warn', table: 'app.orders', column: 'day' })
+  expect((await expectDone(scene.runOnce())).lines).toContainEqual(warning)
+  await scene.sqlAsRole(`INSERT INTO app.orders VALUES (1001, 'a', '-infinity')`)
+  expect((await expectDone(scene.runOnce())).lines).toContainEqual(warning)
+  const query = await scene.call('query', 'SELECT count(*) AS n FROM orders WHERE day IS NULL')
+  expect(query.text).toContain('2')
+  await scene.expectEqual()
+})
+
+const foreignLog = [
+  { protocol: { minReaderVersion: 1, minWriterVersion: 2 } },
+  {
+    metaData: {
+      id: '5fba94ed-9794-4965-ba6e-6ee3c0d22af9',
+      format: { provider: 'parquet', options: {} },
+      schemaString: '{"type":"struct","fields":[]}',
+      partitionColumns: [],
+      configuration: {},
+      createdTime: 1_700_000_000_000,
+    },
+  },
+]
+
+function contentOf(folder: string): ReadonlyMap<string, string> {
+  const names = readdirSync(folder, { recursive: true, withFileTypes: true })
+  return new Map(
+    names
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .toSorted()
+      .map((path) => [path, readFileSync(path, 'latin1')]),
+  )
+}
+
+test.concurrent('a foreign Delta table in the way is left untouched, the others go on', async () => {
+  const scene = await sceneOf('foreign')
+  const table = join(scene.dataFolder, 'lake', 'main', 'copy', 'orders')
+  const first = join(table, '_delta_log', '00000000000000000000.json')
+  mkdirSync(dirname(first), { recursive: true })
+  writeFileSync(first, foreignLog.map((action) => `${JSON.stringify(action)}\n`).join(''))
+  writeFileSync(join(table, 'part-0.parquet'), 'PAR1')
+  const before = contentOf(table)
+  const run = await scene.runOnce()
+  const remedy = expectOnlyFailed(run, 'main.copy.orders', 'DESTINATION_FOREIGN_TABLE')
+  expect(remedy).toContain('destination_table')
+  expect(contentOf(table)).toEqual(before)
+  expect((await scene.call('status')).text).toContain('DESTINATION_FOREIGN_TABLE')
+  const refresh = await scene.call('refresh', '--all', '--full')
+  expect(refresh.exitCode).toBe(1)
+  expect(contentOf(table)).toEqual(before)
+  await scene.expectEqual('people')
+  renameSync(table, join(scene.folder, 'moved'))
+  await expectDone(scene.runOnce())
+  await scene.expectEqual()
+})
