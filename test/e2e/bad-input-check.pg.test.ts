@@ -1,0 +1,135 @@
+/** Bad input: `check` on a server where everything is wrong at once. */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import {
+  type EmbeddedPostgres,
+  startEmbeddedPostgres,
+} from '../../src/quickstart/embedded-postgres.ts'
+import { type Called, createScene, type Scene } from '../support/bad-input.ts'
+
+let server: EmbeddedPostgres
+const scenes: Scene[] = []
+
+beforeAll(async () => {
+  server = await startEmbeddedPostgres({
+    settings: {
+      wal_level: 'replica',
+      max_wal_senders: '0',
+      max_replication_slots: '1',
+      max_slot_wal_keep_size: '1MB',
+      max_prepared_transactions: '2',
+      idle_replication_slot_timeout: '1h',
+    },
+  })
+})
+
+afterAll(async () => {
+  for (const scene of scenes) scene.dispose()
+  await server.stop()
+})
+
+interface Found {
+  readonly severity: string
+  readonly code?: string
+  readonly subject: string
+  readonly table?: string
+  readonly remedy?: string
+}
+
+function findings(called: Called): readonly Found[] {
+  return called.lines.filter((line) => line['event'] === 'finding') as unknown as Found[]
+}
+
+function unmet(called: Called): readonly string[] {
+  return findings(called)
+    .filter(({ severity }) => severity !== 'ok')
+    .map(({ severity, code, table, subject }) => `${severity} ${code} ${table ?? subject}`)
+}
+
+const tables = `
+  CREATE SCHEMA shop;
+  CREATE TABLE shop.good (id int PRIMARY KEY, v text);
+  CREATE TABLE shop.keyless (v text);
+  CREATE TABLE shop.unlabelled (id int PRIMARY KEY, v text);
+  ALTER TABLE shop.unlabelled REPLICA IDENTITY NOTHING;
+  CREATE TABLE shop.hidden (id int PRIMARY KEY, v text);
+  ALTER TABLE shop.hidden ENABLE ROW LEVEL SECURITY;
+  CREATE UNLOGGED TABLE shop.volatile (v text);
+  CREATE TABLE shop.clash (id int PRIMARY KEY, "Id" int, id_2 int);
+  CREATE TABLE shop.late (id int PRIMARY KEY DEFERRABLE);
+  CREATE TABLE shop.loose (id int NOT NULL, v text);
+  CREATE UNIQUE INDEX loose_id ON shop.loose (id);
+  INSERT INTO shop.good VALUES (1, 'a');
+  INSERT INTO shop.keyless VALUES ('a'), ('a');
+  INSERT INTO shop.volatile VALUES ('a');`
+
+test('check lists all of it with statements that mend it, for a role with no rights at all', async () => {
+  const scene = await createScene(server, 'wrong')
+  scenes.push(scene)
+  await server.sql(`CREATE ROLE nobody LOGIN PASSWORD '${scene.password}'`)
+  await scene.sql(`REVOKE ALL ON SCHEMA public FROM public; ${tables}`)
+  await server.sql(`SELECT pg_create_physical_replication_slot('somebody')`)
+  await scene.sql(`BEGIN; INSERT INTO shop.good VALUES (2, 'b'); PREPARE TRANSACTION 'left ''over'`)
+  scene.writeFile({
+    user: 'nobody',
+    objects: ['schema: {source_schema: shop, destination_catalog: main, destination_schema: copy}'],
+  })
+  const check = await scene.call('check', scene.file)
+  expect(check.exitCode, check.text).toBe(1)
+  const found = unmet(check)
+  expect(found.filter((line) => !line.includes('shop.'))).toEqual([
+    'error SOURCE_WAL_LEVEL wal_level',
+    'error SOURCE_NO_FREE_SLOT max_replication_slots',
+    'error SOURCE_NO_FREE_SLOT max_wal_senders',
+    'error SOURCE_REPLICATION_DENIED replication',
+    'error SOURCE_PUBLICATION_MISSING publication',
+    'warning SOURCE_LOG_RETENTION max_slot_wal_keep_size',
+    'warning SOURCE_LOG_RETENTION idle_replication_slot_timeout',
+    'warning SOURCE_SLOT_BLOCKED prepared transactions',
+  ])
+  const of = (table: string): readonly string[] =>
+    found.filter((line) => line.endsWith(` shop.${table}`)).map((line) => line.split(' ')[1] ?? '')
+  const rights = ['SOURCE_PERMISSION_DENIED', 'SOURCE_PERMISSION_DENIED']
+  const publication = 'SOURCE_PUBLICATION_INCOMPLETE'
+  expect(of('good')).toEqual([...rights, publication])
+  expect(of('keyless')).toEqual(['SOURCE_TABLE_WITHOUT_KEY', ...rights, publication])
+  expect(of('unlabelled')).toEqual(['SOURCE_REPLICA_IDENTITY', ...rights, publication])
+  expect(of('hidden')).toEqual([...rights, 'SOURCE_ROW_SECURITY', publication])
+  expect(of('volatile')).toEqual([
+    'SOURCE_TABLE_UNSUPPORTED',
+    'SOURCE_TABLE_WITHOUT_KEY',
+    ...rights,
+    publication,
+  ])
+  expect(of('clash')).toEqual(['SOURCE_COLUMN_NAMES_CLASH', ...rights, publication])
+  expect(of('late')).toEqual(['SOURCE_TABLE_WITHOUT_KEY', ...rights, publication])
+  expect(of('loose')).toEqual(['SOURCE_TABLE_WITHOUT_KEY', ...rights, publication])
+  expect(scene.files(/./)).toEqual([])
+
+  for (const { severity, remedy } of findings(check)) {
+    if (severity !== 'ok') await runStatements(scene, remedy ?? '')
+  }
+  await server.shutdown()
+  await server.start()
+  const again = await scene.call('check', scene.file)
+  expect(unmet(again)).toEqual([])
+  expect(again.exitCode, again.text).toBe(0)
+  // What check was content with is enough, and the publication it named is the one that is used.
+  const run = await scene.runOnce()
+  expect(run.exitCode, run.text).toBe(0)
+  await scene.sql(`UPDATE shop.good SET v = 'changed'; DELETE FROM shop.keyless`)
+  expect((await scene.runOnce()).exitCode).toBe(0)
+  expect(await scene.sql('SELECT pubname FROM pg_publication')).toHaveLength(1)
+  await scene.expectEqual()
+})
+
+/** As psql does: one by one, because ALTER SYSTEM does not like company. */
+async function runStatements(scene: Scene, remedy: string): Promise<void> {
+  const client = await server.connect(scene.database)
+  try {
+    for (const statement of remedy.replace(/--.*$/gm, '').split(/;\s*/)) {
+      if (statement.trim() !== '') await client.query(statement)
+    }
+  } finally {
+    await client.end()
+  }
+}
