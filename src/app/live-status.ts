@@ -21,7 +21,7 @@ export interface LastWords<T> {
 /** In place of a process id: the last words of a run that ended in order. */
 export const notRunning = 0
 
-function isAlive(processId: number): boolean {
+export function isAlive(processId: number): boolean {
   if (processId === notRunning) return false
   try {
     process.kill(processId, 0)

@@ -4,6 +4,7 @@ import { formatTableName, parseTableName } from '../catalog/names.ts'
 import type { RunProgress, RunResult, Running } from '../cli/app.ts'
 import type { GatewayResult } from '../gateway/gateway-status.ts'
 import type { Context } from './context.ts'
+import { keepHouse, keepHouseOnce } from './housekeeping.ts'
 import { encodeStatus, notRunning } from './live-status.ts'
 import { applyAll } from './pipeline-runtime.ts'
 import { type Lane, openRuntime, type Runtime, type RuntimeDefinitions } from './runtime.ts'
@@ -63,6 +64,8 @@ async function runAll(context: Context, runtime: Runtime, options: RunOptions): 
   const updates = await startUpdates(context, runtime)
   const ticking = new AbortController()
   const ticks = tick(context, runtime, ticking.signal)
+  const house =
+    options.mode === 'continuous' ? keepHouse(context, runtime.lanes, ticking.signal) : undefined
   try {
     await askRefresh(context, runtime, options.refresh ?? [])
     const ended = await Promise.all(
@@ -72,6 +75,9 @@ async function runAll(context: Context, runtime: Runtime, options: RunOptions): 
     const [first] = failures
     // With one gateway its error is the run's; of several, the others have done their work.
     if (first !== undefined && failures.length === ended.length) throw first.error
+    if (options.mode === 'once' && first === undefined) {
+      await keepHouseOnce(context, runtime.lanes, options.signal)
+    }
     await updates.end(first?.error)
     return resultOf(runtime, ended)
   } catch (error) {
@@ -79,7 +85,7 @@ async function runAll(context: Context, runtime: Runtime, options: RunOptions): 
     throw error
   } finally {
     ticking.abort()
-    await ticks
+    await Promise.all([ticks, house])
     await speak(context, runtime, notRunning).catch(() => undefined)
   }
 }

@@ -29,6 +29,8 @@ export const failpointNames = [
   'delta.commit-linked',
   /** A checkpoint file is written, `_last_checkpoint` is not. */
   'delta.checkpoint-written',
+  /** A vacuum removed a file of a table; others that it found are still there. */
+  'delta.vacuum-file-removed',
   /** A purge removed data files, not yet their manifests. */
   'staging.purge-data-removed',
 ] as const

@@ -26,6 +26,8 @@ export interface PipelineStatus {
   readonly tables: readonly PipelineTableStatus[]
   readonly freshness: FreshnessStatus | undefined
   readonly updates: number
+  /** Staged commit up to which this process has looked at every table; undefined before the first update. */
+  readonly passedCommit?: number
 }
 
 export interface UpdateResult {

@@ -136,6 +136,7 @@ class StagedPipeline implements Pipeline {
       ],
       freshness: this.#freshness.status(),
       updates: this.#updates,
+      ...(this.#passed < 0 ? {} : { passedCommit: this.#passed }),
     }
   }
 

@@ -163,17 +163,19 @@ describe('purge()', () => {
 
   test('names who loses what, once', async () => {
     const { purge } = await createAged(40)
-    const appliedCommits = new Map([
-      ['behind', 9],
-      ['new', undefined],
-      ['just', 13],
-      ['far', 44],
+    const appliedCommits = new Map<string, (tableId: string) => number | undefined>([
+      ['behind', () => 9],
+      ['new', () => undefined],
+      ['just', () => 13],
+      ['far', () => 44],
+      ['mixed', (tableId: string) => (tableId === '7' ? 4 : 13)],
     ])
     const result = await purge({ appliedCommits })
     // Table 8 has not changed since commit 4: whoever has applied that lost nothing of it.
     expect(result.gaps).toEqual([
       { pipelineId: 'behind', tableIds: ['7'] },
       { pipelineId: 'new', tableIds: ['7', '8'] },
+      { pipelineId: 'mixed', tableIds: ['7'] },
     ])
     expect(result.agedOutSnapshots).toEqual(['7', '8'])
     const { base } = result
@@ -191,13 +193,13 @@ describe('purge()', () => {
     const { log, publish, purge } = await createAged(10)
     await publish(started('7', 1), await chunk(log, '7', 1), finished('7', 1))
     for (let n = 0; n < 5; n++) await publish(await stageChanges(log, '7', 200 + n))
-    const result = await purge({ retentionMs: 5 * day, appliedCommits: new Map([['p', 6]]) })
+    const result = await purge({ retentionMs: 5 * day, appliedCommits: new Map([['p', () => 6]]) })
     expect(result).toMatchObject({ firstCommit: 15, gaps: [], agedOutSnapshots: ['8'] })
     // One that was only begun does not help yet.
     await publish(started('7', 2))
-    expect((await purge({ retentionMs: day, appliedCommits: new Map([['p', 6]]) })).gaps).toEqual([
-      { pipelineId: 'p', tableIds: ['7'] },
-    ])
+    expect(
+      (await purge({ retentionMs: day, appliedCommits: new Map([['p', () => 6]]) })).gaps,
+    ).toEqual([{ pipelineId: 'p', tableIds: ['7'] }])
   })
 
   test('keeps a copy whole or removes it whole', async () => {

@@ -30,10 +30,10 @@ export interface PurgeOptions {
   /** Manifests older than this are removed; `defaultRetentionMs` unless given. */
   readonly retentionMs?: number
   /**
-   * Pipeline id → staged commit up to which that pipeline has looked at everything (the smallest
-   * of its tables; undefined: it has loaded nothing). Only for telling who loses data.
+   * Pipeline id → staged commit up to which that pipeline has looked at everything of a table
+   * (undefined: it has loaded nothing of it). Only for telling who loses data.
    */
-  readonly appliedCommits: ReadonlyMap<string, CommitNumber | undefined>
+  readonly appliedCommits: ReadonlyMap<string, (tableId: string) => CommitNumber | undefined>
   readonly clock: Clock
   readonly log: Log
   readonly failpoints: Failpoints
@@ -56,6 +56,25 @@ export interface PurgeResult {
   readonly gaps: readonly PurgeGap[]
   /** Tables whose newest copy aged out: a pipeline that has not loaded them yet needs a new copy. */
   readonly agedOutSnapshots: readonly string[]
+}
+
+/** A purge reads the whole log: it waits until this share of the retention is to be removed at once. */
+const purgeShare = 1 / 30
+
+/**
+ * Whether there is something to purge, told by one or two looks at the front of the log. Throws
+ * STAGING_MANIFEST_UNREADABLE and STORAGE_*.
+ */
+export async function isPurgeDue(
+  storage: ObjectStorage,
+  nowMs: number,
+  retentionMs = defaultRetentionMs,
+): Promise<boolean> {
+  const { first } = await readLogBase(storage)
+  // Manifests are removed ascending, so what a stopped purge left ends at the front.
+  if (first > 0 && (await storage.stat(manifestPath(first - 1))) !== undefined) return true
+  const oldest = await readManifest(storage, first)
+  return oldest !== undefined && oldest.created_at_ms < nowMs - retentionMs * (1 + purgeShare)
 }
 
 /** Throws STAGING_LOG_GAP, STAGING_MANIFEST_UNREADABLE and STORAGE_*. */
@@ -146,7 +165,7 @@ function losses(
   const gaps = [...appliedCommits].map(([pipelineId, applied]) => ({
     pipelineId,
     tableIds: lost
-      .filter(({ last_commit }) => applied === undefined || applied < last_commit)
+      .filter(({ table_id, last_commit }) => (applied(table_id) ?? -1) < last_commit)
       .map(({ table_id }) => table_id),
   }))
   return {

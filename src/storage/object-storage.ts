@@ -29,7 +29,10 @@ export interface ObjectStorage {
   /** The one atomic primitive everything rests on: durable and visible at once; false when the path exists. */
   writeIfAbsent(path: string, bytes: Uint8Array): Promise<boolean>
   openWriter(path: string): Promise<ObjectWriter>
-  /** Server-side copy or hard link from a store of the same kind; the bytes are not read. Durable. */
+  /**
+   * Server-side copy or hard link from a store of the same kind; the bytes are not read. Durable.
+   * Its modification time is now, whatever the source's was (which may change with it).
+   */
   linkFrom(source: ObjectStorage, sourcePath: string, path: string): Promise<void>
   /** Objects whose path starts with `prefix`, ascending by path, optionally only those after `startAfter`. */
   list(prefix: string, startAfter?: string): AsyncIterable<ObjectInfo>

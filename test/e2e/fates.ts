@@ -15,7 +15,10 @@ const earlySteps: readonly FailpointName[] = [
 ]
 
 /** Steps of work that a short run has no cause to do; they have tests of their own. */
-const otherwhere: readonly FailpointName[] = ['staging.purge-data-removed']
+const otherwhere: readonly FailpointName[] = [
+  'staging.purge-data-removed',
+  'delta.vacuum-file-removed',
+]
 
 const oncePerLife: readonly FailpointName[] = ['staging.epoch-claimed']
 
