@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 import { openDeltaTable } from '../../src/delta/open-delta-table.ts'
 import { startEmbeddedPostgres } from '../../src/quickstart/embedded-postgres.ts'
 import { createLocalStorage } from '../../src/storage/local-storage.ts'
-import { createRandomWorkload } from '../support/random-workload.ts'
+import { createRandomWorkload, workloadTables } from '../support/random-workload.ts'
 import { resourceFile, runSluice, startSluice } from '../support/sluice-process.ts'
 
 const seed = Number(process.env['SLUICE_SEED'] ?? Date.now() % 1_000_000_000)
@@ -27,26 +27,26 @@ test(`verify proves equality at one moment while both sides go on (SLUICE_SEED=$
   const options = { cwd: folder, env: { SLUICE_TEST_PASSWORD: server.password } }
   const sessions = [await server.connect(), await server.connect()]
   const workload = createRandomWorkload({ seed, sessions, bulkRows: 2000 })
+  await workload.createTables()
+  await workload.run(500)
+  await writeFile(
+    join(folder, 'r.yml'),
+    resourceFile({ port: server.port, user: server.user, schema: 'public' }),
+  )
+  const running = startSluice(['run', 'r.yml', '--data', 'data'], options)
+  const stop = { now: false }
+  const writing = (async () => {
+    while (!stop.now) await workload.run(50)
+    await workload.finish()
+  })()
   try {
-    await workload.createTables()
-    await workload.run(500)
-    await writeFile(
-      join(folder, 'r.yml'),
-      resourceFile({ port: server.port, user: server.user, schema: 'public' }),
-    )
-    const running = startSluice(['run', 'r.yml', '--data', 'data'], options)
-    const stop = { now: false }
-    const writing = (async () => {
-      while (!stop.now) await workload.run(50)
-      await workload.finish()
-    })()
     await untilExit(0, async () => {
       const status = await runSluice(['status', '--data', 'data', '--output', 'json'], options)
-      return { exitCode: status.stdout.match(/"version":/g)?.length === 5 ? 0 : 1 }
+      return { exitCode: status.stdout.match(/"version":/g)?.length === workloadTables.length ? 0 : 1 }
     })
     const verified = await runSluice(['verify', '--data', 'data'], options)
     expect(verified.exitCode, verified.stdout + verified.stderr).toBe(0)
-    expect(verified.stdout).toContain('5 tables equal')
+    expect(verified.stdout).toContain(`${workloadTables.length} tables equal`)
 
     const refreshed = await runSluice(['refresh', 'copy.hot', '--full', '--data', 'data'], options)
     expect(refreshed.exitCode, refreshed.stdout + refreshed.stderr).toBe(0)
@@ -59,6 +59,10 @@ test(`verify proves equality at one moment while both sides go on (SLUICE_SEED=$
     const ended = await running.finished
     expect(ended.exitCode, ended.stdout + ended.stderr).toBe(0)
   } finally {
+    // When something failed, these two are still at work.
+    stop.now = true
+    running.kill('SIGKILL')
+    await Promise.allSettled([writing, running.finished])
     for (const client of sessions) await client.end()
     await server.stop()
     await rm(folder, { recursive: true, force: true })
