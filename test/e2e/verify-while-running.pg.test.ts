@@ -42,7 +42,9 @@ test(`verify proves equality at one moment while both sides go on (SLUICE_SEED=$
   try {
     await untilExit(0, async () => {
       const status = await runSluice(['status', '--data', 'data', '--output', 'json'], options)
-      return { exitCode: status.stdout.match(/"version":/g)?.length === workloadTables.length ? 0 : 1 }
+      return {
+        exitCode: status.stdout.match(/"version":/g)?.length === workloadTables.length ? 0 : 1,
+      }
     })
     const verified = await runSluice(['verify', '--data', 'data'], options)
     expect(verified.exitCode, verified.stdout + verified.stderr).toBe(0)
