@@ -111,7 +111,9 @@ async function decodeAndEncode(orders: RecordedOrders): Promise<void> {
   encoder.finish()
 }
 
-export const run: Bench = async ({ rows, rounds, say }) => {
+export const run: Bench = async ({ rows: asked, rounds: wanted, say }) => {
+  const rows = asked ?? 200_000
+  const rounds = wanted ?? 7
   const orders = await recordOrders(rows)
   say(
     `${orders.rowCount} rows, ${Math.round(orders.pgoutput.length / rows)} bytes a row of pgoutput, ` +

@@ -139,7 +139,8 @@ function seededRandom(seed: number): () => number {
 }
 
 /** Levels 1 (what staging uses) and 3, side by side. */
-export async function run({ rows, rounds, say }: BenchOptions): Promise<readonly Measurement[]> {
+export async function run(options: BenchOptions): Promise<readonly Measurement[]> {
+  const { rows = 200_000, rounds = 5, say } = options
   const measurements: Measurement[] = []
   for (const zstdLevel of [1, 3]) {
     const result = await benchParquetEncode({ zstdLevel, rows, rounds })

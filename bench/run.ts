@@ -11,8 +11,10 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { rows: { type: 'string' }, rounds: { type: 'string' } },
 })
-const rows = Number(values.rows ?? 200_000)
-const rounds = Number(values.rounds ?? 7)
+const numberOf = (text: string | undefined): number | undefined =>
+  text === undefined ? undefined : Number(text)
+const rows = numberOf(values.rows)
+const rounds = numberOf(values.rounds)
 
 const known = readdirSync(new URL('.', import.meta.url))
   .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts') && file !== 'run.ts')
@@ -23,22 +25,19 @@ if (unknown.length > 0) {
   process.exit(2)
 }
 
-const format = (value: number): string => Math.round(value).toLocaleString('en-US')
+const format = (value: number): string =>
+  value < 1000 ? value.toPrecision(3) : Math.round(value).toLocaleString('en-US')
 
 function line(measurement: Measurement): string[] {
-  const { name, value, unit, limit, limitName } = measurement
+  const { name, value, unit, limit, limitName, goal } = measurement
   const shown = limit === undefined ? '' : `${format(limit)} (${limitName ?? ''})`
-  return [
-    name,
-    `${format(value)} ${unit}`,
-    shown,
-    limit === undefined ? '' : (value / limit).toFixed(2),
-  ]
+  const ratio = limit === undefined ? '' : (value / limit).toFixed(2)
+  return [ratio, name, `${format(value)} ${unit}`, shown, goal ?? '']
 }
 
 function printTable(lines: readonly (readonly string[])[]): void {
-  const all = [['name', 'value', 'raw limit', 'ratio'], ...lines]
-  const widths = [0, 1, 2, 3].map((column) =>
+  const all = [['ratio', 'name', 'value', 'raw limit', 'goal'], ...lines]
+  const widths = [0, 1, 2, 3, 4].map((column) =>
     Math.max(...all.map((cells) => cells[column]?.length ?? 0)),
   )
   const text = (cells: readonly string[]): string =>

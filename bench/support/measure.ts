@@ -3,23 +3,25 @@
 export interface Measurement {
   /** What was measured, in a few words. */
   readonly name: string
-  /** In `unit`; larger is better. */
+  /** In `unit`. */
   readonly value: number
   readonly unit: string
   /** The best anybody could do on the same bytes in the same run, in the same unit. */
   readonly limit?: number
   /** What the limit is, in a few words. */
   readonly limitName?: string
+  /** What is to be reached, in a few words. */
+  readonly goal?: string
 }
 
 /** A module of `bench/` exports one of these as `run`. */
 export type Bench = (options: BenchOptions) => Promise<readonly Measurement[]>
 
 export interface BenchOptions {
-  /** Rows of the fixtures. */
-  readonly rows: number
+  /** Rows of the fixtures; each bench has a default of its own. */
+  readonly rows: number | undefined
   /** Measured rounds after the warm-up; the median counts. */
-  readonly rounds: number
+  readonly rounds: number | undefined
   readonly say: (line: string) => void
 }
 
@@ -73,7 +75,7 @@ async function timed(contestant: Contestant): Promise<Timing> {
   }
 }
 
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1
   const upper = sorted[middle] ?? Number.NaN

@@ -3,6 +3,7 @@
  * messages of inserts, and COPY rows of the same table.
  */
 import { startEmbeddedPostgres } from '../../src/quickstart/embedded-postgres.ts'
+import { createOrders, insertOrders } from './orders.ts'
 import type { SourceColumn, SourceTable, TableId } from '../../src/source/table-schema.ts'
 import type { CellDecoder } from '../../src/source/postgres/cell-decoder.ts'
 import { mapPostgresType } from '../../src/source/postgres/types.ts'
@@ -19,33 +20,6 @@ export interface RecordedOrders {
   readonly copyOffsets: Int32Array
 }
 
-const createTable = `
-  create table orders (
-    id bigint primary key,
-    customer_id integer not null,
-    status text not null,
-    quantity smallint not null,
-    amount numeric(12,2) not null,
-    rate double precision,
-    is_paid boolean not null,
-    order_day date not null,
-    created_at timestamptz not null,
-    updated_at timestamp,
-    reference uuid not null,
-    note varchar(200)
-  )`
-
-const insertRows = (first: number, last: number): string => `
-  insert into orders
-  select i, (i * 7919) % 1000000, (array['new','paid','shipped','delivered','returned'])[1 + i % 5],
-    i % 1000, ((i * 104729) % 99999999)::numeric / 100, (i % 100000) / 128.0,
-    i % 3 = 0, date '2015-01-01' + (i % 4000)::int,
-    timestamptz '2020-01-01 00:00:00+00' + (i * 1234567) * interval '1 microsecond',
-    case when i % 10 > 0 then timestamp '2021-06-01' + (i * 7654321) * interval '1 microsecond' end,
-    md5(i::text)::uuid,
-    case when i % 20 > 0 then 'Left at the door, ' || repeat('please ring ', (i % 5)::int) || i end
-  from generate_series(${first}::bigint, ${last}) i`
-
 interface CatalogColumn {
   readonly attname: string
   readonly atttypid: number
@@ -59,11 +33,11 @@ export async function recordOrders(rowCount: number): Promise<RecordedOrders> {
   const server = await startEmbeddedPostgres({ settings: { fsync: 'off', timezone: 'UTC' } })
   const client = await server.connect()
   try {
-    await client.query(createTable)
+    await client.query(createOrders)
     await client.query('create publication bench for table orders')
     await client.query(`select pg_create_logical_replication_slot('bench', 'pgoutput')`)
     for (let first = 1; first <= rowCount; first += 10_000) {
-      await client.query(insertRows(first, Math.min(rowCount, first + 9_999)))
+      await client.query(insertOrders(first, Math.min(rowCount, first + 9_999)))
     }
     const catalog = await client.query<CatalogColumn>(`
       select attname, atttypid::int, atttypmod, format_type(atttypid, atttypmod) as formatted,

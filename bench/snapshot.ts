@@ -1,0 +1,112 @@
+/**
+ * PostgreSQL → staged Parquet through the real source, gateway and staging, against plain sockets
+ * that drain the same COPY statements over as many connections. Each run is a process of its own.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  type EmbeddedPostgres,
+  startEmbeddedPostgres,
+} from '../src/quickstart/embedded-postgres.ts'
+import { chunkStarts } from '../src/source/postgres/snapshot.ts'
+import { runChild } from './support/children.ts'
+import type { DrainJob, DrainReport } from './support/drain-process.ts'
+import type { GatewayJob, GatewayReport } from './support/gateway-process.ts'
+import { type Bench, type Measurement, median } from './support/measure.ts'
+import { createOrders, insertOrders } from './support/orders.ts'
+
+const connectionCounts = [1, 2]
+
+/** The statements of a copy of the table, as the source cuts it. */
+async function copyStatements(server: EmbeddedPostgres): Promise<string[]> {
+  const [row] = await server.sql(`select pg_relation_size('orders') / 8192 as blocks,
+    (select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
+     where attrelid = 'orders'::regclass and attnum > 0) as columns`)
+  const starts = chunkStarts(Number(row?.['blocks']), 8192, true)
+  const columns = String(row?.['columns'])
+  if (starts.length === 1) return [`COPY orders (${columns}) TO STDOUT`]
+  return starts.map((from, id) => {
+    const to = starts[id + 1]
+    const bounds = [
+      ...(from > 0 ? [`ctid >= '(${from},0)'`] : []),
+      ...(to === undefined ? [] : [`ctid < '(${to},0)'`]),
+    ]
+    return `COPY (SELECT ${columns} FROM ONLY orders WHERE ${bounds.join(' AND ')}) TO STDOUT`
+  })
+}
+
+async function copyOnce(server: EmbeddedPostgres, connections: number): Promise<GatewayReport> {
+  const volume = await mkdtemp(join(tmpdir(), 'sluice-bench-'))
+  const slot = `bench_${connections}`
+  const { port, password } = server
+  const settings = { snapshotWorkers: connections }
+  const job: GatewayJob = { port, password, slot, volume, settings }
+  try {
+    return await runChild<GatewayReport>('gateway-process', job)
+  } finally {
+    await rm(volume, { recursive: true })
+    await server.sql(`select pg_drop_replication_slot('${slot}')`)
+    await server.sql(`drop publication ${slot}`)
+  }
+}
+
+async function compare(
+  server: EmbeddedPostgres,
+  statements: readonly string[],
+  options: { readonly connections: number; readonly rounds: number },
+): Promise<{ copies: GatewayReport[]; drains: DrainReport[] }> {
+  const { connections, rounds } = options
+  const copies: GatewayReport[] = []
+  const drains: DrainReport[] = []
+  for (let round = 0; round < rounds; round++) {
+    const job: DrainJob = { port: server.port, statements, connections }
+    drains.push(await runChild<DrainReport>('drain-process', job))
+    copies.push(await copyOnce(server, connections))
+  }
+  return { copies, drains }
+}
+
+export const run: Bench = async ({ rows: asked, rounds: wanted, say }) => {
+  const rows = asked ?? 1_000_000
+  const rounds = wanted ?? 3
+  const server = await startEmbeddedPostgres({
+    settings: { fsync: 'off', shared_buffers: '1GB', max_wal_size: '4GB' },
+    hba: ['host all all 127.0.0.1/32 trust'],
+  })
+  try {
+    await server.sql(createOrders)
+    await server.sql(insertOrders(1, rows))
+    await server.sql('vacuum (freeze, analyze) orders')
+    await server.sql('checkpoint')
+    const statements = await copyStatements(server)
+    await runChild<DrainReport>('drain-process', { port: server.port, statements, connections: 2 })
+    const measurements: Measurement[] = []
+    for (const connections of connectionCounts) {
+      const { copies, drains } = await compare(server, statements, { connections, rounds })
+      const copied = median(copies.map(({ copySeconds }) => copySeconds))
+      const drained = median(drains.map(({ wallSeconds }) => wallSeconds))
+      const cpu = median(copies.map(({ cpuSeconds }) => cpuSeconds)) / (rows / 1e6)
+      const thread = median(copies.map(({ threadSeconds }) => threadSeconds)) / (rows / 1e6)
+      const drainCpu = median(drains.map(({ cpuSeconds }) => cpuSeconds)) / (rows / 1e6)
+      const peak = Math.max(...copies.map(({ peakRssBytes }) => peakRssBytes)) / 2 ** 20
+      const whole = median(copies.map(({ wallSeconds }) => wallSeconds))
+      say(
+        `${connections} connections, ${rows} rows of ${Math.round((drains[0]?.bytes ?? 0) / rows)} bytes, ` +
+          `${statements.length} chunks: CPU per 1 M rows ${cpu.toFixed(2)} s (main thread ${thread.toFixed(2)} s), ` +
+          `drain ${drainCpu.toFixed(2)} s; peak RSS ${Math.round(peak)} MiB; whole run ${whole.toFixed(2)} s`,
+      )
+      measurements.push({
+        name: `snapshot to staging, ${connections} connection(s)`,
+        value: rows / copied,
+        unit: 'rows/s',
+        limit: rows / drained,
+        limitName: 'raw socket drain',
+        goal: '≥ 0.8 × drain',
+      })
+    }
+    return measurements
+  } finally {
+    await server.stop()
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * A process that runs one gateway and nothing else, `once`, and prints what it cost as one line of
+ * JSON. Its argument is a `GatewayJob` as JSON.
+ */
+import { readFileSync } from 'node:fs'
+import { systemClock } from '../../src/base/clock.ts'
+import { noFailpoints, type FailpointName } from '../../src/base/failpoint.ts'
+import { createParquetEncoder } from '../../src/columnar/parquet/create-encoder.ts'
+import { createGateway } from '../../src/gateway/gateway.ts'
+import type { GatewaySettings } from '../../src/gateway/settings.ts'
+import { createLog } from '../../src/observe/log.ts'
+import { createPostgresSource } from '../../src/source/postgres/postgres-source.ts'
+import { openStagingLog } from '../../src/staging/staging-log.ts'
+import { createLocalStorage } from '../../src/storage/local-storage.ts'
+
+export interface GatewayJob {
+  readonly port: number
+  readonly password: string
+  readonly slot: string
+  readonly volume: string
+  readonly settings: Partial<GatewaySettings>
+}
+
+export interface GatewayReport {
+  /** The whole run: from connecting to everything staged and acknowledged. */
+  readonly wallSeconds: number
+  /** From the first snapshot to the manifest with the last chunk; 0 without a copy. */
+  readonly copySeconds: number
+  /** CPU of all threads during the run. */
+  readonly cpuSeconds: number
+  /** CPU of the thread that runs JavaScript. */
+  readonly threadSeconds: number
+  readonly peakRssBytes: number
+  readonly rows: number
+  readonly changes: number
+  readonly stagedBytes: number
+}
+
+async function runGateway(job: GatewayJob): Promise<GatewayReport> {
+  const { slot } = job
+  const log = createLog((level, message, fields) => {
+    if (level !== 'info' || process.env['BENCH_LOG'] !== undefined) {
+      console.error(level, message, fields)
+    }
+  })
+  let copyBeganAt = 0
+  let copyEndedAt = 0
+  const failpoints = {
+    hit: (name: FailpointName) => {
+      if (name === 'gateway.snapshot-started' && copyBeganAt === 0) copyBeganAt = performance.now()
+    },
+  }
+  const source = createPostgresSource({
+    options: {
+      host: '127.0.0.1',
+      port: String(job.port),
+      user: 'postgres',
+      password: job.password,
+      database: 'postgres',
+      sslmode: 'disable',
+    },
+    slotName: slot,
+    publicationName: slot,
+    log,
+    clock: systemClock,
+    failpoints: noFailpoints,
+  })
+  const staging = await openStagingLog({
+    storage: createLocalStorage(job.volume),
+    writer: 'bench',
+    createEncoder: createParquetEncoder,
+    clock: systemClock,
+    log,
+    failpoints: noFailpoints,
+  })
+  const gateway = createGateway({
+    source,
+    staging,
+    tables: { schemas: [], tables: [{ schema: 'public', table: 'orders' }] },
+    settings: job.settings,
+    log,
+    failpoints,
+    onStaged: () => {
+      const isCopy = staging.manifests.at(-1)?.entries.some(({ kind }) => kind === 'snapshot_chunk')
+      if (isCopy === true) copyEndedAt = performance.now()
+    },
+  })
+  const beganAt = performance.now()
+  const cpuBefore = process.cpuUsage()
+  const threadBefore = process.threadCpuUsage()
+  const result = await gateway.run({ mode: 'once', signal: new AbortController().signal })
+  const wallSeconds = (performance.now() - beganAt) / 1000
+  const cpu = process.cpuUsage(cpuBefore)
+  const thread = process.threadCpuUsage(threadBefore)
+  if (result.failedTables.length > 0) throw new Error('a table failed')
+  const status = gateway.status()
+  await staging.close()
+  await source.close()
+  return {
+    wallSeconds,
+    copySeconds: (copyEndedAt - copyBeganAt) / 1000,
+    cpuSeconds: (cpu.user + cpu.system) / 1e6,
+    threadSeconds: (thread.user + thread.system) / 1e6,
+    peakRssBytes: Number(/VmHWM:\s+(\d+) kB/.exec(statusOfProcess())?.[1] ?? 0) * 1024,
+    rows: status.tables.reduce((sum, { snapshotRows }) => sum + snapshotRows, 0),
+    changes: status.changes,
+    stagedBytes: status.stagedBytes,
+  }
+}
+
+function statusOfProcess(): string {
+  return readFileSync('/proc/self/status', 'utf8')
+}
+
+const report = await runGateway(JSON.parse(process.argv[2] ?? '') as GatewayJob)
+console.log(JSON.stringify(report))
