@@ -2,7 +2,7 @@
  * A process that runs one gateway and nothing else, `once`, and prints what it cost as one line of
  * JSON. Its argument is a `GatewayJob` as JSON.
  */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { systemClock } from '../../src/base/clock.ts'
 import { noFailpoints, type FailpointName } from '../../src/base/failpoint.ts'
 import { createParquetEncoder } from '../../src/columnar/parquet/create-encoder.ts'
@@ -30,6 +30,8 @@ export interface GatewayReport {
   readonly cpuSeconds: number
   /** CPU of the thread that runs JavaScript. */
   readonly threadSeconds: number
+  /** CPU of the process's life by the name of its threads, user and system. */
+  readonly threads: Readonly<Record<string, readonly [number, number]>>
   readonly peakRssBytes: number
   readonly rows: number
   readonly changes: number
@@ -101,11 +103,26 @@ async function runGateway(job: GatewayJob): Promise<GatewayReport> {
     copySeconds: (copyEndedAt - copyBeganAt) / 1000,
     cpuSeconds: (cpu.user + cpu.system) / 1e6,
     threadSeconds: (thread.user + thread.system) / 1e6,
+    threads: threadTimes(),
     peakRssBytes: Number(/VmHWM:\s+(\d+) kB/.exec(statusOfProcess())?.[1] ?? 0) * 1024,
     rows: status.tables.reduce((sum, { snapshotRows }) => sum + snapshotRows, 0),
     changes: status.changes,
     stagedBytes: status.stagedBytes,
   }
+}
+
+/** proc(5): the name in parentheses, then 11 fields later user and system time in 1/100 s. */
+function threadTimes(): Record<string, [number, number]> {
+  const times: Record<string, [number, number]> = {}
+  for (const id of readdirSync('/proc/self/task')) {
+    const stat = readFileSync(`/proc/self/task/${id}/stat`, 'utf8')
+    const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    const sum = (times[name] ??= [0, 0])
+    sum[0] += Number(fields[11]) / 100
+    sum[1] += Number(fields[12]) / 100
+  }
+  return times
 }
 
 function statusOfProcess(): string {
