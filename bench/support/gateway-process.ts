@@ -30,6 +30,8 @@ export interface GatewayReport {
   readonly cpuSeconds: number
   /** CPU of the thread that runs JavaScript. */
   readonly threadSeconds: number
+  /** CPU of all threads per 1 M rows once the first third is staged: what a long run costs. */
+  readonly steadySeconds: number
   /** CPU of the process's life by the name of its threads, user and system. */
   readonly threads: Readonly<Record<string, readonly [number, number]>>
   readonly peakRssBytes: number
@@ -83,10 +85,12 @@ async function runGateway(job: GatewayJob): Promise<GatewayReport> {
     log,
     failpoints,
     onStaged: () => {
+      marks.push({ at: process.cpuUsage(), rows: gateway.status().changes })
       const isCopy = staging.manifests.at(-1)?.entries.some(({ kind }) => kind === 'snapshot_chunk')
       if (isCopy === true) copyEndedAt = performance.now()
     },
   })
+  const marks: Mark[] = []
   const beganAt = performance.now()
   const cpuBefore = process.cpuUsage()
   const threadBefore = process.threadCpuUsage()
@@ -103,12 +107,27 @@ async function runGateway(job: GatewayJob): Promise<GatewayReport> {
     copySeconds: (copyEndedAt - copyBeganAt) / 1000,
     cpuSeconds: (cpu.user + cpu.system) / 1e6,
     threadSeconds: (thread.user + thread.system) / 1e6,
+    steadySeconds: steadySeconds(marks),
     threads: threadTimes(),
     peakRssBytes: Number(/VmHWM:\s+(\d+) kB/.exec(statusOfProcess())?.[1] ?? 0) * 1024,
     rows: status.tables.reduce((sum, { snapshotRows }) => sum + snapshotRows, 0),
     changes: status.changes,
     stagedBytes: status.stagedBytes,
   }
+}
+
+interface Mark {
+  readonly at: NodeJS.CpuUsage
+  /** Changes handed over for writing until then. */
+  readonly rows: number
+}
+
+function steadySeconds(marks: readonly Mark[]): number {
+  const last = marks.at(-1)
+  const first = marks.find(({ rows }) => rows * 3 >= (last?.rows ?? 0))
+  if (first === undefined || last === undefined || first.rows === last.rows) return Number.NaN
+  const cpu = last.at.user + last.at.system - first.at.user - first.at.system
+  return cpu / (last.rows - first.rows)
 }
 
 /** proc(5): the name in parentheses, then 11 fields later user and system time in 1/100 s. */

@@ -1,4 +1,5 @@
 /** What the builders of all physical layouts share: cell states, counts, NULL, absent and growth. */
+import { giveBuffer, takeBuffer } from './buffer-pool.ts'
 import type { CanonicalType } from './canonical-type.ts'
 import { cellState, type Column } from './column-batch.ts'
 
@@ -36,9 +37,18 @@ export abstract class CellBuilder {
     values: Values,
     width = 1,
   ): Values {
-    const length = values.length === 0 ? this.#expectedCells * width : values.length * 2
-    const larger = new (values.constructor as new (length: number) => Values)(length)
+    const cells = values.length === 0 ? this.#expectedCells : (values.length / width) * 2
+    const cellBytes = values.BYTES_PER_ELEMENT * width
+    const buffer = takeBuffer(cells * cellBytes)
+    // All the room there is, in whole cells: a builder is full exactly when its buffer is.
+    const length = Math.floor(buffer.byteLength / cellBytes) * width
+    const larger = new (values.constructor as new (
+      buffer: ArrayBuffer,
+      offset: number,
+      length: number,
+    ) => Values)(buffer, 0, length)
     larger.set(values)
+    giveBuffer(values.buffer)
     return larger
   }
 
@@ -58,8 +68,11 @@ export abstract class CellBuilder {
   #mark(state: number): void {
     let states = this.#states
     if (states === undefined || this.rowCount >= states.length) {
-      const grown = new Uint8Array(Math.max(this.#expectedCells, this.rowCount * 2 + 1))
+      const grown = new Uint8Array(takeBuffer(Math.max(this.#expectedCells, this.rowCount * 2 + 1)))
       if (states !== undefined) grown.set(states)
+      // A row of which nothing is said is a value.
+      grown.fill(cellState.value, states?.length ?? 0)
+      if (states !== undefined) giveBuffer(states.buffer)
       states = this.#states = grown
     }
     states[this.rowCount++] = state
@@ -68,9 +81,14 @@ export abstract class CellBuilder {
   protected takeHead(values: Uint8Array): Column {
     let states: Uint8Array | undefined
     if (this.#states !== undefined) {
-      // Rows after the last NULL may lie beyond the buffer: they are values, which is 0.
-      states = new Uint8Array(this.rowCount)
-      states.set(this.#states.subarray(0, Math.min(this.rowCount, this.#states.length)))
+      const all = this.#states
+      if (all.length >= this.rowCount) states = all.subarray(0, this.rowCount)
+      else {
+        // Rows after the last NULL lie beyond the buffer: they are values, which is 0.
+        states = new Uint8Array(this.rowCount)
+        states.set(all)
+        giveBuffer(all.buffer)
+      }
     }
     const column: Column = {
       name: this.name,

@@ -31,7 +31,10 @@ export interface Column {
   readonly list?: { readonly elements: Column; readonly lengths: Int32Array }
 }
 
-/** Rows by column. Immutable once handed over; whoever made it does not touch the buffers again. */
+/**
+ * Rows by column. Immutable once handed over; whoever made it does not touch the buffers again.
+ * Whoever takes it over may let them be used again (`releaseBatch`) when nobody looks at it any more.
+ */
 export interface ColumnBatch {
   readonly columns: readonly Column[]
   readonly rowCount: number

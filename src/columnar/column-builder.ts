@@ -3,6 +3,7 @@
  * One class per physical layout so that each decoder's call stays monomorphic.
  */
 import type { CanonicalType } from './canonical-type.ts'
+import { giveBuffer, takeBuffer } from './buffer-pool.ts'
 import { CellBuilder } from './cell-builder.ts'
 import type { Column, ColumnBatch } from './column-batch.ts'
 
@@ -242,10 +243,10 @@ export class BytesBuilder extends CellBuilder {
   }
 
   #grow(needed: number): void {
-    const grown = Buffer.allocUnsafeSlow(
-      Math.max(needed, this.#values.length === 0 ? this.#expectedBytes : this.#values.length * 2),
-    )
+    const wanted = this.#values.length === 0 ? this.#expectedBytes : this.#values.length * 2
+    const grown = Buffer.from(takeBuffer(Math.max(needed, wanted)))
     this.#values.copy(grown, 0, 0, this.#end)
+    giveBuffer(this.#values.buffer)
     this.#values = grown
     this.#view = new DataView(grown.buffer)
   }
@@ -336,6 +337,23 @@ export function finishBatch(builders: readonly ColumnBuilder[]): ColumnBatch {
   const columns = builders.map((builder) => builder.finish())
   const byteLength = columns.reduce((sum, column) => sum + bytesOf(column), 0)
   return { columns, rowCount, byteLength }
+}
+
+/**
+ * The buffers of a batch may be used for other rows from now on. To be called by whoever was handed
+ * the batch, once nobody looks at it any more.
+ */
+export function releaseBatch(batch: ColumnBatch): void {
+  for (const column of batch.columns) releaseColumn(column)
+}
+
+function releaseColumn({ values, states, list }: Column): void {
+  giveBuffer(values.buffer)
+  if (states !== undefined) giveBuffer(states.buffer)
+  if (list !== undefined) {
+    giveBuffer(list.lengths.buffer)
+    releaseColumn(list.elements)
+  }
 }
 
 function bytesOf({ values, states, list }: Column): number {

@@ -3,6 +3,7 @@
  * an ordinal are noted; what is the same for all rows of a transaction is noted once per transaction
  * and spread over the rows when they are taken.
  */
+import { giveBuffer, takeBuffer } from '../columnar/buffer-pool.ts'
 import type { ParquetColumn } from '../columnar/parquet-encoder.ts'
 import type { Column } from '../columnar/column-batch.ts'
 import { commitTimeColumn, opColumn, ordinalColumn, sequenceColumn } from './change-columns.ts'
@@ -23,8 +24,9 @@ const wordsPerRun = 5
 
 export class ChangeMarks {
   #rowCount = 0
-  #ops = new Uint8Array(initialRows)
-  #ordinals = new Int32Array(initialRows)
+  #ops = new Uint8Array(0)
+  #ordinals = new Int32Array(0)
+  #expectedRows = initialRows
   /** First row, then the four words, of each run of rows of one transaction. */
   #runs: number[] = []
 
@@ -52,26 +54,32 @@ export class ChangeMarks {
       column(ordinalColumn, rowCount, ordinals),
       column(commitTimeColumn, rowCount, words(3)),
     ]
-    this.#ordinals = new Int32Array(initialRows)
-    this.#ops = new Uint8Array(initialRows)
+    // The ordinals went away with their column; the operations were copied.
+    giveBuffer(this.#ops.buffer)
+    this.#ordinals = new Int32Array(0)
+    this.#ops = new Uint8Array(0)
+    this.#expectedRows = Math.max(initialRows, rowCount + (rowCount >> 3))
     this.#rowCount = 0
     this.#runs = [0, ...this.#runs.slice(1 - wordsPerRun)]
     return columns
   }
 
   #grow(): void {
-    const ops = new Uint8Array(this.#ops.length * 2)
+    const room = this.#ops.length === 0 ? this.#expectedRows : this.#ops.length * 2
+    const ops = new Uint8Array(takeBuffer(room), 0, room)
     ops.set(this.#ops)
+    giveBuffer(this.#ops.buffer)
     this.#ops = ops
-    const ordinals = new Int32Array(this.#ordinals.length * 2)
+    const ordinals = new Int32Array(takeBuffer(room * 4), 0, room)
     ordinals.set(this.#ordinals)
+    giveBuffer(this.#ordinals.buffer)
     this.#ordinals = ordinals
   }
 }
 
 /** Low word at `at` of each run, high word after it, once per row. */
 function spread(runs: readonly number[], at: number, rowCount: number): Uint8Array {
-  const words = new Int32Array(rowCount * 2)
+  const words = new Int32Array(takeBuffer(rowCount * 8), 0, rowCount * 2)
   for (let run = 0; run < runs.length; run += wordsPerRun) {
     const low = runs[run + at] ?? 0
     const high = runs[run + at + 1] ?? 0
@@ -81,14 +89,15 @@ function spread(runs: readonly number[], at: number, rowCount: number): Uint8Arr
       words[row * 2 + 1] = high
     }
   }
-  return new Uint8Array(words.buffer)
+  return new Uint8Array(words.buffer, 0, rowCount * 8)
 }
 
 /** Each a string of one character: length 1 in four bytes, then the character. */
 function opValues(ops: Uint8Array, rowCount: number): Uint8Array {
-  const values = new Uint8Array(rowCount * 5)
+  const values = new Uint8Array(takeBuffer(rowCount * 5), 0, rowCount * 5)
   for (let row = 0, to = 0; row < rowCount; row++, to += 5) {
     values[to] = 1
+    values[to + 1] = values[to + 2] = values[to + 3] = 0
     values[to + 4] = ops[row] ?? 0
   }
   return values

@@ -1,5 +1,6 @@
 /** Writes one data file: batches in, a durable Parquet file and what the manifest says of it out. */
 import { crc32 } from 'node:zlib'
+import { releaseBatch } from '../columnar/column-builder.ts'
 import type { ColumnBatch } from '../columnar/column-batch.ts'
 import type { ParquetEncoder } from '../columnar/parquet-encoder.ts'
 import type { ObjectStorage, ObjectWriter } from '../storage/object-storage.ts'
@@ -49,6 +50,7 @@ class ParquetFileWriter implements StagedFileWriter {
     return this.#step(async () => {
       await this.#append(await this.#encoder.encodeRowGroup(batch))
       this.#rows += batch.rowCount
+      releaseBatch(batch)
       return this.#bytes
     })
   }

@@ -66,7 +66,10 @@ export interface StagingLog {
 
 export interface StagedFileWriter {
   readonly path: string
-  /** Encodes and appends one row group; calls do not overlap. Bytes of the file so far. */
+  /**
+   * Encodes and appends one row group; calls do not overlap. Bytes of the file so far. The batch is
+   * the writer's from now on: when this resolves, its buffers may be in use for other rows.
+   */
   write(batch: ColumnBatch): Promise<number>
   /** Durable; what the manifest says about the file. */
   close(): Promise<StagedFile>

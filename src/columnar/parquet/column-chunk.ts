@@ -3,6 +3,7 @@
  * "Data Pages", and "struct PageHeader", "struct ColumnChunk", "struct ColumnMetaData" in
  * parquet.thrift. Data pages have format V1, which every reader knows.
  */
+import { giveBuffer, takeBuffer } from '../buffer-pool.ts'
 import type { Column } from '../column-batch.ts'
 import { writeChunkStatistics } from './chunk-statistics.ts'
 import { compressZstd } from './compress.ts'
@@ -74,7 +75,10 @@ export function encodeColumnChunk(
       valueCount: page.levelCount,
       encoding: values.encoding,
       uncompressedBytes: bytes.length,
-      compressed: compressZstd(bytes, zstdLevel),
+      compressed: compressZstd(bytes, zstdLevel).then((compressed) => {
+        giveBuffer(bytes.buffer)
+        return compressed
+      }),
     })
   }
   return finishChunk(pages, {
@@ -168,7 +172,7 @@ export function writeColumnChunk(thrift: ThriftWriter, chunk: ChunkFacts, offset
 }
 
 function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const bytes = Buffer.allocUnsafeSlow(a.length + b.length)
+  const bytes = new Uint8Array(takeBuffer(a.length + b.length), 0, a.length + b.length)
   bytes.set(a)
   bytes.set(b, a.length)
   return bytes
