@@ -2,10 +2,10 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { giveBuffer, takeBuffer } from './buffer-pool.ts'
 import {
-  BytesBuilder,
+  type BytesBuilder,
   createColumnBuilder,
   finishBatch,
-  Int64Builder,
+  type Int64Builder,
   releaseBatch,
 } from './column-builder.ts'
 
