@@ -81,7 +81,8 @@ async function runAll(context: Context, runtime: Runtime, options: RunOptions): 
     await updates.end(first?.error)
     return resultOf(runtime, ended)
   } catch (error) {
-    await updates.end(error)
+    // Its own failure, on a full disk for one, must not hide why the work ended.
+    await updates.end(error).catch((second: unknown) => notUpdated(context, second))
     throw error
   } finally {
     ticking.abort()
@@ -215,8 +216,7 @@ async function tick(context: Context, runtime: Runtime, signal: AbortSignal): Pr
       const requested = (await context.store.refreshRequests()).map(formatTableName)
       if (!signal.aborted) await refreshTables(context, runtime, requested)
     } catch (error) {
-      const { code, message } = asSluiceError(error)
-      context.log.warn(`the catalog was not updated: ${message}`, { code })
+      notUpdated(context, error)
     }
     if (signal.aborted) return
     await new Promise<void>((resolve) => {
@@ -231,6 +231,11 @@ async function tick(context: Context, runtime: Runtime, signal: AbortSignal): Pr
       )
     })
   }
+}
+
+function notUpdated(context: Context, error: unknown): void {
+  const { code, message } = asSluiceError(error)
+  context.log.warn(`the catalog was not updated: ${message}`, { code })
 }
 
 async function speak(

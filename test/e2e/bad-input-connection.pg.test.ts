@@ -64,13 +64,26 @@ test.concurrent('server down: says where it looked, tries again, then gives up',
 test.concurrent('wrong password: named by role, never by password, and not tried again', async () => {
   const scene = await sceneOf('password')
   await server.sql(`ALTER ROLE ${scene.role} PASSWORD 'another'`)
-  const run = await scene.runOnce()
+  const run = await scene.runOnce('--log-level', 'debug')
   expectNothingDone(scene, run)
   expect(run.error).toMatchObject({ code: 'SOURCE_AUTHENTICATION_FAILED' })
   expect(run.error?.message).toContain(scene.role)
   expect(run.lines.filter((line) => line['level'] === 'warn')).toEqual([])
   await server.sql(`ALTER ROLE ${scene.role} PASSWORD '${scene.password}'`)
   await expectRepaired(scene)
+})
+
+test.concurrent('a password that stands in the resource file is sealed in the data folder', async () => {
+  const scene = await sceneOf('literal')
+  scene.writeFile({ password: scene.password })
+  const run = await scene.runOnce('--log-level', 'debug')
+  expect(run.exitCode, run.text).toBe(0)
+  await server.sql(`ALTER ROLE ${scene.role} PASSWORD 'another'`)
+  const refused = await scene.runOnce('--log-level', 'debug')
+  expect(refused.error).toMatchObject({ code: 'SOURCE_AUTHENTICATION_FAILED' })
+  await server.sql(`ALTER ROLE ${scene.role} PASSWORD '${scene.password}'`)
+  // Opened from what the catalog keeps, without the file.
+  await scene.expectEqual()
 })
 
 test.concurrent('TLS is asked for by default, and a server without it is refused', async () => {

@@ -8,7 +8,13 @@ import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { expect } from 'vitest'
 import type { EmbeddedPostgres } from '../../src/quickstart/embedded-postgres.ts'
-import { type Finished, type SluiceProcess, startSluice } from './sluice-process.ts'
+import type { SmallDisk } from './small-disk.ts'
+import {
+  type Finished,
+  type SluiceOptions,
+  type SluiceProcess,
+  startSluice,
+} from './sluice-process.ts'
 
 export interface Problem {
   readonly code: string
@@ -54,6 +60,8 @@ export interface Scene {
   expectNoSecrets(): void
   /** Files under the data folder whose path, relative to it, matches. */
   files(pattern: RegExp): readonly string[]
+  /** Runs everything where `disk` can be seen. */
+  use(disk: SmallDisk, options: { readonly holdsData: boolean }): void
   dispose(): void
 }
 
@@ -66,10 +74,14 @@ export interface ResourceOptions {
   readonly host?: string
   readonly port?: number
   readonly user?: string
+  /** In place of the reference to the environment. */
+  readonly password?: string
   readonly sslmode?: string
   readonly sslrootcert?: string
-  /** Lines of YAML to stand under `catalogs:` */
+  /** File URL: volume and tables lie there. */
   readonly storageRoot?: string
+  /** File URL: the tables lie there. */
+  readonly lakeRoot?: string
   readonly objects?: readonly string[]
 }
 
@@ -79,18 +91,32 @@ function resourceText(
   options: Required<Pick<ResourceOptions, 'host' | 'port' | 'user'>> & ResourceOptions,
   database: string,
 ): string {
-  const { host, port, user, sslmode = 'disable', sslrootcert, storageRoot, objects } = options
+  const {
+    host,
+    port,
+    user,
+    sslmode = 'disable',
+    sslrootcert,
+    storageRoot,
+    lakeRoot,
+    objects,
+    password = '${env.SLUICE_TEST_PASSWORD}',
+  } = options
   const tls = sslrootcert === undefined ? '' : `, sslrootcert: ${sslrootcert}`
   const mode = sslmode === '' ? '' : `, sslmode: ${sslmode}`
   const roots =
     storageRoot === undefined ? '' : `  catalogs:\n    main: {storage_root: "${storageRoot}"}\n`
+  const lake =
+    lakeRoot === undefined
+      ? ''
+      : `  schemas:\n    copy: {catalog_name: main, storage_root: "${lakeRoot}"}\n`
   const list = objects ?? [`schema: ${wholeSchema}`]
   return `resources:
   connections:
     db:
       connection_type: POSTGRESQL
-      options: {host: ${host}, port: "${port}", database: ${database}, user: ${user}, password: "\${env.SLUICE_TEST_PASSWORD}"${mode}${tls}}
-${roots}  pipelines:
+      options: {host: ${host}, port: "${port}", database: ${database}, user: ${user}, password: "${password}"${mode}${tls}}
+${roots}${lake}  pipelines:
     gateway:
       gateway_definition: {connection_name: db, gateway_storage_catalog: main, gateway_storage_schema: staging, gateway_storage_name: db}
     ingest:
@@ -114,8 +140,11 @@ class ServerScene implements Scene {
   readonly password = `pw-${randomBytes(9).toString('hex')}`
   readonly rowValue = `row-${randomBytes(9).toString('hex')}`
   readonly folder: string
-  readonly dataFolder: string
+  dataFolder: string
   readonly file: string
+  #disk: SmallDisk | undefined
+  /** Where the data folder is for us. */
+  #seen: string
   readonly #server: EmbeddedPostgres
   readonly #said: string[] = []
 
@@ -124,7 +153,7 @@ class ServerScene implements Scene {
     this.database = `${name}_db`
     this.role = `${name}_role`
     this.folder = mkdtempSync(join(tmpdir(), `sluice-bad-${name}-`))
-    this.dataFolder = join(this.folder, 'data folder')
+    this.#seen = this.dataFolder = join(this.folder, 'data folder')
     this.file = join(this.folder, 'resources.yml')
   }
 
@@ -157,8 +186,8 @@ class ServerScene implements Scene {
 
   start(args: readonly string[], options: StartOptions = {}): SluiceProcess {
     const { dataFolder = this.dataFolder, env } = options
-    const { cwd, env: password } = this.#place()
-    const place = { cwd, env: { ...password, ...env } }
+    const { env: password, ...where } = this.#place()
+    const place = { ...where, env: { ...password, ...env } }
     return startSluice([...args, '--data', dataFolder, '--output', 'json'], place)
   }
 
@@ -190,7 +219,7 @@ class ServerScene implements Scene {
       expect(text).not.toContain(this.rowValue)
     }
     for (const file of this.files(/./)) {
-      const bytes = readFileSync(join(this.dataFolder, file))
+      const bytes = readFileSync(join(this.#seen, file))
       expect(bytes.includes(this.password), `the password stands in ${file}`).toBe(false)
       // Rows belong into tables and staged files, and their bounds into both logs.
       if (/\.parquet$|_delta_log|_log/.test(file)) continue
@@ -204,25 +233,33 @@ class ServerScene implements Scene {
       for (const name of readdirSync(folder)) {
         const path = join(folder, name)
         if (statSync(path).isDirectory()) walk(path)
-        else if (pattern.test(relative(this.dataFolder, path))) {
-          found.push(relative(this.dataFolder, path))
+        else if (pattern.test(relative(this.#seen, path))) {
+          found.push(relative(this.#seen, path))
         }
       }
     }
     try {
-      walk(this.dataFolder)
+      walk(this.#seen)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
     }
     return found.toSorted()
   }
 
+  use(disk: SmallDisk, options: { readonly holdsData: boolean }): void {
+    this.#disk = disk
+    if (!options.holdsData) return
+    this.dataFolder = join(disk.folder, 'data folder')
+    this.#seen = disk.outside(this.dataFolder)
+  }
+
   dispose(): void {
     rmSync(this.folder, { recursive: true, force: true })
   }
 
-  #place(): { readonly cwd: string; readonly env: Record<string, string> } {
-    return { cwd: this.folder, env: { SLUICE_TEST_PASSWORD: this.password } }
+  #place(): SluiceOptions {
+    const inside = this.#disk?.inside ?? []
+    return { cwd: this.folder, env: { SLUICE_TEST_PASSWORD: this.password }, inside }
   }
 
   #called(finished: Finished): Called {

@@ -28,10 +28,13 @@ export interface SluiceProcess {
 export interface SluiceOptions {
   readonly cwd: string
   readonly env?: Readonly<Record<string, string>>
+  /** Words before the command, which then runs inside something. */
+  readonly inside?: readonly string[]
 }
 
 export function startSluice(args: readonly string[], options: SluiceOptions): SluiceProcess {
-  const child: ChildProcess = spawn(process.execPath, [bin, ...args], {
+  const [program = '', ...words] = [...(options.inside ?? []), process.execPath, bin, ...args]
+  const child: ChildProcess = spawn(program, words, {
     cwd: options.cwd,
     env: { ...process.env, NODE_COMPILE_CACHE: compileCache, NO_COLOR: '1', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
