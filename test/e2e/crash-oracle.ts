@@ -22,20 +22,16 @@ import {
 import { isRefereeInstalled } from '../support/referee.ts'
 import { type Finished, resourceFile, runSluice } from '../support/sluice-process.ts'
 import { type DisturbanceCounts, Disturbances } from './disturbances.ts'
-import { type Fate, liveAndDie, planFates } from './fates.ts'
+import { type Fate, type FatePlan, liveAndDie, planFates } from './fates.ts'
 import { checkPairs, type PairResult, StagedLogWatch } from './invariants.ts'
 
-export interface OracleOptions {
+export interface OracleOptions extends FatePlan {
   readonly seed: number
   /** At least so many; a workload that is done early goes on slowly until the last kill. */
   readonly transactions: number
   readonly bulkRows: number
   /** At least so many transactions of `bulkRows` rows. */
   readonly bulkTransactions: number
-  /** Kills at random moments, besides those at named steps. */
-  readonly randomKills: number
-  /** Every step once instead of twice. */
-  readonly isShort: boolean
   /** Cut connections, crash the server this many times, let clocks jump; 0: none of it. */
   readonly serverCrashes: number
   readonly onEvent?: (text: string) => void
@@ -196,14 +192,18 @@ class CrashOracle {
   async #live(fate: Fate): Promise<boolean> {
     const beganMs = performance.now()
     const hasJumpingClock = this.#isDisturbed
-    const reached = await liveAndDie(this.#file, fate, { ...this.#environment(), hasJumpingClock })
+    const options = { ...this.#environment(), hasJumpingClock }
+    const { reachedStep: reached, lastWords } = await liveAndDie(this.#file, fate, options)
     this.#kills++
     await this.#log.look()
     if ('step' in fate && reached) this.#steps.add(fate.step.replace(/:.*/, ''))
     const seconds = ((performance.now() - beganMs) / 1000).toFixed(1)
     const what = 'step' in fate ? `${fate.step}${reached ? '' : ' (not reached)'}` : 'at random'
     this.#tell(`kill ${this.#kills}: ${what}, ${seconds} s; ${this.#log.commits} staged commits`)
-    return reached || !('step' in fate)
+    if (reached || !('step' in fate)) return true
+    this.#tell(`it said: ${lastWords}`)
+    // A later visit to a step that was reached is not worth another life.
+    return this.#steps.has(fate.step.replace(/:.*/, ''))
   }
 
   /**

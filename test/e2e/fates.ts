@@ -1,6 +1,4 @@
 /** How the lives of the copying process end: at a named step, or after a while. */
-import { pathToFileURL } from 'node:url'
-import { fileURLToPath } from 'node:url'
 import { type FailpointName, failpointNames } from '../../src/base/failpoint.ts'
 import type { Random } from '../support/random.ts'
 import { startSluice } from '../support/sluice-process.ts'
@@ -27,35 +25,40 @@ export const oracleSteps: readonly FailpointName[] = failpointNames.filter(
   (name) => !otherwhere.includes(name),
 )
 
+export interface FatePlan {
+  /** How often each named step is a life's end; a second time it is a later visit to the step. */
+  readonly killsPerStep: 0 | 1 | 2
+  /** Kills at random moments. */
+  readonly randomKills: number
+}
+
 /** Early steps in their order, then every other step and random moments in random order. */
-export function planFates(
-  random: Random,
-  options: { readonly randomKills: number; readonly isShort: boolean },
-): readonly Fate[] {
+export function planFates(random: Random, plan: FatePlan): readonly Fate[] {
+  const early = plan.killsPerStep === 0 ? [] : earlySteps.map((step): Fate => ({ step }))
   const later: Fate[] = oracleSteps
     .filter((name) => !earlySteps.includes(name))
-    .flatMap((name) => [
-      { step: name },
-      ...(options.isShort || oncePerLife.includes(name)
-        ? []
-        : [{ step: `${name}:${random.int(2, 6)}` }]),
-    ])
-  for (let n = 0; n < options.randomKills; n++) later.push({ afterMs: random.int(50, 4000) })
+    .flatMap((name) => stepFates(random, name, plan))
+  for (let n = 0; n < plan.randomKills; n++) later.push({ afterMs: random.int(50, 4000) })
   for (let n = later.length - 1; n > 0; n--) {
     const other = random.int(0, n + 1)
     const [a, b] = [later[n] as Fate, later[other] as Fate]
     later[n] = b
     later[other] = a
   }
-  return [...earlySteps.map((step) => ({ step })), ...later]
+  return [...early, ...later]
+}
+
+function stepFates(random: Random, name: FailpointName, { killsPerStep }: FatePlan): Fate[] {
+  if (killsPerStep === 0) return []
+  const first: Fate = { step: name }
+  if (killsPerStep === 1 || oncePerLife.includes(name)) return [first]
+  return [first, { step: `${name}:${random.int(2, 6)}` }]
 }
 
 /** A step that is not reached by then is tried again in another life. */
 const stepLimitMs = 15_000
 
-const jumpingClock = pathToFileURL(
-  fileURLToPath(new URL('../support/jumping-clock.ts', import.meta.url)),
-).href
+const jumpingClock = new URL('../support/jumping-clock.ts', import.meta.url).href
 
 export interface LifeOptions {
   readonly cwd: string
@@ -64,8 +67,15 @@ export interface LifeOptions {
   readonly hasJumpingClock: boolean
 }
 
-/** One life of `run FILE`. True when it died by itself at its step. Throws when it ended otherwise. */
-export async function liveAndDie(file: string, fate: Fate, options: LifeOptions): Promise<boolean> {
+export interface Life {
+  /** It died by itself at its step. */
+  readonly reachedStep: boolean
+  /** The end of what it said. */
+  readonly lastWords: string
+}
+
+/** One life of `run FILE`. Throws when the process ended by itself and not at its step. */
+export async function liveAndDie(file: string, fate: Fate, options: LifeOptions): Promise<Life> {
   const env = {
     ...options.env,
     ...('step' in fate ? { SLUICE_FAILPOINT: fate.step } : {}),
@@ -87,5 +97,5 @@ export async function liveAndDie(file: string, fate: Fate, options: LifeOptions)
       `the process ended by itself (${finished.exitCode}): ${finished.stdout}\n${finished.stderr}`,
     )
   }
-  return !timedOut
+  return { reachedStep: !timedOut, lastWords: finished.stderr.slice(-1500) }
 }

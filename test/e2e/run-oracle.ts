@@ -28,7 +28,7 @@ const result = await runCrashOracle({
   bulkTransactions: Number(values['bulk-transactions']),
   randomKills: Number(values['random-kills']),
   serverCrashes: Number(values['server-crashes']),
-  isShort: values.short,
+  killsPerStep: values.short ? 1 : 2,
   signal: stop.signal,
   onEvent: (text) => console.log(`${elapsed()}  ${text}`),
 })
