@@ -30,6 +30,8 @@ export interface FatePlan {
   readonly killsPerStep: 0 | 1 | 2
   /** Kills at random moments. */
   readonly randomKills: number
+  /** How long such a life lasts: from, to, ms. */
+  readonly lifeMs: readonly [number, number]
 }
 
 /** Early steps in their order, then every other step and random moments in random order. */
@@ -38,7 +40,7 @@ export function planFates(random: Random, plan: FatePlan): readonly Fate[] {
   const later: Fate[] = oracleSteps
     .filter((name) => !earlySteps.includes(name))
     .flatMap((name) => stepFates(random, name, plan))
-  for (let n = 0; n < plan.randomKills; n++) later.push({ afterMs: random.int(50, 4000) })
+  for (let n = 0; n < plan.randomKills; n++) later.push({ afterMs: random.int(...plan.lifeMs) })
   for (let n = later.length - 1; n > 0; n--) {
     const other = random.int(0, n + 1)
     const [a, b] = [later[n] as Fate, later[other] as Fate]

@@ -29,6 +29,7 @@ const result = await runCrashOracle({
   randomKills: Number(values['random-kills']),
   serverCrashes: Number(values['server-crashes']),
   killsPerStep: values.short ? 1 : 2,
+  lifeMs: [50, 4000],
   signal: stop.signal,
   onEvent: (text) => console.log(`${elapsed()}  ${text}`),
 })
