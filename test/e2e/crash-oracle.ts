@@ -7,6 +7,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import {
   type EmbeddedPostgres,
@@ -55,6 +56,9 @@ export interface OracleResult {
 }
 
 const sessionCount = 3
+
+/** How often the staged log and the slot are looked at while the process lives. */
+const lookIntervalMs = 250
 
 /** How often a step that was not reached is tried. */
 const stepTries = 4
@@ -188,14 +192,38 @@ class CrashOracle {
     }
   }
 
+  async #look(): Promise<void> {
+    await this.#log.lookAtBoth(async () => {
+      const sql = 'SELECT confirmed_flush_lsn::text AS lsn FROM pg_replication_slots'
+      // While the server is down nobody can be told anything.
+      const rows = await this.#server.sql(sql).catch(() => [])
+      const lsn = rows[0]?.['lsn']
+      return typeof lsn === 'string' ? lsn : undefined
+    })
+  }
+
+  async #keepLooking(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#look()
+      await sleep(lookIntervalMs, undefined, { signal }).catch(() => undefined)
+    }
+  }
+
   /** True when the fate was met. */
   async #live(fate: Fate): Promise<boolean> {
     const beganMs = performance.now()
     const hasJumpingClock = this.#isDisturbed
     const options = { ...this.#environment(), hasJumpingClock }
-    const { reachedStep: reached, lastWords } = await liveAndDie(this.#file, fate, options)
+    const looking = new AbortController()
+    const looks = this.#keepLooking(looking.signal)
+    // Told when the life is over.
+    looks.catch(() => undefined)
+    const { reachedStep: reached, lastWords } = await liveAndDie(this.#file, fate, options).finally(
+      () => looking.abort(),
+    )
+    await looks
     this.#kills++
-    await this.#log.look()
+    await this.#look()
     if ('step' in fate && reached) this.#steps.add(fate.step.replace(/:.*/, ''))
     const seconds = ((performance.now() - beganMs) / 1000).toFixed(1)
     const what = 'step' in fate ? `${fate.step}${reached ? '' : ' (not reached)'}` : 'at random'
@@ -221,7 +249,7 @@ class CrashOracle {
       if (workload.bulkTransactions < Math.ceil(share * bulkTransactions)) await workload.runBulk()
       const isBehind = workload.transactions < share * transactions
       await workload.run(isBehind ? 50 : 1)
-      if (!isBehind && !work.done) await new Promise((resolve) => setTimeout(resolve, 60))
+      if (!isBehind && !work.done) await sleep(60)
     }
     await workload.finish()
   }

@@ -1,6 +1,6 @@
 /**
- * What must hold at every moment of a run, looked at from outside: the staged log only grows (I5),
- * and every version of a destination table is a state the source had (I3).
+ * What must hold at every moment of a run, looked at from outside: the staged log only grows (I5)
+ * and is ahead of what the source was told (I1), and every version of a destination table is a state the source had (I3).
  */
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -58,6 +58,19 @@ export class StagedLogWatch {
       expectThat(before === undefined || before === text, `${name} was rewritten`)
       if (before === undefined) this.#take(text, name)
     }
+  }
+
+  /**
+   * I1: what the source was told is durable, is. `askConfirmed` says how far the source thinks we
+   * are; undefined when it does not know us.
+   */
+  async lookAtBoth(askConfirmed: () => Promise<string | undefined>): Promise<void> {
+    // In this order: the log only grows meanwhile.
+    const confirmed = await askConfirmed()
+    await this.look()
+    const staged = this.#manifests.at(-1)?.position_after ?? ''
+    if (confirmed === undefined || staged === '') return
+    expectThat(lsn(confirmed) <= lsn(staged), `${confirmed} is acknowledged, ${staged} staged`)
   }
 
   #take(text: string, name: string): void {
