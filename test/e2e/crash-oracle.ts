@@ -33,7 +33,7 @@ export interface OracleOptions extends FatePlan {
   readonly bulkRows: number
   /** At least so many transactions of `bulkRows` rows. */
   readonly bulkTransactions: number
-  /** Cut connections, crash the server this many times, let clocks jump; 0: none of it. */
+  /** Cut connections, hold transactions open for seconds, crash the server this many times, let clocks jump; 0: none of it. */
   readonly serverCrashes: number
   readonly onEvent?: (text: string) => void
   /** Ends the run early, as a failure, with everything it started. */
@@ -116,10 +116,11 @@ class CrashOracle {
     // The first copy finds rows, and a transaction that stays open while it begins.
     await workload.run(Math.ceil(transactions / 20))
     await workload.runBulk()
+    // Without kills at the steps of the first copy, that copy is not what is tried.
+    if (this.#options.killsPerStep === 0) await this.#runOnce()
     if (this.#isDisturbed) await this.#disturbances.hold(4000)
     await this.#killWhileWorking(workload)
-    const last = await this.#sluice(['run', this.#file, '--once', '--data', 'data'])
-    if (last.exitCode !== 0) throw new Error(`the last run failed: ${last.stdout}\n${last.stderr}`)
+    await this.#runOnce()
     const verify = await this.#sluice(['verify', '--data', 'data'])
     this.#tell('verified')
     await this.#log.look()
@@ -152,6 +153,17 @@ class CrashOracle {
     this.#options.onEvent?.(text)
   }
 
+  async #runOnce(): Promise<void> {
+    const { exitCode, stdout, stderr } = await this.#sluice([
+      'run',
+      this.#file,
+      '--once',
+      '--data',
+      'data',
+    ])
+    if (exitCode !== 0) throw new Error(`an undisturbed run failed: ${stdout}\n${stderr}`)
+  }
+
   async #sluice(args: readonly string[]): Promise<Finished> {
     return await runSluice(args, this.#environment())
   }
@@ -170,6 +182,7 @@ class CrashOracle {
     const work = { done: false }
     const writing = this.#drive(workload, work)
     const failed = writing.then(() => new Promise<never>(() => undefined))
+    this.#disturbances.overlap()
     if (this.#isDisturbed) this.#disturbances.start()
     try {
       // A workload that breaks ends the run at once.

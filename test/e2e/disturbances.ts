@@ -30,7 +30,8 @@ export class Disturbances {
   readonly #stop = new AbortController()
   #held = 0
   #running: Promise<void> = Promise.resolve()
-  #holding: Promise<void> = Promise.resolve()
+  #overlapping: Promise<void> = Promise.resolve()
+  readonly #holding = new Set<Promise<void>>()
 
   constructor(server: EmbeddedPostgres, random: Random) {
     this.#server = server
@@ -41,10 +42,16 @@ export class Disturbances {
     this.#running = this.#run()
   }
 
+  /** From now on, at every moment, some transaction is open that began a while ago. */
+  overlap(): void {
+    this.#overlapping = this.#overlap()
+  }
+
   async stop(): Promise<void> {
     this.#stop.abort()
     await this.#running
-    await this.#holding
+    await this.#overlapping
+    await Promise.all(this.#holding)
   }
 
   /** A transaction that began now and ends, one way or the other, in `ms`. Resolves once it is open. */
@@ -54,10 +61,19 @@ export class Disturbances {
     // Keys that the workload does not use.
     await client.query(`BEGIN; INSERT INTO journal VALUES (${-++this.#held}, 'held')`)
     this.counts.heldTransactions++
-    this.#holding = this.#pause(ms).then(async () => {
+    const ended = this.#pause(ms).then(async () => {
       await client.query(end).catch(() => undefined)
       await client.end().catch(() => undefined)
+      this.#holding.delete(ended)
     })
+    this.#holding.add(ended)
+  }
+
+  async #overlap(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      await this.hold(this.#random.int(600, 1200)).catch(() => undefined)
+      await this.#pause(500)
+    }
   }
 
   /** The server dies in the middle of a large transaction and comes back. */
@@ -83,7 +99,6 @@ export class Disturbances {
       const kind = this.#random.pick(kinds)
       try {
         if (kind === 'hold') {
-          await this.#holding
           await this.hold(this.#random.int(500, 4000))
         } else this.counts.cutConnections += (await this.#server.sql(victims[kind])).length
       } catch {

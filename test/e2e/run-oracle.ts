@@ -9,9 +9,11 @@ const { values } = parseArgs({
     transactions: { type: 'string', default: '50000' },
     'bulk-rows': { type: 'string', default: '100000' },
     'bulk-transactions': { type: 'string', default: '10' },
+    'life-from': { type: 'string', default: '50' },
+    'life-to': { type: 'string', default: '4000' },
     'random-kills': { type: 'string', default: '10' },
     'server-crashes': { type: 'string', default: '0' },
-    short: { type: 'boolean', default: false },
+    'kills-per-step': { type: 'string', default: '2' },
   },
 })
 
@@ -28,8 +30,8 @@ const result = await runCrashOracle({
   bulkTransactions: Number(values['bulk-transactions']),
   randomKills: Number(values['random-kills']),
   serverCrashes: Number(values['server-crashes']),
-  killsPerStep: values.short ? 1 : 2,
-  lifeMs: [50, 4000],
+  killsPerStep: values['kills-per-step'] === '0' ? 0 : values['kills-per-step'] === '1' ? 1 : 2,
+  lifeMs: [Number(values['life-from']), Number(values['life-to'])],
   signal: stop.signal,
   onEvent: (text) => console.log(`${elapsed()}  ${text}`),
 })
