@@ -306,3 +306,35 @@ test('an unknown reader feature is refused by name; a writer feature only when w
     message: 'can not write Delta table t: rowTracking',
   })
 })
+
+test('a checkpoint for later holds up no commit but the next one', async () => {
+  const storage = createMemoryStorage()
+  let release = (): void => undefined
+  const held = new Promise<void>((resolve) => (release = resolve))
+  let isAsked = false
+  const slow: ObjectStorage = {
+    ...storage,
+    async write(path, bytes) {
+      if (path.includes('.checkpoint')) {
+        isAsked = true
+        await held
+      }
+      await storage.write(path, bytes)
+    },
+  }
+  const table = openDeltaTable({ storage: slow, root, clock, checkpoints: 'later' })
+  const configuration = { 'delta.checkpointInterval': '1' }
+  const first = await commitAll(table, [creation(configuration), [{ add: fileOf('a') }]])
+  await expect.poll(() => isAsked).toBe(true)
+  expect(await storage.stat(checkpointPath(root, deltaVersion(1n)))).toBeUndefined()
+  const order: string[] = []
+  const next = table.commit(first, [{ add: fileOf('b') }]).then(() => order.push('commit'))
+  const settled = table.settled().then(() => order.push('settled'))
+  expect(await storage.stat(commitPath(root, 2n))).toBeUndefined()
+  release()
+  await Promise.all([next, settled])
+  expect(order[0]).toBe('settled')
+  expect(await storage.stat(checkpointPath(root, deltaVersion(1n)))).toBeDefined()
+  await table.settled()
+  expect(await storage.stat(checkpointPath(root, deltaVersion(2n)))).toBeDefined()
+})

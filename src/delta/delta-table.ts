@@ -43,6 +43,8 @@ export interface DeltaTable {
    * feature we do not implement.
    */
   commit(base: DeltaSnapshot | undefined, actions: readonly Action[]): Promise<CommitOutcome>
+  /** Resolves when nothing of this table is being written any more that a commit left for later. */
+  settled(): Promise<void>
   /** Row positions (0-based, ascending) that a file's deletion vector marks. */
   readDeletionVector(file: AddFile): Promise<readonly bigint[] | BigUint64Array>
   /**

@@ -38,6 +38,11 @@ export interface OpenDeltaTableOptions {
   readonly root: string
   readonly clock?: Clock
   readonly failpoints?: Failpoints
+  /**
+   * `later`: a commit resolves without waiting for the checkpoint that follows it; the table's next
+   * commit waits for it, and so does `settled`. Default: with the commit.
+   */
+  readonly checkpoints?: 'with-commit' | 'later'
   /** Told when a checkpoint, or the cleanup after it, failed; the commit before it stands. */
   readonly onCheckpointFailed?: (error: unknown, version: DeltaVersion) => void
 }
@@ -59,6 +64,8 @@ class OpenedDeltaTable implements DeltaTable {
   #cleanedUpAtMs = Number.NEGATIVE_INFINITY
   /** The last refresh asked for: refreshes queue behind it. */
   #refreshing: Promise<unknown> = Promise.resolve()
+  /** Checkpoint that is being written; never rejects. */
+  #checkpointing: Promise<void> = Promise.resolve()
 
   constructor(options: OpenDeltaTableOptions) {
     this.root = options.root
@@ -101,6 +108,7 @@ class OpenedDeltaTable implements DeltaTable {
     base: DeltaSnapshot | undefined,
     actions: readonly Action[],
   ): Promise<CommitOutcome> {
+    await this.#checkpointing
     if (await this.#isOutrun(base)) return this.#conflict(base)
     checkCommit(base, actions, this.root)
     const version = deltaVersion(base === undefined ? 0n : base.version + 1n)
@@ -112,8 +120,13 @@ class OpenedDeltaTable implements DeltaTable {
     if (outcome.kind === 'taken') return this.#conflict(base)
     const read = await snapshotAfterCommit(this.#log, base, { version, actions })
     if (this.#latest === undefined || this.#latest.snapshot.version < version) this.#latest = read
-    await this.#checkpointWhenDue(read.snapshot)
+    this.#checkpointing = this.#checkpointWhenDue(read.snapshot)
+    if (this.#options.checkpoints !== 'later') await this.#checkpointing
     return { kind: 'committed', snapshot: read.snapshot }
+  }
+
+  settled(): Promise<void> {
+    return this.#checkpointing
   }
 
   /**

@@ -55,13 +55,15 @@ export async function markRows(
   })
   const before = new Map<AddFile, BigUint64Array>()
   const after = new Map<AddFile, BigUint64Array>()
-  for (const { file: index, positions } of located) {
-    const file = candidates[index]
-    if (file === undefined) continue
-    const old = await deadPositionsOf(table, file)
-    before.set(file, old)
-    after.set(file, old.length === 0 ? positions : unionPositions(old, positions))
-  }
+  await Promise.all(
+    located.map(async ({ file: index, positions }) => {
+      const file = candidates[index]
+      if (file === undefined) return
+      const old = await deadPositionsOf(table, file)
+      before.set(file, old)
+      after.set(file, old.length === 0 ? positions : unionPositions(old, positions))
+    }),
+  )
   const list = names.map(quoteIdentifier).join(', ')
   const survivors = reduced.hasAbsentCells
     ? await fillAbsent(engine, {

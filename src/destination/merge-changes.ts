@@ -24,6 +24,8 @@ export interface MergeInput {
   readonly written: AddFile[]
 }
 
+/** Sorting whole rows is dear for many, and keys of an update lie anywhere in the table's anyway. */
+const sortedBytes = 4 * 2 ** 20
 /** Results beyond this are split into several files. */
 const largeBytes = 256 * 2 ** 20
 
@@ -68,8 +70,8 @@ async function mergeInSession(
     marked.survivors,
     ...(await liveRowsOf(tools, work, { fates: merged, dead: 'sluice_dead_merged' })),
   ].join(' UNION ALL ')
-  const order = key.map(quoteIdentifier).join(', ')
-  const select = `SELECT ${list.join(', ')} FROM (${rows}) ORDER BY ${order}`
+  const order = bytes > sortedBytes ? '' : ` ORDER BY ${key.map(quoteIdentifier).join(', ')}`
+  const select = `SELECT ${list.join(', ')} FROM (${rows})${order}`
   written.push(...(await writeDataFiles(writer, select, bytes > largeBytes)))
   const large = await liveRowsOf(tools, work, {
     fates: rewritten,

@@ -21,6 +21,8 @@ export function openDestination(options: {
     root,
     clock,
     failpoints,
+    // Readers see a commit without it.
+    checkpoints: 'later',
     onCheckpointFailed: (error, version) => {
       const { code, message } = asSluiceError(error)
       log.warn('checkpoint not written, the commit stands', { code, message, version })

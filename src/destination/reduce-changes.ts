@@ -39,7 +39,10 @@ export interface ReducedChanges {
   readonly hasAbsentCells: boolean
 }
 
-/** Changes up to this many staged bytes are read once and kept; more are read again when needed. */
+/**
+ * With absent cells the changes are read several times: up to this many staged bytes they are kept.
+ * Otherwise keys are read first and rows once, which costs no more than keeping them.
+ */
 const keptBytes = 64 * 2 ** 20
 
 export async function reduceChanges(
@@ -49,7 +52,7 @@ export async function reduceChanges(
 ): Promise<ReducedChanges> {
   const latest = 'sluice_latest'
   const changes = 'sluice_changes'
-  const kind = files.bytes <= keptBytes ? 'TABLE' : 'VIEW'
+  const kind = files.hasAbsent && files.bytes <= keptBytes ? 'TABLE' : 'VIEW'
   const keys = columns.key.map(quoteIdentifier).join(', ')
   const absent = files.hasAbsent
     ? `coalesce(bool_or(_op <> 'd' AND _absent IS NOT NULL), false)`

@@ -15,7 +15,10 @@ export interface PipelineTableStatus {
   readonly problem?: { readonly code: string; readonly message: string; readonly remedy: string }
 }
 
-/** Seconds from source commit to visible Delta version, over the transactions of this process. */
+/**
+ * Seconds from source commit to visible Delta version, over the transactions this process followed.
+ * Those that waited for the copy of a table do not count: that is the time of a load.
+ */
 export interface FreshnessStatus {
   readonly count: number
   readonly p50Seconds: number

@@ -79,6 +79,15 @@ class StagedPipeline implements Pipeline {
   }
 
   async update({ signal }: { readonly signal: AbortSignal }): Promise<UpdateResult> {
+    try {
+      return await this.#update(signal)
+    } finally {
+      await this.#settled()
+    }
+  }
+
+  /** What commits left for later may still be at work when it resolves. */
+  async #update(signal: AbortSignal): Promise<UpdateResult> {
     const { staging } = this.#options
     const manifests = await staging.refresh()
     const base = staging.base()
@@ -92,6 +101,7 @@ class StagedPipeline implements Pipeline {
     const target = chooseTarget(this.#staged.barriers, newest, this.#passed, (barrier) =>
       runners.some((runner) => this.#hasWork(runner, barrier, view)),
     )
+    const loads = this.#loads()
     let committed = 0
     await mapConcurrent(runners.length, concurrency, async (n) => {
       const runner = runners[n]
@@ -102,7 +112,7 @@ class StagedPipeline implements Pipeline {
       committed++
       this.#options.failpoints.hit('pipeline.between-tables')
     })
-    if (committed > 0) this.#recordFreshness(target, view)
+    if (committed > 0 && this.#loads() === loads) this.#recordFreshness(target, view)
     this.#passed = target
     this.#updates++
     this.#verified.clear()
@@ -110,12 +120,20 @@ class StagedPipeline implements Pipeline {
   }
 
   async run({ signal }: { readonly signal: AbortSignal }): Promise<void> {
+    try {
+      await this.#run(signal)
+    } finally {
+      await this.#settled()
+    }
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
     const news = this.#options.news ?? createNews()
     let pauseMs = shortPauseMs
     while (!signal.aborted) {
       let isIdle = true
       try {
-        const result = await this.update({ signal })
+        const result = await this.#update(signal)
         isIdle = result.committedTables === 0 && result.caughtUp
       } catch (error) {
         if (signal.aborted) return
@@ -138,6 +156,15 @@ class StagedPipeline implements Pipeline {
       updates: this.#updates,
       ...(this.#passed < 0 ? {} : { passedCommit: this.#passed }),
     }
+  }
+
+  async #settled(): Promise<void> {
+    await Promise.all([...this.#runners.values()].map((runner) => runner.settled()))
+  }
+
+  /** How often a table was loaded. */
+  #loads(): number {
+    return [...this.#runners.values()].reduce((sum, runner) => sum + runner.loads, 0)
   }
 
   #hasWork(runner: TableRunner, target: CommitNumber, view: StagedView): boolean {

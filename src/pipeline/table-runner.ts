@@ -51,6 +51,8 @@ export class TableRunner {
   #state: DestinationState | undefined
   #problem: Problem | undefined
   #columns: { readonly version: number; readonly columns: DestinationColumns } | undefined
+  /** Loads of the whole table by this object. */
+  loads = 0
   readonly #counts = { rowsLoaded: 0, inserts: 0, updates: 0, deletes: 0 }
 
   constructor(options: TableRunnerOptions) {
@@ -71,6 +73,11 @@ export class TableRunner {
     } catch (error) {
       this.#remember(asSluiceError(error), undefined)
     }
+  }
+
+  /** Resolves when nothing is being written to the table any more. */
+  settled(): Promise<void> {
+    return this.#options.tools.table.settled()
   }
 
   /** Whether the table has something to do before `target` that is not known to fail. */
@@ -196,6 +203,7 @@ export class TableRunner {
   }
 
   #count(work: TableWork): void {
+    if (work.kind === 'load') this.loads++
     for (const { files } of work.chunks) {
       for (const file of files) this.#counts.rowsLoaded += file.rows
     }
