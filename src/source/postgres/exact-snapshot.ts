@@ -29,7 +29,11 @@ export async function exactSnapshot(
   slotName: string,
   timeoutMs: number,
 ): Promise<ExactSnapshot> {
-  const connection = await WireConnection.open(options, { isReplication: true })
+  const connection = await WireConnection.open(options, {
+    isReplication: true,
+    // It waits for transactions, which the server counts as locks; the limit is `timeoutMs`.
+    settings: { lock_timeout: '0' },
+  })
   let isLate = false
   const timer = setTimeout(() => {
     isLate = true

@@ -155,7 +155,8 @@ export interface CreateSlotOptions {
 export async function createSlot(how: CreateSlotOptions): Promise<Lsn> {
   const { options, control, name, timeoutMs } = how
   const connection = await WireConnection.open(options, {
-    settings: { statement_timeout: String(timeoutMs) },
+    // Waiting for a transaction counts as waiting for a lock: only one of the two limits may hold.
+    settings: { statement_timeout: String(timeoutMs), lock_timeout: '0' },
   })
   try {
     const sql = `SELECT lsn FROM pg_create_logical_replication_slot(${quoteLiteral(name)}, 'pgoutput')`
