@@ -1,7 +1,9 @@
 /** `verify` and `refresh` of what is deployed, whether a process runs it or not. */
 import { SluiceError } from '../base/errors.ts'
+import type { DestinationRecord } from '../catalog/destination-record.ts'
 import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
-import { formatTableName, matchesTableName, parseTableName } from '../catalog/names.ts'
+import { formatTableName, matchesTableName } from '../catalog/names.ts'
+import type { PipelineDefinition } from '../catalog/pipeline-definition.ts'
 import type { RefreshOptions, Running, RunResult, VerifyOptions, VerifyReport } from '../cli/app.ts'
 import type { GatewayStatus } from '../gateway/gateway-status.ts'
 import type { Context } from './context.ts'
@@ -32,20 +34,42 @@ async function destinationsMeant(
   })
 }
 
+/** `meant`: full names; undefined: all. */
+async function recordsOf(
+  context: Context,
+  meant: readonly string[] | undefined,
+): Promise<readonly DestinationRecord[]> {
+  const records = await context.store.destinations()
+  return records.filter(({ name }) => meant?.includes(formatTableName(name)) ?? true)
+}
+
+function belongsTo(
+  pipelines: readonly PipelineDefinition[],
+  { pipelineId }: DestinationRecord,
+): boolean {
+  return pipelines.some(({ id }) => id === pipelineId)
+}
+
 export async function verifyDeployed(
   context: Context,
   options: VerifyOptions,
 ): Promise<VerifyReport> {
   const { gateways, pipelines } = await deployedDefinitions(context)
-  await destinationsMeant(context, options.tables)
+  const meant = await destinationsMeant(context, options.tables)
+  const wanted = await recordsOf(context, meant)
   const tables: VerifyReport['tables'][number][] = []
   for (const gateway of gateways) {
-    const words = await lastWords<GatewayStatus>(context.store, gateway.id, context.clock.nowMs())
-    if (words?.isRunning === true) {
-      tables.push(...(await requestVerify(context, gateway.id, options)))
+    const own = pipelines.filter(({ gatewayId }) => gatewayId === gateway.id)
+    if (meant !== undefined && !wanted.some((record) => belongsTo(own, record))) continue
+    if (await isRunning(context, gateway)) {
+      const verified = await requestVerify(context, gateway.id, {
+        ...options,
+        isRunning: async () => await isRunning(context, gateway),
+      })
+      if (verified === undefined) throw gatewayStopped(gateway.key)
+      tables.push(...verified)
       continue
     }
-    const own = pipelines.filter(({ gatewayId }) => gatewayId === gateway.id)
     const runtime = await openRuntime(context, { gateways: [gateway], pipelines: own })
     try {
       for (const lane of runtime.lanes) {
@@ -60,40 +84,56 @@ export async function verifyDeployed(
 }
 
 export async function refreshDeployed(context: Context, options: RefreshOptions): Promise<Running> {
-  const definitions = await deployedDefinitions(context)
+  const { gateways, pipelines } = await deployedDefinitions(context)
   const meant = await destinationsMeant(context, options.tables)
-  if (await isAnyRunning(context, definitions.gateways))
-    return await askRunning(context, meant, options)
-  return startRun(context, definitions, {
-    mode: 'once',
-    signal: options.signal,
-    refresh: meant ?? 'all',
-  })
-}
-
-async function isAnyRunning(
-  context: Context,
-  gateways: readonly GatewayDefinition[],
-): Promise<boolean> {
-  for (const { id } of gateways) {
-    const words = await lastWords<GatewayStatus>(context.store, id, context.clock.nowMs())
-    if (words?.isRunning === true) return true
+  const records = await recordsOf(context, meant)
+  const asked: AskedGateway[] = []
+  const idle: GatewayDefinition[] = []
+  for (const gateway of gateways) {
+    const own = pipelines.filter(({ gatewayId }) => gatewayId === gateway.id)
+    const tables = records.filter((record) => belongsTo(own, record))
+    if (tables.length === 0 && meant !== undefined) continue
+    if (await isRunning(context, gateway)) asked.push({ gateway, tables })
+    else idle.push(gateway)
   }
-  return false
+  const taken = askRunning(context, asked, options.signal)
+  if (idle.length === 0) return taken
+  const run = startRun(
+    context,
+    { gateways: idle, pipelines },
+    { mode: 'once', signal: options.signal, refresh: meant ?? 'all' },
+  )
+  const done = Promise.all([run.done, taken.done]).then(([result]) => result)
+  return { progress: () => run.progress(), done }
 }
 
-/** The running process takes the requests; the work is done for us when it has taken them all. */
-async function askRunning(
+interface AskedGateway {
+  readonly gateway: GatewayDefinition
+  readonly tables: readonly DestinationRecord[]
+}
+
+async function isRunning(context: Context, { id }: GatewayDefinition): Promise<boolean> {
+  const words = await lastWords<GatewayStatus>(context.store, id, context.clock.nowMs())
+  return words?.isRunning === true
+}
+
+/** The running processes take the requests; the work is done for us when they have taken them all. */
+function askRunning(
   context: Context,
-  meant: readonly string[] | undefined,
-  { signal }: RefreshOptions,
-): Promise<Running> {
-  const records = await context.store.destinations()
-  const names = meant ?? records.map(({ name }) => formatTableName(name))
-  for (const name of names) await context.store.requestRefresh(parseTableName(name))
+  asked: readonly AskedGateway[],
+  signal: AbortSignal,
+): Running {
   const taken = async (): Promise<RunResult> => {
-    while (!signal.aborted && (await context.store.refreshRequests()).length > 0) {
-      await new Promise((resolve) => setTimeout(resolve, requestPollMs))
+    for (const { tables } of asked)
+      for (const { name } of tables) await context.store.requestRefresh(name)
+    for (const { gateway, tables } of asked) {
+      const names = new Set(tables.map(({ name }) => formatTableName(name)))
+      while (!signal.aborted) {
+        const left = (await context.store.refreshRequests()).map(formatTableName)
+        if (!left.some((name) => names.has(name))) break
+        if (!(await isRunning(context, gateway))) throw gatewayStopped(gateway.key)
+        await new Promise((resolve) => setTimeout(resolve, requestPollMs))
+      }
     }
     const nothingHere = { rowsLoaded: 0, changesApplied: 0, stagedCommit: undefined, tableCount: 0 }
     return { failedTables: [], ...nothingHere }
@@ -102,4 +142,8 @@ async function askRunning(
     progress: () => ({ phase: 'asking the running gateway', gateways: [], pipelines: [] }),
     done: taken(),
   }
+}
+
+function gatewayStopped(key: string): SluiceError {
+  return new SluiceError('GATEWAY_STOPPED', `gateway ${key} stopped before it had answered`)
 }

@@ -1,11 +1,12 @@
 /** One pipeline wired to a staging volume and the lake; and the catalog's record of its tables. */
-import { formatTableName, parseTableName, type TableName } from '../catalog/names.ts'
+import { parseTableName, type TableName } from '../catalog/names.ts'
 import type { PipelineDefinition, PipelineObject } from '../catalog/pipeline-definition.ts'
 import type { Engine } from '../engine/duckdb.ts'
 import type { News } from '../pipeline/news.ts'
 import { createPipeline } from '../pipeline/pipeline.ts'
 import type { Pipeline, PipelineTableStatus } from '../pipeline/pipeline-status.ts'
 import type { TableSelection } from '../pipeline/table-selection.ts'
+import type { LogBase } from '../staging/log-base.ts'
 import type { Manifest } from '../staging/manifest.ts'
 import { createStagingReader, type StagingReader } from '../staging/staging-reader.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
@@ -42,9 +43,9 @@ function selectionFrom(object: PipelineObject): TableSelection {
 }
 
 /** Source names by table id, as the staging log last said them. */
-function sourceNames(manifests: readonly Manifest[]): ReadonlyMap<string, string> {
+function sourceNames(base: LogBase, manifests: readonly Manifest[]): ReadonlyMap<string, string> {
   const names = new Map<string, string>()
-  for (const { entries } of manifests) {
+  for (const { entries } of [...base.tables, ...manifests]) {
     for (const entry of entries) {
       if (entry.kind !== 'table') continue
       const { source_catalog: catalog, source_schema: schema, source_table: table } = entry
@@ -89,7 +90,8 @@ export async function createPipelineRuntime(
     productVersion,
     ...(wiring.news === undefined ? {} : { news: wiring.news }),
   })
-  const recorded = new Set<string>()
+  /** A table that was dropped and made again has another id. */
+  const recorded = new Map<string, string>()
   return {
     definition,
     pipeline,
@@ -97,9 +99,12 @@ export async function createPipelineRuntime(
     async recordDestinations() {
       const unknown = pipeline
         .status()
-        .tables.filter((table) => isOurs(table) && !recorded.has(table.destination))
+        .tables.filter(
+          (table) => isOurs(table) && recorded.get(table.destination) !== table.tableId,
+        )
       if (unknown.length === 0) return
-      const names = sourceNames(await reader.refresh())
+      const manifests = await reader.refresh()
+      const names = sourceNames(reader.base(), manifests)
       for (const { destination, tableId } of unknown) {
         const name = parseTableName(destination)
         await context.store.saveDestination({
@@ -110,7 +115,7 @@ export async function createPipelineRuntime(
           scdType: 'SCD_TYPE_1',
           location: locationOf(name),
         })
-        recorded.add(formatTableName(name))
+        recorded.set(destination, tableId)
       }
     },
   }

@@ -1,8 +1,9 @@
 /** `run`: gateways and pipelines beside each other, once or until stopped. */
 import { asSluiceError, type SluiceError } from '../base/errors.ts'
-import { formatTableName, parseTableName } from '../catalog/names.ts'
+import { formatTableName } from '../catalog/names.ts'
 import type { RunProgress, RunResult, Running } from '../cli/app.ts'
-import type { GatewayResult } from '../gateway/gateway-status.ts'
+import type { GatewayResult, GatewayStatus } from '../gateway/gateway-status.ts'
+import type { PipelineStatus } from '../pipeline/pipeline-status.ts'
 import type { Context } from './context.ts'
 import { keepHouse, keepHouseOnce } from './housekeeping.ts'
 import { encodeStatus, notRunning } from './live-status.ts'
@@ -63,13 +64,18 @@ function progressOf(runtime: Runtime): RunProgress {
 async function runAll(context: Context, runtime: Runtime, options: RunOptions): Promise<RunResult> {
   const updates = await startUpdates(context, runtime)
   const ticking = new AbortController()
-  const ticks = tick(context, runtime, ticking.signal)
+  const working = new Set(runtime.lanes)
+  const ticks = tick(context, { runtime, working }, ticking.signal)
   const house =
     options.mode === 'continuous' ? keepHouse(context, runtime.lanes, ticking.signal) : undefined
   try {
     await askRefresh(context, runtime, options.refresh ?? [])
     const ended = await Promise.all(
-      runtime.lanes.map(async (lane) => await endOfLane(context, lane, options)),
+      runtime.lanes.map(async (lane) => {
+        const end = await endOfLane(context, lane, options)
+        working.delete(lane)
+        return end
+      }),
     )
     const failures = ended.flatMap((end) => (end.kind === 'failed' ? [end] : []))
     const [first] = failures
@@ -87,7 +93,7 @@ async function runAll(context: Context, runtime: Runtime, options: RunOptions): 
   } finally {
     ticking.abort()
     await Promise.all([ticks, house])
-    await speak(context, runtime, notRunning).catch(() => undefined)
+    await speak(context, { runtime, working: new Set() }).catch(() => undefined)
   }
 }
 
@@ -181,40 +187,45 @@ async function askRefresh(
     return
   }
   const requested = (await context.store.refreshRequests()).map(formatTableName)
-  await refreshTables(context, runtime, [...asked, ...requested])
+  await refreshTables(context, runtime.lanes, [...asked, ...requested])
 }
 
+/** Requests for tables of other gateways stay for whoever runs those. */
 async function refreshTables(
   context: Context,
-  runtime: Runtime,
+  lanes: Iterable<Lane>,
   destinations: readonly string[],
 ): Promise<void> {
   if (destinations.length === 0) return
   const records = await context.store.destinations()
-  for (const { gateway, pipelines } of runtime.lanes) {
+  for (const { gateway, pipelines } of lanes) {
     const ids = new Set(pipelines.map(({ definition }) => definition.id))
-    const sources = records
-      .filter(
-        ({ name, pipelineId }) =>
-          ids.has(pipelineId) && destinations.includes(formatTableName(name)),
-      )
-      .map(({ source }) => source.split('.').slice(-2).join('.'))
-    if (sources.length > 0) gateway.gateway.refresh(sources)
+    const meant = records.filter(
+      ({ name, pipelineId }) => ids.has(pipelineId) && destinations.includes(formatTableName(name)),
+    )
+    if (meant.length > 0) gateway.gateway.refresh(meant.map(({ tableId }) => tableId))
+    // From here on the gateway's own record (a gap in the staged log) carries the request.
+    for (const { name } of meant) await context.store.clearRefresh(name)
   }
-  // From here on the gateway's own record (a gap in the staged log) carries the request.
-  for (const name of destinations) await context.store.clearRefresh(parseTableName(name))
+}
+
+interface Work {
+  readonly runtime: Runtime
+  /** Lanes that have not ended; a request to another one would wait for ever. */
+  readonly working: ReadonlySet<Lane>
 }
 
 /** Speaks for `status`, listens to `refresh`, puts new tables on record; once a second. */
-async function tick(context: Context, runtime: Runtime, signal: AbortSignal): Promise<void> {
+async function tick(context: Context, work: Work, signal: AbortSignal): Promise<void> {
+  const { runtime, working } = work
   for (;;) {
     try {
-      await speak(context, runtime)
+      await speak(context, work)
       for (const { pipelines } of runtime.lanes) {
         for (const pipeline of pipelines) await pipeline.recordDestinations()
       }
       const requested = (await context.store.refreshRequests()).map(formatTableName)
-      if (!signal.aborted) await refreshTables(context, runtime, requested)
+      if (!signal.aborted) await refreshTables(context, working, requested)
     } catch (error) {
       notUpdated(context, error)
     }
@@ -238,24 +249,28 @@ function notUpdated(context: Context, error: unknown): void {
   context.log.warn(`the catalog was not updated: ${message}`, { code })
 }
 
-async function speak(
-  context: Context,
-  runtime: Runtime,
-  processId: number = process.pid,
-): Promise<void> {
+async function speak(context: Context, { runtime, working }: Work): Promise<void> {
   const atMs = context.clock.nowMs()
-  const { gateways, pipelines } = progressOf(runtime)
-  const ids = new Map(
-    runtime.lanes.flatMap((lane) => [
-      [lane.gateway.definition.key, lane.gateway.definition.id] as const,
-      ...lane.pipelines.map(({ definition }) => [definition.key, definition.id] as const),
-    ]),
-  )
-  for (const { name, status } of [...gateways, ...pipelines]) {
-    const ownerId = ids.get(name)
-    if (ownerId === undefined) continue
-    await context.store.saveLiveStatus({ ownerId, processId, atMs, json: encodeStatus(status) })
+  for (const lane of runtime.lanes) {
+    const processId = working.has(lane) ? process.pid : notRunning
+    for (const { id, status } of wordsOf(lane)) {
+      const json = encodeStatus(status)
+      await context.store.saveLiveStatus({ ownerId: id, processId, atMs, json })
+    }
   }
+}
+
+function wordsOf({
+  gateway,
+  pipelines,
+}: Lane): readonly { readonly id: string; readonly status: GatewayStatus | PipelineStatus }[] {
+  return [
+    { id: gateway.definition.id, status: gateway.gateway.status() },
+    ...pipelines.map(({ definition, pipeline }) => ({
+      id: definition.id,
+      status: pipeline.status(),
+    })),
+  ]
 }
 
 interface Updates {

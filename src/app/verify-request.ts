@@ -76,13 +76,19 @@ async function answer(
   const replyFile = file.replace(/\.request\.json$/, '.reply.json')
   const reply = async (value: Reply): Promise<void> =>
     await writeWhole(replyFile, encodeJson(value))
-  const refuse = async (error: unknown): Promise<void> => {
-    const { code, message, remedy } = asSluiceError(error)
-    await reply({ error: { code, message, remedy } })
+  const refuse = async (thrown: unknown): Promise<void> => {
+    const { code, message, remedy } = asSluiceError(thrown)
+    // An answer that cannot be written must not end the gateway.
+    await reply({ error: { code, message, remedy } }).catch((error: unknown) => {
+      context.log.warn(`verify was not answered: ${String(error)}`)
+    })
   }
   try {
-    const { tables } = JSON.parse(await readFile(file, 'utf8')) as Request
+    const text = await readFile(file, 'utf8').catch(() => undefined)
     await rm(file, { force: true })
+    // Who asked has given up.
+    if (text === undefined) return
+    const { tables } = JSON.parse(text) as Request
     const comparison = await holdComparison(context, lane, signal)
     const compared = comparison.run({ tables: tables ?? undefined, signal })
     void compared.then(async (verified) => await reply({ tables: verified })).catch(refuse)
@@ -91,12 +97,15 @@ async function answer(
   }
 }
 
-/** Asks the process that runs the gateway and waits for its answer. */
+/** Asks the process that runs the gateway and waits for its answer; undefined when it ended first. */
 export async function requestVerify(
   context: Context,
   gatewayId: string,
-  options: VerifyOptions,
-): Promise<readonly VerifiedTable[]> {
+  options: VerifyOptions & {
+    /** Whether there still is somebody to answer. */
+    readonly isRunning: () => Promise<boolean>
+  },
+): Promise<readonly VerifiedTable[] | undefined> {
   const folder = folderOf(context, gatewayId)
   await mkdir(folder, { recursive: true })
   const stem = join(folder, randomUUID())
@@ -105,8 +114,11 @@ export async function requestVerify(
   try {
     for (;;) {
       if (options.signal.aborted) throw new SluiceError('ABORTED', 'verification was stopped')
+      // Asked before the look: the last thing it did may have been to answer.
+      const isRunning = await options.isRunning()
       const text = await readFile(`${stem}.reply.json`, 'utf8').catch(() => undefined)
       if (text !== undefined) return received(decodeJson(text) as Reply, options)
+      if (!isRunning) return undefined
       await pause(pollMs, options.signal)
     }
   } finally {

@@ -27,7 +27,7 @@ export interface GatewayOptions {
 
 export interface RefreshableGateway extends Gateway {
   /**
-   * Copies the tables, named `schema.table`, anew beside the stream. May be called before and
+   * Copies the tables, by table id, anew beside the stream. May be called before and
    * during a run. With `all`, asked before a run, also a lost or replaced log of the source is
    * survived.
    */

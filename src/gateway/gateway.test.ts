@@ -207,7 +207,7 @@ test('refresh copies the named table anew, and only that one', async () => {
   const world = worldOf('1', '2')
   await world.process({ mode: 'once' })
   write(world, 3)
-  const end = await world.process({ mode: 'once', refresh: ['public.t2'] })
+  const end = await world.process({ mode: 'once', refresh: ['2'] })
   expect(end.source.copies).toEqual(['2'])
   expect(entriesOf(world)).toContainEqual(
     expect.objectContaining({ kind: 'snapshot_finished', table_id: '2', snapshot_id: 1 }),

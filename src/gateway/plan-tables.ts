@@ -51,7 +51,7 @@ export class TablePlan {
     return this.#missing
   }
 
-  /** The tables, by `schema.table`, are copied anew; takes effect with the next `applyRefresh`. */
+  /** The tables, by id, are copied anew; takes effect with the next `applyRefresh`. */
   refresh(tables: readonly string[] | 'all'): void {
     if (tables === 'all' || this.#refresh === 'all') this.#refresh = 'all'
     else for (const table of tables) this.#refresh.add(table)
@@ -113,12 +113,12 @@ export class TablePlan {
     const asked = this.#refresh
     this.#refresh = new Set()
     for (const table of tables.all()) {
-      if (asked !== 'all' && !asked.delete(nameOf(table.table))) continue
+      if (asked !== 'all' && !asked.delete(table.table.id)) continue
       if (table.isFollowed) tables.gap(table, 'a full refresh was asked for')
       else if (table.state === 'failed') tables.remedy(table)
     }
     if (asked !== 'all') {
-      for (const name of asked) log.warn('no such table to refresh', { table: name })
+      for (const tableId of asked) log.warn('no such table to refresh', { tableId })
     }
   }
 

@@ -7,6 +7,12 @@ export const appErrors = {
     retry: 'after-remedy',
     exitCode: 1,
   },
+  GATEWAY_STOPPED: {
+    when: 'The process that runs a gateway ended before it had answered.',
+    remedy: 'Run the command again. A refresh that was asked for is also done by the next run.',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
   CATALOG_NOTHING_DEPLOYED: {
     when: 'A command needs a gateway and the data folder has none.',
     remedy: 'Run: sluice run FILE --once',
