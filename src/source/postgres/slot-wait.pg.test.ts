@@ -1,10 +1,11 @@
 /** Waits for other sessions' transactions end by their own limit, never by that of table locks. */
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../quickstart/embedded-postgres.ts'
+import type * as Options from './connection-options.ts'
 import { sourceOf, tableNamed } from './testing/postgres-fixture.ts'
 
 vi.mock('./connection-options.ts', async (original) => {
-  const real = await original<typeof import('./connection-options.ts')>()
+  const real = await original<typeof Options>()
   return { ...real, sessionSettings: { ...real.sessionSettings, lock_timeout: '50' } }
 })
 
