@@ -9,15 +9,18 @@ import type { StatusGateway, StatusPipeline, StatusReport, StatusTable } from '.
 import type { DeltaSnapshot } from '../delta/delta-table.ts'
 import type { GatewayStatus } from '../gateway/gateway-status.ts'
 import type { PipelineStatus } from '../pipeline/pipeline-status.ts'
+import type { Manifest } from '../staging/manifest.ts'
 import { createStagingReader } from '../staging/staging-reader.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
 import type { Context } from './context.ts'
+import { lastStaged } from './last-staged.ts'
 import { lastWords, type LastWords } from './live-status.ts'
 import { spelledError, spelledOut, spelledProblem } from './remedy.ts'
 
 interface GatewayView {
   readonly shown: StatusGateway
   readonly words: LastWords<GatewayStatus> | undefined
+  readonly manifests: readonly Manifest[]
 }
 
 export async function statusReport(context: Context): Promise<StatusReport> {
@@ -46,10 +49,10 @@ async function gatewayView(context: Context, gateway: GatewayDefinition): Promis
   const words = await lastWords<GatewayStatus>(context.store, gateway.id, context.clock.nowMs())
   const [last] = await context.store.updates(gateway.id, 1)
   const storage = createLocalStorage((await context.folders()).volume(gateway.staging))
-  let stagedCommit: number | undefined
+  let manifests: readonly Manifest[] = []
   let problem: StatusGateway['problem']
   try {
-    stagedCommit = (await createStagingReader({ storage }).refresh()).at(-1)?.commit
+    manifests = await createStagingReader({ storage }).refresh()
   } catch (error) {
     const { code, message, remedy } = spelledError(context, error)
     problem = { code, message, remedy }
@@ -60,7 +63,7 @@ async function gatewayView(context: Context, gateway: GatewayDefinition): Promis
   const shown: StatusGateway = {
     name: gateway.key,
     isRunning: words?.isRunning === true,
-    stagedCommit,
+    stagedCommit: manifests.at(-1)?.commit,
     lagBytes: words?.status.lagBytes,
     retainedBytes: words?.status.retainedBytes,
     budgetBytes: words?.status.budgetBytes,
@@ -68,7 +71,7 @@ async function gatewayView(context: Context, gateway: GatewayDefinition): Promis
     atMs: words?.atMs,
     problem,
   }
-  return { shown, words }
+  return { shown, words, manifests }
 }
 
 /** As the table has it: the record of an update keeps code and message only. */
@@ -84,13 +87,13 @@ async function pipelineView(
 ): Promise<StatusPipeline> {
   const words = await lastWords<PipelineStatus>(context.store, pipeline.id, context.clock.nowMs())
   const live = { gateway: known.gateway?.words, pipeline: words }
-  const stagedCommit = known.gateway?.shown.stagedCommit
+  const manifests = known.gateway?.manifests ?? []
   const loaded = await Promise.all(
-    known.own.map(async (record) => await tableView(context, record, { live, stagedCommit })),
+    known.own.map(async (record) => await tableView(context, record, { live, manifests })),
   )
-  const names = new Set(loaded.map(({ source }) => source.split('.').slice(-2).join('.')))
+  const ids = new Set(known.own.map(({ tableId }) => tableId))
   const waiting = (live.gateway?.status.tables ?? [])
-    .filter(({ name }) => !names.has(`${name.schema}.${name.table}`))
+    .filter(({ tableId, name }) => !ids.has(tableId) && isSelected(pipeline, name))
     .map((table): StatusTable => {
       const applied = words?.status.tables.find(({ tableId }) => tableId === table.tableId)
       const problem = table.problem ?? applied?.problem
@@ -106,7 +109,7 @@ async function pipelineView(
         rows: undefined,
         version: undefined,
         appliedCommit: undefined,
-        stagedCommit,
+        stagedCommit: lastStaged(manifests, table.tableId)?.commit,
         appliedCommitAtMs: undefined,
         problem: problem && spelledProblem(context, problem, applied?.destination),
       }
@@ -120,6 +123,18 @@ async function pipelineView(
   }
 }
 
+/** A gateway may read for other pipelines too. */
+function isSelected(
+  { objects }: PipelineDefinition,
+  name: { readonly schema: string; readonly table: string },
+): boolean {
+  return objects.some(
+    (object) =>
+      object.sourceSchema === name.schema &&
+      (object.kind === 'schema' || object.sourceTable === name.table),
+  )
+}
+
 async function tableView(
   context: Context,
   record: DestinationRecord,
@@ -128,7 +143,7 @@ async function tableView(
       readonly gateway: LastWords<GatewayStatus> | undefined
       readonly pipeline: LastWords<PipelineStatus> | undefined
     }
-    readonly stagedCommit: number | undefined
+    readonly manifests: readonly Manifest[]
   },
 ): Promise<StatusTable> {
   const destination = formatTableName(record.name)
@@ -144,15 +159,19 @@ async function tableView(
     problem ??= { code, message, remedy }
   }
   const running = gateway?.isRunning === true ? (source?.state ?? 'pending') : 'stopped'
+  const appliedCommit = snapshot?.txnVersions.get(`sluice/${record.pipelineId}/${record.tableId}`)
   return {
     destination,
     source: record.source,
     state: problem === undefined ? running : 'failed',
     rows: snapshot === undefined ? undefined : liveRows(snapshot),
     version: snapshot?.version,
-    appliedCommit: snapshot?.txnVersions.get(`sluice/${record.pipelineId}/${record.tableId}`),
-    stagedCommit: known.stagedCommit,
-    appliedCommitAtMs: undefined,
+    appliedCommit,
+    stagedCommit: lastStaged(known.manifests, record.tableId)?.commit,
+    appliedCommitAtMs:
+      appliedCommit === undefined
+        ? undefined
+        : lastStaged(known.manifests, record.tableId, appliedCommit)?.atMs,
     problem: problem && spelledProblem(context, problem, destination),
   }
 }

@@ -100,7 +100,7 @@ export interface StatusTable {
   /** Rows now in the table; undefined before its first load. */
   readonly rows: bigint | undefined
   readonly version: bigint | undefined
-  /** Staged commit it is applied up to, and the newest staged one. */
+  /** Staged commit it is applied up to, and the newest one that holds something of it. */
   readonly appliedCommit: number | undefined
   readonly stagedCommit: number | undefined
   /** Source commit time of the newest change in the table, ms. */

@@ -48,13 +48,17 @@ const options = () => ({ cwd: folder, env: { SLUICE_TEST_PASSWORD: server.passwo
 const sluice = async (...args: string[]): Promise<Finished> =>
   await runSluice([...args, '--data', 'data', '--output', 'json'], options())
 
-async function versionOf(destination: string): Promise<number | undefined> {
+async function statusOf(destination: string): Promise<Record<string, unknown> | undefined> {
   const { stdout } = await sluice('status')
   const events = stdout
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as Record<string, unknown>)
-  const version = events.find((event) => event['destination'] === destination)?.['version']
+  return events.find((event) => event['destination'] === destination)
+}
+
+async function versionOf(destination: string): Promise<number | undefined> {
+  const version = (await statusOf(destination))?.['version']
   return version === undefined ? undefined : Number(version)
 }
 
@@ -78,6 +82,9 @@ test('a table of an idle gateway is copied here, one of a running gateway there'
     expect(asked.exitCode, asked.stdout + asked.stderr).toBe(0)
     expect(await versionOf('main.b.t')).toBe(2)
     await until(async () => (await versionOf('main.a.t')) === 1)
+    // Staged commits of other tables leave nothing to do for this one.
+    const seen = await statusOf('main.a.t')
+    expect(seen?.['stagedCommit']).toBe(seen?.['appliedCommit'])
   } finally {
     running.kill('SIGTERM')
     await running.finished
