@@ -1,6 +1,10 @@
 /** What goes, what stays, and that no retained version ever misses a file. */
+import { mkdtemp, rm, utimes } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { createLocalStorage } from '../storage/local-storage.ts'
 import { createMemoryStorage } from '../storage/memory-storage.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import type { AddFile } from './actions.ts'
@@ -194,4 +198,24 @@ test('after any history, files of the live version are there and nothing dead an
     }),
     { numRuns: 50 },
   )
+})
+
+test('vacuum() keeps a file that was linked just now from one staged long ago', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'sluice-vacuum-'))
+  try {
+    const staging = createLocalStorage(join(folder, 'staging'))
+    await staging.write('old.parquet', bytes)
+    const longAgo = new Date(Date.now() - 100 * dayMs)
+    await utimes(join(folder, 'staging', 'old.parquet'), longAgo, longAgo)
+    const storage = createLocalStorage(join(folder, 'table'))
+    const table = openDeltaTable({ storage, root: '' })
+    const { protocol, metadata } = standardTable({ columns: [], createdAtMs: 0 })
+    await table.commit(undefined, [{ protocol }, { metaData: metadata }])
+    // A load has linked the file and is about to commit it.
+    await storage.linkFrom(staging, 'old.parquet', 'linked.parquet')
+    expect((await vacuum({ table, nowMs: Date.now() })).removedFiles).toBe(0)
+    expect((await vacuum({ table, nowMs: Date.now() + 8 * dayMs })).removedFiles).toBe(1)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
 })

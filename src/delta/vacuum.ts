@@ -31,7 +31,8 @@ export interface VacuumResult {
 
 /**
  * Only what is older than `delta.deletedFileRetentionDuration` (7 days unless set) goes. May run
- * beside writers: a modification time is the one at which the file came into the table's folder.
+ * beside writers: what counts is when a file came into the table's folder, so a data file linked from
+ * an old staged one is as young as its link.
  * A stop anywhere is finished by the next call. Throws DELTA_* and STORAGE_*.
  */
 export async function vacuum(options: VacuumOptions): Promise<VacuumResult> {
@@ -45,10 +46,10 @@ export async function vacuum(options: VacuumOptions): Promise<VacuumResult> {
   const named = namedPaths(table, snapshot, nowMs - retentionMs)
   const prefix = root === '' ? '' : `${root}/`
   const dead: { readonly path: string; readonly sizeBytes: number }[] = []
-  for await (const { path, sizeBytes, modifiedAtMs } of storage.list(prefix)) {
+  for await (const { path, sizeBytes, arrivedAtMs } of storage.list(prefix)) {
     if (signal?.aborted === true) break
     if (!isDataName(path.slice(prefix.length)) || named.has(path)) continue
-    if (modifiedAtMs < nowMs - retentionMs) dead.push({ path, sizeBytes })
+    if (arrivedAtMs < nowMs - retentionMs) dead.push({ path, sizeBytes })
   }
   for (const { path, sizeBytes } of dead) {
     if (signal?.aborted === true) break

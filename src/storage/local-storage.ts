@@ -205,7 +205,13 @@ async function statFile(root: string, path: string): Promise<ObjectInfo | undefi
   try {
     const info = await stat(file)
     if (!info.isFile()) return undefined
-    return { path, sizeBytes: info.size, modifiedAtMs: info.mtimeMs }
+    return {
+      path,
+      sizeBytes: info.size,
+      modifiedAtMs: info.mtimeMs,
+      // Linking a file changes its status, not its bytes.
+      arrivedAtMs: Math.max(info.mtimeMs, info.ctimeMs),
+    }
   } catch (error) {
     if (isMissing(error)) return undefined
     throw storageError('read', file, error)

@@ -23,6 +23,7 @@ export function createMemoryStorage(nowMs: () => number = Date.now): ObjectStora
     path,
     sizeBytes: object.bytes.byteLength,
     modifiedAtMs: object.modifiedAtMs,
+    arrivedAtMs: object.modifiedAtMs,
   })
   return {
     url: 'memory:',

@@ -4,7 +4,10 @@ export interface ObjectInfo {
   /** Relative to the root, `/` between parts. */
   readonly path: string
   readonly sizeBytes: number
+  /** When its bytes were written. */
   readonly modifiedAtMs: number
+  /** When it came to be under this name, or later: a linked object may be much older than its name. */
+  readonly arrivedAtMs: number
 }
 
 /** Appends to a new object that becomes visible, whole and durable, at `close`. */
