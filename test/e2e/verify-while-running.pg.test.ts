@@ -2,6 +2,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { openDeltaTable } from '../../src/delta/open-delta-table.ts'
 import { startEmbeddedPostgres } from '../../src/quickstart/embedded-postgres.ts'
@@ -36,7 +37,11 @@ test(`verify proves equality at one moment while both sides go on (SLUICE_SEED=$
   const running = startSluice(['run', 'r.yml', '--data', 'data'], options)
   const stop = { now: false }
   const writing = (async () => {
-    while (!stop.now) await workload.run(50)
+    while (!stop.now) {
+      await workload.run(50)
+      // Slower than the slowest machine that follows it.
+      await pause(100)
+    }
     await workload.finish()
   })()
   try {

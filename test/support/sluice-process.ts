@@ -9,6 +9,12 @@ const compileCache = join(tmpdir(), `sluice-test-compile-cache-${process.getuid?
 
 const bin = fileURLToPath(new URL('../../src/bin.ts', import.meta.url))
 
+/** Without what npm adds when it runs the tests: the command would take npm for its caller. */
+function ownEnvironment(): Record<string, string | undefined> {
+  const kept = Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name))
+  return Object.fromEntries(kept)
+}
+
 export interface Finished {
   /** null when a signal ended it. */
   readonly exitCode: number | null
@@ -36,7 +42,7 @@ export function startSluice(args: readonly string[], options: SluiceOptions): Sl
   const [program = '', ...words] = [...(options.inside ?? []), process.execPath, bin, ...args]
   const child: ChildProcess = spawn(program, words, {
     cwd: options.cwd,
-    env: { ...process.env, NODE_COMPILE_CACHE: compileCache, NO_COLOR: '1', ...options.env },
+    env: { ...ownEnvironment(), NODE_COMPILE_CACHE: compileCache, NO_COLOR: '1', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const out: Buffer[] = []
