@@ -22,6 +22,13 @@ test('a whole log is left as it is', async () => {
   expect((await readLog(storage)).manifests).toHaveLength(4)
 })
 
+test('a long log begins afresh like a short one', async () => {
+  const storage = createMemoryStorage()
+  const commits = 150_000
+  for (let n = 0; n < commits; n++) await storage.write(manifestPath(n), Buffer.from('?'))
+  expect(await salvageLog({ storage, ...salvage })).toBe(commits)
+})
+
 const damages: Record<string, (storage: Awaited<ReturnType<typeof volume>>) => Promise<unknown>> = {
   'a damaged manifest': (storage) => storage.write(manifestPath(2), Buffer.from('{}')),
   'a missing manifest': (storage) => storage.delete(manifestPath(1)),

@@ -62,13 +62,14 @@ async function beginAfresh({ storage, writer, nowMs }: SalvageOptions): Promise<
     if (manifest !== undefined) manifests.push(manifest)
   }
   const files = await greatestInFileNames(storage)
-  for (;;) {
-    const first = Math.max(before.first, ...numbers.map((number) => number + 1))
+  // A log may hold more manifests than a call takes arguments.
+  const greatestEpoch = manifests.reduce((most, { epoch }) => Math.max(most, epoch), files.epoch)
+  for (let first = Math.max(before.first, (numbers.at(-1) ?? -1) + 1); ; first++) {
     const claim: Manifest = {
       format: 1,
       commit: first,
       // Every gateway publishes when it takes over, so there never were more epochs than commits.
-      epoch: Math.max(first, files.epoch, ...manifests.map(({ epoch }) => epoch)) + 1,
+      epoch: Math.max(first, greatestEpoch) + 1,
       writer,
       created_at_ms: Math.max(0, Math.floor(nowMs)),
       incarnation: '',
@@ -77,7 +78,6 @@ async function beginAfresh({ storage, writer, nowMs }: SalvageOptions): Promise<
       entries: [],
     }
     const outcome = await publishManifest(storage, claim)
-    numbers.push(first)
     if (outcome.kind === 'taken') continue
     await storage.write(logBasePath, encodeLogBase(freshBase(first, before, manifests, files.ids)))
     return first
