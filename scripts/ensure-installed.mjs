@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 if (!existsSync(new URL('../node_modules/.package-lock.json', import.meta.url))) {
-  console.error('First run in this checkout: installing packages (npm ci) ...')
-  const result = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], {
+  console.error('First run in this checkout: installing packages (npm ci), about half a minute ...')
+  const result = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: root,
     stdio: ['ignore', 'ignore', 'inherit'],
     shell: process.platform === 'win32',

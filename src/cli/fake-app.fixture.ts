@@ -1,7 +1,8 @@
 /** Terminals and a product made of paper, for tests of the commands. */
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
 import type { App, AppOptions, RunProgress, RunResult } from './app.ts'
 import { runCli } from './cli.ts'
 import type { Terminal } from './output.ts'
@@ -106,9 +107,11 @@ const resourceText = `resources:
         objects: [{schema: {source_catalog: d, source_schema: public, destination_catalog: main, destination_schema: shop}}]
 `
 
-/** Path of a good resource file, changed by `change`. */
+/** Path of a good resource file, changed by `change`; it lasts as long as the test. */
 export function resourceFile(change: (text: string) => string = (text) => text): string {
-  const file = join(mkdtempSync(join(tmpdir(), 'sluice-cli-')), 'shop.yml')
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-cli-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  const file = join(folder, 'shop.yml')
   writeFileSync(file, change(resourceText))
   return file
 }

@@ -91,14 +91,13 @@ test('80 columns: bars, rates, time left, the stream, in one look', () => {
     return renderProgress(view, style)
   }
   at(0, 0)
-  expect(at(250_000, 5000)).toEqual(
-    [
-      'copying · 1 of 2 tables loaded · 250,007 rows copied · 5.0 s',
-      '  public.orders  ████░░░░░░░░░░░░ 25 %  250,000 rows  50,000/s  15 s left',
-      '✓ public.items   loaded, 7 rows',
-      'stream  12 transactions  0 changes/s  lag 5.0 MiB  freshness p50 0.8 s p99 2.1 s',
-    ].map((line) => (line.startsWith('stream') ? line.slice(0, 78) + '…' : line)),
-  )
+  expect(at(250_000, 5000)).toEqual([
+    'copying · 1 of 2 tables loaded · 250,007 rows copied · 5.0 s',
+    '  public.orders  ████░░░░░░░░░░░░ 25 %  250,000 rows  50,000/s  15 s left',
+    '✓ public.items   loaded, 7 rows',
+    // "12 transactions" as well would be wider than the terminal.
+    'stream  0 changes/s  lag 5.0 MiB  freshness p50 0.8 s p99 2.1 s',
+  ])
 })
 
 test.each([20, 40, 60, 80, 132, 200])(
@@ -218,7 +217,7 @@ test('the display is redrawn in place; notes stand above it; the last state stay
     'a note',
     'copying - 1 of 1 tables loaded - 5 rows copied - 0.0 s',
     '+ public.t  loaded, 5 rows',
-    'stream  12 transactions  3,400 changes  lag 5.0 MiB  freshness p50 0.8 s p99 2…',
+    'stream  3,400 changes  lag 5.0 MiB  freshness p50 0.8 s p99 2.1 s',
     'afterwards',
     '',
   ])

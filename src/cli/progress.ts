@@ -169,8 +169,11 @@ function streamParts(view: ProgressView): readonly string[] {
   ]
 }
 
+/** The transactions give way when there is no room for all. */
 function streamLine(view: ProgressView, width: number): string {
-  return cut(`stream  ${streamParts(view).join('  ')}`, width)
+  const parts = streamParts(view)
+  const whole = `stream  ${parts.join('  ')}`
+  return displayWidth(whole) <= width ? whole : cut(`stream  ${parts.slice(1).join('  ')}`, width)
 }
 
 /** Only when the source may soon throw log away that was not read. */

@@ -103,7 +103,7 @@ function printSummary({ output, program }: CommandCall, result: QuickstartResult
   )
   if (freshness !== undefined) {
     output.line(
-      `freshness p50 ${formatSeconds(freshness.p50Seconds)}, p99 ${formatSeconds(freshness.p99Seconds)} from commit in the source to a visible table version`,
+      `freshness p50 ${formatSeconds(freshness.p50Seconds)}, p99 ${formatSeconds(freshness.p99Seconds)} from source commit to visible table version`,
     )
   }
   const equal = tables.filter(isProven).length
