@@ -17,7 +17,7 @@ import { storageError } from '../storage/storage-error.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 
 /** Joins and sorts of the embedded engine spill to disk beyond this. */
-const engineMemoryBytes = 256 * 2 ** 20
+const engineMemoryBytes = 128 * 2 ** 20
 
 export interface Context {
   readonly dataFolder: string

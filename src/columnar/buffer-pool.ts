@@ -9,7 +9,7 @@ const smallestBytes = 16 * 1024
 /** Larger ones are rare, and one of them would fill the pool. */
 const largestBytes = 32 * 1024 * 1024
 /** What the pool holds at most while nobody uses it. */
-const capacityBytes = 48 * 1024 * 1024
+const capacityBytes = 24 * 1024 * 1024
 
 const free = new Map<number, ArrayBuffer[]>()
 /** Handed out and not given back: so nothing comes back twice, and nothing that is not ours. */

@@ -35,7 +35,7 @@ export interface GatewaySettings {
 const mebibyte = 1024 * 1024
 
 export const defaultGatewaySettings: GatewaySettings = {
-  bufferBytes: 64 * mebibyte,
+  bufferBytes: 32 * mebibyte,
   commitBytes: 64 * mebibyte,
   flushIntervalMs: 250,
   bulkFlushIntervalMs: 2_000,
