@@ -13,8 +13,9 @@ import {
 } from '../src/quickstart/embedded-postgres.ts'
 import { createShop, shopTables } from '../src/quickstart/shop-schema.ts'
 import { startWorkload } from '../src/quickstart/workload.ts'
+import type { SluiceProcess } from '../test/support/sluice-process.ts'
 import type { Bench } from './support/measure.ts'
-import { startRun } from './support/sluice-run.ts'
+import { startRun, type WatchedRun } from './support/sluice-run.ts'
 
 const changesPerSecond = 1000
 const seconds = 20
@@ -62,6 +63,11 @@ async function untilLoaded(lake: string): Promise<void> {
   throw new Error('the tables were not loaded within two minutes')
 }
 
+async function endedEarly({ finished }: SluiceProcess): Promise<never> {
+  const { exitCode, stderr } = await finished
+  throw new Error(`sluice run ended with ${exitCode}: ${stderr}`)
+}
+
 async function versionsOfAnyKind(log: string): Promise<number> {
   return (await readdir(log).catch(() => [])).filter((name) => name.endsWith('.json')).length
 }
@@ -76,11 +82,12 @@ function delaysMs(commits: readonly bigint[], versions: readonly Version[]): num
 export const run: Bench = async ({ say }) => {
   const server = await startEmbeddedPostgres({ settings: { track_commit_timestamp: 'on' } })
   const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-'))
+  let child: WatchedRun | undefined
   const lake = join(folder, 'data', 'lake', 'main', 'copy')
   try {
     const size = await createShop(() => server.connect(), { rows: 200_000 })
-    const child = await startRun(server, folder, [])
-    await untilLoaded(lake)
+    child = await startRun(server, folder, [])
+    await Promise.race([untilLoaded(lake), endedEarly(child)])
     const connect = (): ReturnType<EmbeddedPostgres['connect']> => server.connect()
     const workload = startWorkload({ connect, size, changesPerSecond })
     // What was late because of the load or the first compilation is not what is measured.
@@ -113,6 +120,9 @@ export const run: Bench = async ({ say }) => {
       { name: 'commit to visible version, p99', value: percentile(0.99), unit: 's', goal: '≤ 3 s' },
     ]
   } finally {
+    // Without effect when it ended as asked.
+    child?.kill('SIGKILL')
+    await child?.finished
     await rm(folder, { recursive: true })
     await server.stop()
   }
