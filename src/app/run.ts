@@ -1,6 +1,5 @@
 /** `run`: gateways and pipelines beside each other, once or until stopped. */
 import { asSluiceError, type SluiceError } from '../base/errors.ts'
-import { formatTableName } from '../catalog/names.ts'
 import type { RunProgress, RunResult, Running } from '../cli/app.ts'
 import type { GatewayResult, GatewayStatus } from '../gateway/gateway-status.ts'
 import type { PipelineStatus } from '../pipeline/pipeline-status.ts'
@@ -8,6 +7,7 @@ import type { Context } from './context.ts'
 import { keepHouse, keepHouseOnce } from './housekeeping.ts'
 import { encodeStatus, notRunning } from './live-status.ts'
 import { applyAll } from './pipeline-runtime.ts'
+import { RefreshRequests } from './refresh-requests.ts'
 import { type Lane, openRuntime, type Runtime, type RuntimeDefinitions } from './runtime.ts'
 import { answerVerifyRequests } from './verify-request.ts'
 
@@ -65,11 +65,14 @@ async function runAll(context: Context, runtime: Runtime, options: RunOptions): 
   const updates = await startUpdates(context, runtime)
   const ticking = new AbortController()
   const working = new Set(runtime.lanes)
-  const ticks = tick(context, { runtime, working }, ticking.signal)
+  const refreshes = new RefreshRequests(context)
+  const ticks = tick(context, { runtime, working, refreshes }, ticking.signal)
   const house =
     options.mode === 'continuous' ? keepHouse(context, runtime.lanes, ticking.signal) : undefined
   try {
-    await askRefresh(context, runtime, options.refresh ?? [])
+    if (options.refresh === 'all') {
+      for (const { gateway } of runtime.lanes) gateway.gateway.refresh('all')
+    } else await refreshes.follow(runtime.lanes, options.refresh)
     const ended = await Promise.all(
       runtime.lanes.map(async (lane) => {
         const end = await endOfLane(context, lane, options)
@@ -93,7 +96,7 @@ async function runAll(context: Context, runtime: Runtime, options: RunOptions): 
   } finally {
     ticking.abort()
     await Promise.all([ticks, house])
-    await speak(context, { runtime, working: new Set() }).catch(() => undefined)
+    await speak(context, { runtime, working: new Set(), refreshes }).catch(() => undefined)
   }
 }
 
@@ -177,55 +180,24 @@ async function runContinuously(
   }
 }
 
-async function askRefresh(
-  context: Context,
-  runtime: Runtime,
-  asked: readonly string[] | 'all',
-): Promise<void> {
-  if (asked === 'all') {
-    for (const { gateway } of runtime.lanes) gateway.gateway.refresh('all')
-    return
-  }
-  const requested = (await context.store.refreshRequests()).map(formatTableName)
-  await refreshTables(context, runtime.lanes, [...asked, ...requested])
-}
-
-/** Requests for tables of other gateways stay for whoever runs those. */
-async function refreshTables(
-  context: Context,
-  lanes: Iterable<Lane>,
-  destinations: readonly string[],
-): Promise<void> {
-  if (destinations.length === 0) return
-  const records = await context.store.destinations()
-  for (const { gateway, pipelines } of lanes) {
-    const ids = new Set(pipelines.map(({ definition }) => definition.id))
-    const meant = records.filter(
-      ({ name, pipelineId }) => ids.has(pipelineId) && destinations.includes(formatTableName(name)),
-    )
-    if (meant.length > 0) gateway.gateway.refresh(meant.map(({ tableId }) => tableId))
-    // From here on the gateway's own record (a gap in the staged log) carries the request.
-    for (const { name } of meant) await context.store.clearRefresh(name)
-  }
-}
-
 interface Work {
   readonly runtime: Runtime
   /** Lanes that have not ended; a request to another one would wait for ever. */
   readonly working: ReadonlySet<Lane>
+  readonly refreshes: RefreshRequests
 }
 
 /** Speaks for `status`, listens to `refresh`, puts new tables on record; once a second. */
 async function tick(context: Context, work: Work, signal: AbortSignal): Promise<void> {
-  const { runtime, working } = work
+  const { runtime, working, refreshes } = work
   for (;;) {
     try {
       await speak(context, work)
       for (const { pipelines } of runtime.lanes) {
         for (const pipeline of pipelines) await pipeline.recordDestinations()
       }
-      const requested = (await context.store.refreshRequests()).map(formatTableName)
-      if (!signal.aborted) await refreshTables(context, working, requested)
+      // After the end of a run this only notices what it has put on record.
+      await refreshes.follow(signal.aborted ? runtime.lanes : working)
     } catch (error) {
       notUpdated(context, error)
     }
