@@ -55,3 +55,26 @@ test('a process that ends at once takes its server with it', async () => {
     /^[^Z]/,
   )
 })
+
+test('a process that ends while its server is made leaves nothing behind', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-early-'))
+  try {
+    chmodSync(folder, 0o755)
+    const module = new URL('embedded-postgres.ts', import.meta.url)
+    const script = `
+      import { readdirSync } from 'node:fs'
+      import { startEmbeddedPostgres } from ${JSON.stringify(module.href)}
+      void startEmbeddedPostgres()
+      const look = () => readdirSync('.', { recursive: true }).some((name) => name.endsWith('global'))
+      setInterval(() => { if (look()) process.exit(1) }, 1)`
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+      cwd: folder,
+      env: { ...process.env, TMPDIR: folder },
+      stdio: 'inherit',
+    })
+    expect(await once(child, 'exit')).toEqual([1, null])
+    expect(readdirSync(folder)).toEqual([])
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})

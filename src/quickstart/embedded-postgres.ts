@@ -61,12 +61,21 @@ async function runOrThrow(program: string, args: readonly string[]): Promise<voi
     detached: true,
     stdio: ['ignore', 'ignore', 'pipe'],
   })
+  const kill = (): void => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+    } catch {
+      // It has just ended.
+    }
+  }
+  // Before the folder that it fills is removed.
+  process.prependOnceListener('exit', kill)
   let complaints = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => (complaints += text))
   const exitCode = await new Promise((resolve, reject) => {
     child.once('error', reject)
     child.once('close', resolve)
-  })
+  }).finally(() => process.removeListener('exit', kill))
   if (exitCode !== 0) throw new Error(`${program} failed (${String(exitCode)}): ${complaints}`)
 }
 
@@ -211,7 +220,9 @@ export async function startEmbeddedPostgres(
   const { connect, sql } = clientsOf(place, password)
   let child: ChildProcess | undefined
   const removeFolder = (): void => {
-    if (options.folder === undefined) rmSync(folder, { recursive: true, force: true })
+    if (options.folder !== undefined) return
+    // What was killed a moment ago may still be writing.
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
   }
   const onExit = (): void => {
     if (child?.kill('SIGQUIT') === true) waitUntilGone(folder)
