@@ -1,6 +1,6 @@
 /** A folder of a local (or NFS-like) disk as object storage. Durable and atomic; see durable-file.ts. */
 import { constants, type Dirent } from 'node:fs'
-import { copyFile, link, open, readFile, readdir, stat, unlink, utimes } from 'node:fs/promises'
+import { copyFile, link, open, readFile, readdir, stat, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -168,9 +168,6 @@ async function linkOrCopy(from: string, file: string): Promise<void> {
   const temporary = temporaryBeside(file)
   try {
     await link(from, temporary)
-    // The time of an object says since when it is there: who removes old ones goes by it.
-    const now = new Date()
-    await utimes(temporary, now, now)
   } catch (error) {
     await removeQuietly(temporary)
     const errno = errnoOf(error)
