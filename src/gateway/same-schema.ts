@@ -2,7 +2,7 @@
 import type { CanonicalType } from '../columnar/canonical-type.ts'
 import type { TableSchema } from '../source/table-schema.ts'
 
-/** Same columns, types, nullability and key, in the same order. */
+/** Same columns, types, nullability and key, in the same order; a column made again is another one. */
 export function isSameSchema(a: TableSchema, b: TableSchema): boolean {
   return (
     a === b ||
@@ -16,10 +16,16 @@ export function isSameSchema(a: TableSchema, b: TableSchema): boolean {
           column.name === other.name &&
           column.sourceType === other.sourceType &&
           column.nullable === other.nullable &&
+          isSameId(column.id, other.id) &&
           isSameType(column.type, other.type)
         )
       }))
   )
+}
+
+/** Nothing is known of a column whose id was not kept. */
+function isSameId(a: string | undefined, b: string | undefined): boolean {
+  return a === undefined || b === undefined || a === b
 }
 
 function isSameType(a: CanonicalType, b: CanonicalType): boolean {

@@ -10,6 +10,11 @@ export interface SourceColumn {
   /** The source's own spelling, `numeric(12,2)`; for people and for noticing a type change. */
   readonly sourceType: string
   readonly nullable: boolean
+  /**
+   * Stable over renames, another one when a column is dropped and made again (PostgreSQL: attnum in
+   * decimal). Absent where the source has none, and in schemas written before it was kept.
+   */
+  readonly id?: string
 }
 
 export interface TableSchema {

@@ -20,15 +20,19 @@ const scalar: fc.Arbitrary<ScalarType> = fc.oneof(
 const name = fc.string({ unit: 'binary', maxLength: 20 })
 const schemas: fc.Arbitrary<TableSchema> = fc.record({
   columns: fc.array(
-    fc.record({
-      name,
-      type: fc.oneof(
-        scalar,
-        scalar.map((element) => ({ kind: 'array' as const, element })),
-      ),
-      sourceType: name,
-      nullable: fc.boolean(),
-    }),
+    fc.record(
+      {
+        name,
+        type: fc.oneof(
+          scalar,
+          scalar.map((element) => ({ kind: 'array' as const, element })),
+        ),
+        sourceType: name,
+        nullable: fc.boolean(),
+        id: name,
+      },
+      { requiredKeys: ['name', 'type', 'sourceType', 'nullable'] },
+    ),
   ),
   key: fc.array(name),
 })

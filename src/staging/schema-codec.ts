@@ -16,6 +16,7 @@ export function encodeSchema(schema: TableSchema): Uint8Array {
       type: canonicalOrder(column.type),
       source_type: column.sourceType,
       nullable: column.nullable,
+      id: column.id,
     })),
     key: schema.key,
   })
@@ -59,6 +60,7 @@ function parseColumn(value: unknown, path: string): SourceColumn {
     type: parseType(fields.object('type')),
     sourceType: fields.text('source_type'),
     nullable: fields.boolean('nullable'),
+    ...(fields.has('id') ? { id: fields.text('id') } : {}),
   }
   fields.end()
   return column

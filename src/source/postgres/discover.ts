@@ -13,6 +13,8 @@ export interface CatalogColumn extends PostgresColumnType {
   /** `format_type()`, qualified where the type is not in pg_catalog. */
   readonly formatted: string
   readonly isNotNull: boolean
+  /** `pg_attribute.attnum`; undefined when the catalog does not tell which column it was. */
+  readonly attnum: string | undefined
 }
 
 export interface CatalogTable {
@@ -82,7 +84,7 @@ const typeColumns = `t.typtype AS kind, base.base::text AS base, base.typmod::te
   format_type(a.type_oid, a.typmod) AS formatted`
 
 const columnsSql = `
-  SELECT a.id, a.name, a.type_oid::text, a.typmod::text, a.not_null, a.generated, ${typeColumns}
+  SELECT a.id, a.name, a.place::text AS attnum, a.type_oid::text, a.typmod::text, a.not_null, a.generated, ${typeColumns}
   FROM (SELECT attrelid::text AS id, attname AS name, atttypid AS type_oid, atttypmod AS typmod,
       attnotnull AS not_null, attgenerated AS generated, attnum AS place
     FROM pg_attribute WHERE attrelid = ANY ($1::oid[]) AND attnum > 0 AND NOT attisdropped) a
@@ -119,7 +121,9 @@ export function mapColumn(
 ): { readonly column: SourceColumn; readonly decoder: CellDecoder } {
   const { type, decoder, mayBecomeNull } = mapPostgresType(column, { isKey, onUnrepresentable })
   const nullable = !column.isNotNull || mayBecomeNull
-  return { column: { name: column.name, type, sourceType: column.formatted, nullable }, decoder }
+  const { name, formatted: sourceType, attnum: id } = column
+  const mapped = { name, type, sourceType, nullable, ...(id === undefined ? {} : { id }) }
+  return { column: mapped, decoder }
 }
 
 /** One line the first time a value had to become NULL. */
@@ -143,6 +147,7 @@ function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): Cat
         ...columnTypeOf(column),
         name: columnName,
         isNotNull: column['not_null'] === 't',
+        attnum: column['attnum'] ?? undefined,
       })
   }
   const catalogKey = row['key'] === null ? [] : (JSON.parse(row['key'] ?? '[]') as string[])

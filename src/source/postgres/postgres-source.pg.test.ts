@@ -173,6 +173,26 @@ describe('streamChanges()', () => {
     await source.close()
   })
 
+  test('a column that is dropped and made again is a changed schema, in the log and in the catalog', async () => {
+    await server.sql("create table s8 (id int primary key, a text); insert into s8 values (0, 'x')")
+    const source = sourceOf(server, { name: 's8' })
+    const table = await tableNamed(source, 's8')
+    const state = await source.prepare([table], undefined)
+    await server.sql(
+      "alter table s8 drop a; alter table s8 add a text; insert into s8 values (1, 'new')",
+    )
+    const stream = startStream({ source, state, tables: [table] })
+    await stream.reach(await source.currentPosition())
+    await stream.stop()
+    const [announced] = stream.sink.schemas
+    expect(announced?.schema.columns.map(({ id }) => id)).toEqual(['1', '3'])
+    const now = await tableNamed(source, 's8')
+    expect(announced?.schema).toEqual(now.schema)
+    expect(announced?.schema).not.toEqual(table.schema)
+    await source.dispose()
+    await source.close()
+  })
+
   test('a table that loses its key becomes a gap, others go on', async () => {
     await server.sql('create table s6 (id int primary key); create table s7 (id int primary key)')
     const source = sourceOf(server, { name: 's6' })

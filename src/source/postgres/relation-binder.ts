@@ -47,7 +47,7 @@ export class RelationBinder {
       return { kind: 'ignored' }
     }
     const [catalog] = await discoverById(this.#control, [announced.id], this.#log)
-    const columns = await this.#columns(relation, catalog)
+    const columns = await this.#columns(relation, catalog, announced)
     const key = keyOf(relation, catalog, announced)
     if (key === undefined) {
       return this.#gap(relation, announced, 'the table has no usable key any more')
@@ -93,10 +93,11 @@ export class RelationBinder {
     return { kind: 'gap', table: table.id, reason }
   }
 
-  /** The announced columns with what is known of their types. */
+  /** The relation's columns with what is known of their types. */
   async #columns(
     relation: Relation,
     catalog: CatalogTable | undefined,
+    announced: SourceTable,
   ): Promise<readonly CatalogColumn[]> {
     const known = catalog?.columns ?? []
     const isCurrent =
@@ -107,10 +108,13 @@ export class RelationBinder {
       })
     if (isCurrent) return known
     const types = await discoverTypes(this.#control, relation.columns)
+    // The catalog has gone on; whether a column was made again shows when the stream gets there.
+    const ids = new Map(announced.schema.columns.map((column) => [column.name, column.id]))
     return relation.columns.map(({ name, typeOid, typmod }, place) => {
       const now = known.find((column) => column.name === name)
       const type = types[place] ?? { typeOid, typmod, typtype: 'b', formatted: `type ${typeOid}` }
-      return { ...type, name, isNotNull: now?.isNotNull === true && now.typeOid === typeOid }
+      const isNotNull = now?.isNotNull === true && now.typeOid === typeOid
+      return { ...type, name, isNotNull, attnum: ids.get(name) }
     })
   }
 }
