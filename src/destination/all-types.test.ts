@@ -195,6 +195,17 @@ test('-0 and 0, and all NaN, are one key each', async () => {
   ])
   expect((await pipelineOver(place, engine).update({ signal })).failedTables).toEqual([])
   expect(await rowsOf(place.lake, root, engine)).toEqual([[0, 3]])
+  await place.source.publish([
+    await place.source.changes('1', schema, [
+      { op: 'u', sequence: 2, ordinal: 0, cells: [-0, 4] },
+      { op: 'i', sequence: 2, ordinal: 1, cells: [-1, 5] },
+    ]),
+  ])
+  expect((await pipelineOver(place, engine).update({ signal })).failedTables).toEqual([])
+  expect(await rowsOf(place.lake, root, engine), 'the sign is kept').toEqual([
+    [-1, 5],
+    [-0, 4],
+  ])
 })
 
 test('excluded columns never arrive: not in the rows, not in the files', async () => {

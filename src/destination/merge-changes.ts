@@ -7,6 +7,7 @@ import type { EngineStatements } from '../engine/duckdb.ts'
 import { quoteIdentifier } from '../engine/quote.ts'
 import { chooseRewrites } from './choose-rewrites.ts'
 import { localDataFile, localFile } from './data-path.ts'
+import type { DestinationColumns } from './destination-columns.ts'
 import { deadPositionsOf, fileLoad, markRows, type FileFate } from './mark-rows.ts'
 import { loadPositions } from './read-table.ts'
 import { reduceChanges } from './reduce-changes.ts'
@@ -70,7 +71,8 @@ async function mergeInSession(
     marked.survivors,
     ...(await liveRowsOf(tools, work, { fates: merged, dead: 'sluice_dead_merged' })),
   ].join(' UNION ALL ')
-  const order = bytes > sortedBytes ? '' : ` ORDER BY ${key.map(quoteIdentifier).join(', ')}`
+  const order =
+    bytes > sortedBytes ? '' : ` ORDER BY ${key.map((name) => orderTerm(name, columns)).join(', ')}`
   const select = `SELECT ${list.join(', ')} FROM (${rows})${order}`
   written.push(...(await writeDataFiles(writer, select, bytes > largeBytes)))
   const large = await liveRowsOf(tools, work, {
@@ -83,6 +85,13 @@ async function mergeInSession(
   }
   const moved = new Set([...merged, ...rewritten])
   return fates.map((fate) => (moved.has(fate) ? { ...fate, isGone: true } : fate))
+}
+
+/** The engine gives a column that it sorts by back from the sort key, where -0 has become 0. */
+function orderTerm(name: string, columns: DestinationColumns['columns']): string {
+  const kind = columns.find((column) => column.name === name)?.type.kind
+  const quoted = quoteIdentifier(name)
+  return kind === 'float32' || kind === 'float64' ? `${quoted} + 0` : quoted
 }
 
 /** Queries of the rows of `fates` that live on; `dead` names the temporary table of the others. */
