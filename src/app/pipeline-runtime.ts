@@ -1,5 +1,5 @@
 /** One pipeline wired to a staging volume and the lake; and the catalog's record of its tables. */
-import { parseTableName, type TableName } from '../catalog/names.ts'
+import { foldName, nameProblem, parseTableName, type TableName } from '../catalog/names.ts'
 import type { PipelineDefinition, PipelineObject } from '../catalog/pipeline-definition.ts'
 import type { Engine } from '../engine/duckdb.ts'
 import type { News } from '../pipeline/news.ts'
@@ -65,6 +65,7 @@ function isOurs({ version, problem }: PipelineTableStatus): boolean {
 }
 
 const notOurs: ReadonlySet<string> = new Set([
+  'CONFIG_INVALID_NAME',
   'DESTINATION_FOREIGN_TABLE',
   'DESTINATION_TABLE_TAKEN',
   'PIPELINE_NAME_COLLISION',
@@ -84,6 +85,7 @@ export async function createPipelineRuntime(
     lake: (name) => ({ storage: context.lakeStorage(locationOf(name)), root: '' }),
     engine: wiring.engine,
     tables: definition.objects.map(selectionFrom),
+    names: { fold: foldName, problem: nameProblem },
     clock: context.clock,
     log: context.log.child({ pipeline: definition.key }),
     failpoints: context.failpoints,

@@ -1,6 +1,6 @@
 /** `verify`: brings tables to one position of the source's log and compares both sides there. */
 import { SluiceError } from '../base/errors.ts'
-import { matchesTableName, parseTableName } from '../catalog/names.ts'
+import { matchesTableName, nameProblem, parseTableName } from '../catalog/names.ts'
 import type { VerifiedTable, VerifyOptions } from '../cli/app.ts'
 import type { DeltaSnapshot, DeltaTable } from '../delta/delta-table.ts'
 import { columnsOfDeltaSchema } from '../delta/table-schema.ts'
@@ -9,7 +9,8 @@ import type { Engine } from '../engine/duckdb.ts'
 import type { SourceTable } from '../source/table-schema.ts'
 import type { SourceVerification } from '../source/verification.ts'
 import { type TableVerification, verifyTable } from '../verify/verify-table.ts'
-import { selectTables } from '../gateway/select-tables.ts'
+import { nameOf } from '../gateway/followed-tables.ts'
+import { refusals, selectTables } from '../gateway/select-tables.ts'
 import type { Context } from './context.ts'
 import { selectionOf } from './gateway-runtime.ts'
 import { applyAll, type PipelineRuntime } from './pipeline-runtime.ts'
@@ -20,7 +21,8 @@ import type { Lane } from './runtime.ts'
 interface HeldTable {
   readonly destination: string
   readonly source: SourceTable | undefined
-  readonly table: DeltaTable
+  /** undefined when there is a problem: the name may be none a folder can have. */
+  readonly table: DeltaTable | undefined
   readonly snapshot: DeltaSnapshot | undefined
   readonly problem: VerifiedTable['problem']
 }
@@ -61,11 +63,12 @@ export async function holdComparison(
   }
 }
 
-/** The source tables of the lane's pipelines that have a key, as they are now. */
+/** The source tables of the lane's pipelines that can be followed, as they are now. */
 async function discoverFor({ gateway, pipelines }: Lane): Promise<readonly SourceTable[]> {
   const selection = selectionOf(pipelines.map(({ definition }) => definition))
   const { tables } = await selectTables(gateway.source, selection)
-  return tables.filter(({ schema }) => schema.key.length > 0)
+  const refused = refusals(await gateway.source.check(tables))
+  return tables.filter((table) => table.schema.key.length > 0 && !refused.has(nameOf(table)))
 }
 
 async function holdTables(
@@ -76,8 +79,11 @@ async function holdTables(
   const folders = await context.folders()
   return await Promise.all(
     pipeline.status().tables.map(async ({ destination, tableId, problem }): Promise<HeldTable> => {
-      const table = context.deltaTable(folders.table(parseTableName(destination)))
-      const snapshot = problem === undefined ? await table.snapshot() : undefined
+      const table =
+        problem === undefined
+          ? context.deltaTable(folders.table(parseTableName(destination)))
+          : undefined
+      const snapshot = await table?.snapshot()
       const source = sources.find(({ id }) => id === tableId)
       return {
         destination,
@@ -118,8 +124,7 @@ async function compareAll(
   const { verification, held } = both
   const wanted = held.filter(
     ({ destination }) =>
-      options.tables === undefined ||
-      options.tables.some((text) => matchesTableName(text, parseTableName(destination))),
+      options.tables === undefined || options.tables.some((text) => isNamedBy(text, destination)),
   )
   const engine = await context.openEngine()
   try {
@@ -142,12 +147,19 @@ async function compareAll(
   }
 }
 
+/** False for a destination whose name no text can mean. */
+function isNamedBy(text: string, destination: string): boolean {
+  const parts = destination.split('.')
+  if (parts.length !== 3 || parts.some((part) => nameProblem(part) !== undefined)) return false
+  return matchesTableName(text, parseTableName(destination))
+}
+
 async function compareTable(
   tools: { readonly verification: SourceVerification; readonly engine: Engine },
   held: HeldTable,
 ): Promise<VerifiedTable> {
   const { destination, source, table, snapshot, problem } = held
-  if (problem !== undefined || source === undefined || snapshot === undefined) {
+  if (problem !== undefined || !source || !table || !snapshot) {
     return {
       destination,
       source: source?.name.table ?? destination,

@@ -26,6 +26,7 @@ import {
   formatDestinationName,
   routeTables,
   type DestinationName,
+  type NameRules,
   type Routing,
   type TableRoute,
   type TableSelection,
@@ -42,6 +43,8 @@ export interface PipelineOptions {
   }
   readonly engine: TableTools['engine']
   readonly tables: readonly TableSelection[]
+  /** Default: any text names a destination table as it stands. */
+  readonly names?: NameRules
   readonly clock: SteadyClock
   readonly log: Log
   readonly failpoints: Failpoints
@@ -174,7 +177,8 @@ class StagedPipeline implements Pipeline {
 
   /** The runners of the tables staged now; new ones are made, state of known ones is kept. */
   #route(): readonly TableRunner[] {
-    const { routes, refused } = routeTables(this.#staged.current(), this.#options.tables)
+    const { tables, names } = this.#options
+    const { routes, refused } = routeTables(this.#staged.current(), tables, names)
     this.#refused = refused
     const wanted = new Map(routes.map((route) => [routeKey(route), route]))
     for (const key of this.#runners.keys()) if (!wanted.has(key)) this.#runners.delete(key)

@@ -65,19 +65,36 @@ export function checkSelections(selections: readonly TableSelection[]): void {
   }
 }
 
+/** What names of destination tables are like. */
+export interface NameRules {
+  /** The spelling that is kept: names that are told apart nowhere become equal. */
+  readonly fold: (name: string) => string
+  /** Why a text can not be a name, as the end of a sentence; undefined when it can. */
+  readonly problem: (name: string) => string | undefined
+}
+
+const anyName: NameRules = { fold: (name) => name, problem: () => undefined }
+
 /** What each staged table's selections make of it. Order: as `tables`, then as `selections`. */
 export function routeTables(
   tables: readonly { readonly tableId: string; readonly name: SourceTableName }[],
   selections: readonly TableSelection[],
+  rules: NameRules = anyName,
 ): Routing {
-  const routes = tables.flatMap(({ tableId, name }) =>
-    selectionsOf(name, selections).map((selection): TableRoute => ({
+  const wanted = tables.flatMap(({ tableId, name }) =>
+    selectionsOf(name, selections, rules).map((selection): TableRoute => ({
       tableId,
       source: name,
-      destination: destinationOf(selection, name),
+      destination: folded(destinationOf(selection, name), rules),
       selection,
     })),
   )
+  const unnamed = wanted.flatMap((route) => {
+    const problem = rules.problem(route.destination.table)
+    return problem === undefined ? [] : [{ route, error: unusableName(route, problem) }]
+  })
+  const unnamedRoutes = new Set(unnamed.map(({ route }) => route))
+  const routes = wanted.filter((route) => !unnamedRoutes.has(route))
   const byDestination = groupBy(routes, (route) =>
     formatDestinationName(route.destination).toLowerCase(),
   )
@@ -90,13 +107,20 @@ export function routeTables(
       }),
     )
   const refusedRoutes = new Set(refused.map(({ route }) => route))
-  return { routes: routes.filter((route) => !refusedRoutes.has(route)), refused }
+  return {
+    routes: routes.filter((route) => !refusedRoutes.has(route)),
+    refused: [...unnamed, ...refused],
+  }
 }
 
-/** A `table` object replaces what a `schema` object would make of the same table at the same place. */
+/**
+ * A `table` object replaces what a `schema` object would make of the same table at the same place,
+ * and at any place when the table's own name can not name a destination.
+ */
 function selectionsOf(
   name: SourceTableName,
   selections: readonly TableSelection[],
+  rules: NameRules,
 ): readonly TableSelection[] {
   const matching = selections.filter(
     (selection) =>
@@ -111,10 +135,12 @@ function selectionsOf(
       .filter((selection) => selection.sourceTable !== undefined)
       .map((selection) => formatDestinationName(destinationOf(selection, name)).toLowerCase()),
   )
+  const needsName = named.size > 0 && rules.problem(name.table) !== undefined
   return matching.filter(
     (selection) =>
       selection.sourceTable !== undefined ||
-      !named.has(formatDestinationName(destinationOf(selection, name)).toLowerCase()),
+      (!needsName &&
+        !named.has(formatDestinationName(destinationOf(selection, name)).toLowerCase())),
   )
 }
 
@@ -124,6 +150,21 @@ function destinationOf(selection: TableSelection, name: SourceTableName): Destin
     schema: selection.destinationSchema,
     table: selection.destinationTable ?? name.table,
   }
+}
+
+function folded(name: DestinationName, { fold }: NameRules): DestinationName {
+  return { ...name, table: fold(name.table) }
+}
+
+function unusableName({ source }: TableRoute, problem: string): SluiceError {
+  const name = JSON.stringify(source.table)
+  return new SluiceError(
+    'CONFIG_INVALID_NAME',
+    `the source table ${JSON.stringify(source.schema)}.${name} can not give its name to a destination table: it ${problem}`,
+    {
+      remedy: `Add an object {table: {source_schema: ${JSON.stringify(source.schema)}, source_table: ${name}, destination_table: …}} with a name of letters, digits, _ and -.`,
+    },
+  )
 }
 
 function collision(destination: string, sources: readonly string[]): SluiceError {

@@ -83,6 +83,59 @@ test.concurrent('a table named in the file and not in the source', async () => {
   await scene.expectEqual('orders')
 })
 
+test.concurrent('tables whose names no folder can have, partitioned, or hidden: the others go on', async () => {
+  const scene = await sceneOf('uglynames')
+  await scene.sqlAsRole(`
+    CREATE TABLE app."Order Details" (id int PRIMARY KEY, v text);
+    CREATE TABLE app."a/b" (id int PRIMARY KEY, v text);
+    CREATE TABLE app."Cased" (id int PRIMARY KEY, v text);
+    CREATE TABLE app.parts (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
+    CREATE TABLE app.parts_1 PARTITION OF app.parts FOR VALUES FROM (1) TO (10);
+    INSERT INTO app."Order Details" VALUES (1, 'x');
+    INSERT INTO app."Cased" VALUES (1, 'x');
+    INSERT INTO app.parts VALUES (1, 'x')`)
+  await scene.sql(`CREATE TABLE app.hidden (id int PRIMARY KEY)`)
+  const run = await scene.runOnce()
+  expect(run.exitCode, run.text).toBe(1)
+  const codes = [...run.failed].map(([table, { code }]) => `${table} ${code}`)
+  expect(codes.toSorted()).toEqual([
+    'app.hidden SOURCE_PERMISSION_DENIED',
+    'app.parts SOURCE_TABLE_UNSUPPORTED',
+    'main.copy.a/b CONFIG_INVALID_NAME',
+    'main.copy.order details CONFIG_INVALID_NAME',
+  ])
+  await scene.expectEqual('orders', 'people', 'cased', 'parts_1')
+  const verified = await scene.call('verify')
+  expect(verified.exitCode, verified.text).toBe(1)
+  expect(verified.error, verified.text).toBeUndefined()
+  expect((await scene.call('status')).exitCode).toBe(0)
+  const place = 'source_schema: app, destination_catalog: main, destination_schema: copy'
+  scene.writeFile({
+    objects: [
+      `schema: {${place}}`,
+      `table: {${place}, source_table: Order Details, destination_table: order_details}`,
+      `table: {${place}, source_table: a/b, destination_table: a_b}`,
+    ],
+  })
+  await scene.sql(
+    'ALTER TABLE app.parts DETACH PARTITION app.parts_1; DROP TABLE app.hidden, app.parts',
+  )
+  await expectDone(scene.runOnce())
+  await scene.expectEqual()
+})
+
+test.concurrent('a column dropped and made again under its name: the table is copied anew', async () => {
+  const scene = await sceneOf('remade')
+  await expectDone(scene.runOnce())
+  await scene.sqlAsRole('ALTER TABLE app.orders DROP note; ALTER TABLE app.orders ADD note text')
+  await scene.sqlAsRole('ALTER TABLE app.people DROP name; ALTER TABLE app.people ADD name text')
+  await scene.sqlAsRole(`UPDATE app.people SET name = 'again' WHERE id = 1`)
+  await expectDone(scene.runOnce())
+  await scene.expectEqual()
+  await expectDone(scene.runOnce())
+  expect(scene.files(/snapshot.2\/.*\.parquet$/)).toEqual([])
+})
+
 test.concurrent('publication dropped between runs: every table is copied anew', async () => {
   const scene = await sceneOf('pubdrop')
   await expectDone(scene.runOnce())
