@@ -70,7 +70,8 @@ export async function rowsOf(
   const session = await engine.openSession()
   try {
     const sql = await liveRowsSql(session, table, snapshot)
-    const rows = await session.rows(`SELECT * FROM ${sql} ORDER BY ALL`)
+    // By whole rows: a column it sorts by would lose the sign of a zero.
+    const rows = await session.rows(`SELECT * FROM (SELECT * FROM ${sql}) AS r ORDER BY r`)
     return rows.map((row) => Object.values(row))
   } finally {
     session.close()
