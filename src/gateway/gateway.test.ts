@@ -233,6 +233,25 @@ test('refresh during a run copies beside the stream', async () => {
   expect(end.source.copies).toEqual(['1', '1'])
 })
 
+test('once: a table torn on the way is loadable at the end, however fast its new copy is', async () => {
+  const world = worldOf('1')
+  await world.process({ mode: 'once' })
+  const table = fakeTable('1')
+  world.database.commit([{ op: 'gap', table }])
+  for (let id = 0; id < 300; id++) world.database.commit([insert('1', id)])
+  const end = await world.process({
+    mode: 'once',
+    atStep({ name }) {
+      // The copy shows more than the position up to which this run reads.
+      if (name === 'before snapshot') world.database.commit([insert('1', 1000)])
+    },
+  })
+  expect(end).toMatchObject({ kind: 'resolved', result: { failedTables: [] } })
+  expect(end.source.copies).toEqual(['1'])
+  expect(world.loadable()).toEqual(['1'])
+  world.assertExact()
+})
+
 test('a chunk that fails is read again in the same copy; one that always fails costs the copy', async () => {
   const world = worldOf('1', '2')
   write(world, 3)

@@ -97,8 +97,9 @@ class IngestionGateway implements RefreshableGateway {
         }
         if (run.signal.aborted) return 'done'
         await this.#stream(run, tables, { until: await this.#options.source.currentPosition() })
-        // A table that was torn on the way is copied anew before the run is over.
-        return run.snapshots.isBusy && !run.signal.aborted ? 'again' : 'done'
+        // A table that was torn on the way is copied anew, and its copy's point passed, before the
+        // run is over.
+        return run.snapshots.isAwaited && !run.signal.aborted ? 'again' : 'done'
       case 'until':
         await this.#stream(run, tables, { until: asked.until as Position, barrier: true })
         return 'done'

@@ -81,6 +81,12 @@ export class Snapshots {
     return tables.all().some(({ state }) => state === 'pending' || state === 'snapshotting')
   }
 
+  /** Some table is not copied yet, or its copy waits for the stream to pass its point. */
+  get isAwaited(): boolean {
+    const { tables } = this.#options
+    return this.isBusy || tables.all().some(({ state }) => state === 'catching-up')
+  }
+
   #wakeAll(): void {
     for (const resolve of this.#wake.splice(0)) resolve()
   }
