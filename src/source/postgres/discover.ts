@@ -17,6 +17,13 @@ export interface CatalogColumn extends PostgresColumnType {
   readonly attnum: string | undefined
 }
 
+export interface PrimaryKey {
+  /** Of the constraint. */
+  readonly name: string
+  /** In key order. */
+  readonly columns: readonly string[]
+}
+
 export interface CatalogTable {
   readonly table: SourceTable
   /** Those of `table.schema.columns`, in their order. */
@@ -33,8 +40,8 @@ export interface CatalogTable {
   readonly isPartition: boolean
   /** A unique index that can be made the replica identity. */
   readonly identityIndex: string | undefined
-  /** Also one that is checked at the end of transactions only. */
-  readonly hasPrimaryKey: boolean
+  /** Also one that is checked late, which is no key of ours. */
+  readonly primaryKey: PrimaryKey | undefined
 }
 
 const tableColumns = `
@@ -45,7 +52,11 @@ const tableColumns = `
         AND NOT EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid
           AND a.attnum = ANY (i.indkey::int2[]) AND NOT a.attnotnull)
       ORDER BY i.indnkeyatts, x.relname LIMIT 1) AS identity_index,
-    EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary) AS has_primary,
+    (SELECT json_build_object('name', p.conname, 'columns',
+        (SELECT json_agg(a.attname ORDER BY u.place)
+          FROM unnest(p.conkey) WITH ORDINALITY AS u (attnum, place)
+          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum))
+      FROM pg_constraint p WHERE p.conrelid = c.oid AND p.contype = 'p') AS primary_key,
     c.relpersistence AS persistence, c.relreplident AS identity, c.relispartition AS is_partition,
     current_database() AS catalog,
     CASE WHEN c.reltuples < 0 OR (c.reltuples = 0 AND c.relpages = 0) THEN NULL
@@ -60,9 +71,9 @@ const tableColumns = `
     CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS u (attnum, place)
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum
     WHERE i.indrelid = c.oid AND u.place <= i.indnkeyatts AND i.indisvalid
+      -- Two rows may share a deferrable key inside a transaction: it does not say which one is meant.
       AND CASE c.relreplident WHEN 'i' THEN i.indisreplident
-        -- A deferrable primary key is no replica identity; with identity full it need not be.
-        WHEN 'f' THEN i.indisprimary ELSE i.indisprimary AND i.indimmediate END
+        ELSE i.indisprimary AND i.indimmediate END
   ) k ON true
   WHERE c.relkind IN ('r', 'p', 'f')`
 
@@ -176,7 +187,7 @@ function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): Cat
     replicaIdentity: row['identity'] ?? '',
     isPartition: row['is_partition'] === 't',
     identityIndex: row['identity_index'] ?? undefined,
-    hasPrimaryKey: row['has_primary'] === 't',
+    primaryKey: (JSON.parse(row['primary_key'] ?? 'null') as PrimaryKey | null) ?? undefined,
   }
 }
 

@@ -96,6 +96,8 @@ describe('check() of tables', () => {
       create unique index by_index_ab on z.by_index (b, a);
       alter table z.by_index replica identity using index by_index_ab;
       create table z.deferred (id int primary key deferrable);
+      create table z.deferred_full ("A b" int, id int, primary key (id, "A b") deferrable);
+      alter table z.deferred_full replica identity full;
       create unlogged table z.unlogged (id int primary key);
       create table z.parent (id int primary key) partition by range (id);
       create table z.leaf partition of z.parent default;
@@ -111,6 +113,7 @@ describe('check() of tables', () => {
     expect(problems(ofTables)).toEqual([
       ['error', 'SOURCE_COLUMN_NAMES_CLASH', 'z.clash'],
       ['error', 'SOURCE_TABLE_WITHOUT_KEY', 'z.deferred'],
+      ['error', 'SOURCE_TABLE_WITHOUT_KEY', 'z.deferred_full'],
       ['warning', 'SOURCE_COLUMN_NOT_CAPTURED', 'z.generated'],
       ['error', 'SOURCE_TABLE_WITHOUT_KEY', 'z.keyless'],
       ['error', 'SOURCE_REPLICA_IDENTITY', 'z.nothing'],
@@ -121,6 +124,10 @@ describe('check() of tables', () => {
       // Which of its partitions to choose is for a person to say.
       if (severity === 'error' && table !== 'z.parent') await server.sql(remedy ?? '')
     }
+    const deferred = (await source.discoverTables(['z'])).filter(({ name }) =>
+      name.table.startsWith('def'),
+    )
+    expect(deferred.map(({ schema }) => schema.key)).toEqual([['id'], ['id', 'A b']])
     const mended = await source.check(await source.discoverTables(['z']))
     expect(problems(mended.filter(({ severity, table }) => severity === 'error' && table))).toEqual(
       [['error', 'SOURCE_TABLE_UNSUPPORTED', 'z.parent']],

@@ -58,13 +58,17 @@ function unmetKey(table: CatalogTable): UnmetRequirement | undefined {
 }
 
 /** The mildest statement that gives the table a key and needs no knowledge of its rows. */
-function keyStatement({ table, columns, identityIndex, hasPrimaryKey }: CatalogTable): string {
+function keyStatement({ table, columns, identityIndex, primaryKey }: CatalogTable): string {
   const alter = `ALTER TABLE ${quoteTable(table.name)}`
   if (identityIndex !== undefined) {
     return `${alter} REPLICA IDENTITY USING INDEX ${quoteIdentifier(identityIndex)};`
   }
-  // A primary key that is checked late identifies rows once their old values are in the log.
-  if (hasPrimaryKey) return `${alter} REPLICA IDENTITY FULL;`
+  if (primaryKey !== undefined) {
+    // Nothing references a key that is checked late: the server does not allow it.
+    const name = quoteIdentifier(primaryKey.name)
+    const key = primaryKey.columns.map(quoteIdentifier).join(', ')
+    return `${alter} DROP CONSTRAINT ${name}, ADD CONSTRAINT ${name} PRIMARY KEY (${key});`
+  }
   const taken = new Set(columns.map(({ name }) => name.toLowerCase()))
   const name = ['id', 'row_id', 'sluice_row_id'].find((candidate) => !taken.has(candidate))
   return `${alter} ADD COLUMN ${quoteIdentifier(name ?? 'sluice_row_id_2')} bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY; -- or ADD PRIMARY KEY (columns that are unique and NOT NULL)`
