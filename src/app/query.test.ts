@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
-import { prepareQuery } from './query.ts'
+import { SluiceError } from '../base/errors.ts'
+import { openEngine } from '../engine/duckdb.ts'
+import { ofStatement, prepareQuery } from './query.ts'
 
 const orders = { catalog: 'main', schema: 'shop', table: 'orders' }
 const items = { catalog: 'other', schema: 'Shop', table: 'Order Items' }
@@ -21,4 +23,16 @@ test('prepareQuery() gives a reserved catalog its name in the engine, and only t
 
 test('prepareQuery() leaves literals and comments out of the search', () => {
   expect(prepareQuery(`select 'orders' /* orders */`, known).tables).toEqual([])
+})
+
+test('a wrong statement is told from an engine in trouble', async () => {
+  const engine = await openEngine({ valuesInErrors: true })
+  for (const sql of ['SELEC 1', 'SELECT * FROM nowhere', 'SELECT a FROM (SELECT 1)']) {
+    const error: unknown = await engine.rows(sql).catch(ofStatement)
+    expect(error).toMatchObject({ code: 'ENGINE_FAILED' })
+    expect((error as SluiceError).remedy).toContain('Correct the statement')
+  }
+  await engine.close()
+  const trouble = new SluiceError('ENGINE_FAILED', 'Out of Memory Error: no room')
+  expect(ofStatement(trouble)).toBe(trouble)
 })

@@ -1,4 +1,5 @@
 /** `query`: one SQL statement over the destination tables as they are now. */
+import { SluiceError } from '../base/errors.ts'
 import { formatTableName, type TableName } from '../catalog/names.ts'
 import type { QueryResult } from '../cli/app.ts'
 import { liveRowsSql } from '../destination/read-table.ts'
@@ -91,10 +92,23 @@ export async function runQuery(context: Context, sql: string): Promise<QueryResu
     }
     if (path.size > 0)
       await engine.run(`SET search_path = '${[...path].join(',').replaceAll("'", "''")}'`)
-    return await resultOf(engine, prepared.sql)
+    return await resultOf(engine, prepared.sql).catch((error: unknown) => {
+      throw ofStatement(error)
+    })
   } finally {
     await engine.close()
   }
+}
+
+/** Kinds of failure that only another statement can mend. */
+const statementErrors =
+  /^(Parser|Syntax|Binder|Catalog|Conversion|Invalid Input|Out of Range|Not implemented|Permission) Error/
+
+/** The same error; what a wrong statement caused says so. */
+export function ofStatement(error: unknown): unknown {
+  if (!(error instanceof SluiceError) || !statementErrors.test(error.message)) return error
+  const remedy = 'Correct the statement; `sluice status` names the tables that can be read.'
+  return new SluiceError(error.code, error.message, { cause: error, remedy })
 }
 
 async function resultOf(engine: Engine, sql: string): Promise<QueryResult> {
