@@ -76,7 +76,8 @@ export const destinationErrors = {
   },
   PIPELINE_TABLE_GAP: {
     when: 'The gateway could not follow a table exactly; a new copy of it is not finished yet.',
-    remedy: 'Wait for the gateway to copy the table anew; the reason is in the message.',
+    remedy:
+      'Wait for the gateway to copy the table anew. A table that is gone, or that the source must mend first, waits for that: the reason is in the message.',
     retry: 'backoff',
     exitCode: 1,
   },

@@ -128,7 +128,8 @@ export const sourceErrors = {
   },
   SOURCE_SLOT_BLOCKED: {
     when: 'A slot or snapshot has to wait for transactions of the source that do not end.',
-    remedy: 'End the transactions that the message names: SELECT pg_terminate_backend(<pid>);',
+    remedy:
+      "End the transactions that the message names: SELECT pg_terminate_backend(<pid>); a prepared one: ROLLBACK PREPARED '<name>';",
     retry: 'backoff',
     exitCode: 1,
   },
