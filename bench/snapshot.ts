@@ -2,9 +2,10 @@
  * PostgreSQL → staged Parquet through the real source, gateway and staging, against plain sockets
  * that drain the same COPY statements over as many connections. Each run is a process of its own.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type EmbeddedPostgres,
   startEmbeddedPostgres,
@@ -36,6 +37,19 @@ async function copyStatements(server: EmbeddedPostgres): Promise<string[]> {
   })
 }
 
+/**
+ * CPU seconds of the server's processes that have ended, user and system: proc(5), fields 16 and 17
+ * of its first process.
+ */
+async function serverCpuSeconds({ folder }: EmbeddedPostgres): Promise<number> {
+  // A process whose client has gone needs a moment to end.
+  await sleep(500)
+  const pid = (await readFile(join(folder, 'data', 'postmaster.pid'), 'utf8')).split('\n')[0]
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[13]) + Number(fields[14])) / 100
+}
+
 async function copyOnce(server: EmbeddedPostgres, connections: number): Promise<GatewayReport> {
   const volume = await mkdtemp(join(tmpdir(), 'sluice-bench-'))
   const slot = `bench_${connections}`
@@ -55,16 +69,19 @@ async function compare(
   server: EmbeddedPostgres,
   statements: readonly string[],
   options: { readonly connections: number; readonly rounds: number },
-): Promise<{ copies: GatewayReport[]; drains: DrainReport[] }> {
+): Promise<{ copies: GatewayReport[]; drains: DrainReport[]; serverCpu: number[] }> {
   const { connections, rounds } = options
   const copies: GatewayReport[] = []
   const drains: DrainReport[] = []
+  const serverCpu: number[] = []
   for (let round = 0; round < rounds; round++) {
     const job: DrainJob = { port: server.port, statements, connections }
+    const before = await serverCpuSeconds(server)
     drains.push(await runChild<DrainReport>('drain-process', job))
+    serverCpu.push((await serverCpuSeconds(server)) - before)
     copies.push(await copyOnce(server, connections))
   }
-  return { copies, drains }
+  return { copies, drains, serverCpu }
 }
 
 export const run: Bench = async ({ rows: asked, rounds: wanted, say }) => {
@@ -83,18 +100,22 @@ export const run: Bench = async ({ rows: asked, rounds: wanted, say }) => {
     await runChild<DrainReport>('drain-process', { port: server.port, statements, connections: 2 })
     const measurements: Measurement[] = []
     for (const connections of connectionCounts) {
-      const { copies, drains } = await compare(server, statements, { connections, rounds })
+      const { copies, drains, serverCpu } = await compare(server, statements, {
+        connections,
+        rounds,
+      })
       const copied = median(copies.map(({ copySeconds }) => copySeconds))
       const drained = median(drains.map(({ wallSeconds }) => wallSeconds))
       const cpu = median(copies.map(({ cpuSeconds }) => cpuSeconds)) / (rows / 1e6)
       const thread = median(copies.map(({ threadSeconds }) => threadSeconds)) / (rows / 1e6)
+      const servers = median(serverCpu) / (rows / 1e6)
       const drainCpu = median(drains.map(({ cpuSeconds }) => cpuSeconds)) / (rows / 1e6)
       const peak = Math.max(...copies.map(({ peakRssBytes }) => peakRssBytes)) / 2 ** 20
       const whole = median(copies.map(({ wallSeconds }) => wallSeconds))
       say(
         `${connections} connections, ${rows} rows of ${Math.round((drains[0]?.bytes ?? 0) / rows)} bytes, ` +
           `${statements.length} chunks: CPU per 1 M rows ${cpu.toFixed(2)} s (main thread ${thread.toFixed(2)} s), ` +
-          `drain ${drainCpu.toFixed(2)} s; peak RSS ${Math.round(peak)} MiB; whole run ${whole.toFixed(2)} s`,
+          `drain ${drainCpu.toFixed(2)} s, the server for it ${servers.toFixed(2)} s; peak RSS ${Math.round(peak)} MiB; whole run ${whole.toFixed(2)} s`,
       )
       measurements.push({
         name: `snapshot to staging, ${connections} connection(s)`,
