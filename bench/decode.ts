@@ -3,6 +3,7 @@ import {
   type ColumnBuilder,
   createColumnBuilder,
   finishBatch,
+  releaseBatch,
 } from '../src/columnar/column-builder.ts'
 import { createParquetEncoder } from '../src/columnar/parquet/create-encoder.ts'
 import type { ColumnBatch } from '../src/columnar/column-batch.ts'
@@ -54,9 +55,10 @@ function sinkOf(target: RowTarget): ChangeSink {
   }
 }
 
-/** Decodes every recorded message once. */
-export function decodePgoutput(orders: RecordedOrders, take: (batch: ColumnBatch) => void): void {
-  const target = collector(orders, take)
+/** Decodes every recorded message once; batches come as they are full. */
+function* pgoutputBatches(orders: RecordedOrders): Generator<ColumnBatch, void> {
+  const full: ColumnBatch[] = []
+  const target = collector(orders, (batch) => full.push(batch))
   const relations = new Map<number, RelationBinding>()
   const decoder = createPgoutputDecoder({
     sink: sinkOf(target),
@@ -75,12 +77,18 @@ export function decodePgoutput(orders: RecordedOrders, take: (batch: ColumnBatch
       if (bound.kind !== 'bound') throw new Error(bound.kind)
       relations.set(decoder.relation.oid, bound.binding)
     }
+    if (full.length > 0) yield* full.splice(0)
   }
   target.flush()
+  yield* full
+}
+
+export function decodePgoutput(orders: RecordedOrders): void {
+  for (const batch of pgoutputBatches(orders)) releaseBatch(batch)
 }
 
 export function decodeCopy(orders: RecordedOrders): void {
-  const target = collector(orders, () => undefined)
+  const target = collector(orders, releaseBatch)
   const decoder = createCopyTextDecoder(orders.decoders, target)
   const { copy, copyOffsets } = orders
   for (let index = 0; index + 1 < copyOffsets.length; index++) {
@@ -104,10 +112,11 @@ function frameOnly(orders: RecordedOrders): void {
 
 /** Decodes and encodes each batch as one row group, as staging does; nobody writes the bytes. */
 async function decodeAndEncode(orders: RecordedOrders): Promise<void> {
-  const batches: ColumnBatch[] = []
-  decodePgoutput(orders, (batch) => batches.push(batch))
   const encoder = createParquetEncoder(orders.table.schema.columns)
-  for (const batch of batches) await encoder.encodeRowGroup(batch)
+  for (const batch of pgoutputBatches(orders)) {
+    await encoder.encodeRowGroup(batch)
+    releaseBatch(batch)
+  }
   encoder.finish()
 }
 
@@ -121,7 +130,7 @@ export const run: Bench = async ({ rows: asked, rounds: wanted, say }) => {
   )
   const contestants = [
     { name: 'framing', run: () => frameOnly(orders) },
-    { name: 'pgoutput', run: () => decodePgoutput(orders, () => undefined) },
+    { name: 'pgoutput', run: () => decodePgoutput(orders) },
     { name: 'copy', run: () => decodeCopy(orders) },
     { name: 'encode', run: async () => await decodeAndEncode(orders) },
   ]
@@ -142,7 +151,11 @@ export const run: Bench = async ({ rows: asked, rounds: wanted, say }) => {
   return [
     ...both('pgoutput decoded', pgoutput),
     ...both('COPY text decoded', copy),
-    ...both('pgoutput decoded and encoded', encode),
+    ...both('pgoutput decoded and encoded', encode).map((one, index) => ({
+      ...one,
+      // Wall time needs a core for itself, and another one for the compression.
+      ...(index === 1 ? { goal: '≥ 1,200,000 rows/s' } : {}),
+    })),
     measurement('pgoutput decoded and encoded, CPU of all threads', encode.cpu, frame.cpu),
   ]
 }
