@@ -147,7 +147,7 @@ async function addedBytes(place: Place, root: string): Promise<number> {
 async function largeUpdate(
   engine: Engine,
   place: Place,
-  { rows = 200_000, rounds = 4, say }: BenchOptions,
+  { rows = 100_000, rounds = 3, say }: BenchOptions,
 ): Promise<Measurement> {
   const tableRows = rows * 50
   await stageTable(engine, place, '1', tableRows)
@@ -198,7 +198,7 @@ const plain = (path: string): string => path.replace(/[[*?]/g, (character) => `[
 async function smallUpdates(
   engine: Engine,
   place: Place,
-  { rounds = 4, say }: BenchOptions,
+  { rounds = 3, say }: BenchOptions,
 ): Promise<Measurement> {
   const ids = Array.from({ length: 10 }, (_, n) => String(n + 10))
   for (const id of ids) await stageTable(engine, place, id, 100_000)

@@ -150,7 +150,7 @@ async function compare(
 }
 
 export const run: Bench = async ({ rows: asked, rounds: wanted, say }) => {
-  const rows = Math.ceil((asked ?? 300_000) / 100) * 100
+  const rows = Math.ceil((asked ?? 200_000) / 100) * 100
   const rounds = wanted ?? 3
   const hasProgram = existsSync(program)
   if (!hasProgram) say(`SKIPPED the comparison: ${program} is not there (postgresql-client)`)
