@@ -40,7 +40,13 @@ import {
   readPublication,
   withGaps,
 } from './publication.ts'
-import { adoptSlot, createSlot, dropSlot, expectSlotReaches, readSlot } from './replication-slot.ts'
+import {
+  createSlot,
+  dropSlot,
+  expectSlotReaches,
+  readSlot,
+  removeLeftSlot,
+} from './replication-slot.ts'
 import { beginTableSnapshot } from './snapshot.ts'
 import { parseSnapshotPoint } from './snapshot-point.ts'
 import { shownTable } from './sql-text.ts'
@@ -206,8 +212,8 @@ class ComposedSource implements PostgresSource {
     const { slotName, log, clock } = this.#how
     const found = await readSlot(this.#control, slotName)
     if (found !== undefined) {
-      log.warn('the replication slot existed before; it moves to now', { slot: slotName })
-      const lsn = await adoptSlot({
+      log.warn('the replication slot existed before; it is made anew', { slot: slotName })
+      await removeLeftSlot({
         control: this.#control,
         clock,
         name: slotName,
@@ -215,7 +221,6 @@ class ComposedSource implements PostgresSource {
         waitMs: this.#slotWaitMs,
         makingMs: this.#blockedTimeoutMs,
       })
-      if (lsn !== undefined) return lsn
     }
     return await createSlot({
       options: this.#options,

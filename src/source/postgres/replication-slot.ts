@@ -175,7 +175,7 @@ export async function createSlot(how: CreateSlotOptions): Promise<Lsn> {
   }
 }
 
-export interface AdoptSlotOptions {
+export interface RemoveLeftSlotOptions {
   readonly control: Control
   readonly clock: SteadyClock
   readonly name: string
@@ -187,22 +187,14 @@ export interface AdoptSlotOptions {
 }
 
 /**
- * A slot that exists although nothing was ever read through it, left by a run that was cut off or
- * made by hand: nobody needs what is behind it, so it moves to now. Returns where it stands;
- * undefined: it is gone and has to be made.
+ * A slot that exists although nothing was ever read through it, left by a run that was cut off:
+ * nobody needs what is behind it, so it is removed, to be made anew. Moving it to now would not do:
+ * only making a slot waits for the transactions that run, and one older than the publication, read
+ * through the slot, lets the server forget the publication for the rest of that session.
  */
-export async function adoptSlot(how: AdoptSlotOptions): Promise<Lsn | undefined> {
-  const { control, name } = how
+export async function removeLeftSlot(how: RemoveLeftSlotOptions): Promise<void> {
   const slot = await freeSlot(how)
-  if (slot === undefined) return undefined
-  if (slotLoss(slot) !== undefined) {
-    await control.query('SELECT pg_drop_replication_slot($1)', [name])
-    return undefined
-  }
-  const sql =
-    'SELECT end_lsn::text AS lsn FROM pg_replication_slot_advance($1, pg_current_wal_lsn())'
-  const [row] = await control.query(sql, [name])
-  return parseLsn(row?.['lsn'] ?? '')
+  if (slot !== undefined) await how.control.query('SELECT pg_drop_replication_slot($1)', [how.name])
 }
 
 /**
@@ -210,7 +202,7 @@ export async function adoptSlot(how: AdoptSlotOptions): Promise<Lsn | undefined>
  * waiting for the transactions it found, because a server does not look for its client meanwhile;
  * until it is done the slot has no position.
  */
-async function freeSlot(how: AdoptSlotOptions): Promise<SlotState | undefined> {
+async function freeSlot(how: RemoveLeftSlotOptions): Promise<SlotState | undefined> {
   const { control, clock, name, database, waitMs, makingMs } = how
   const beganMs = clock.elapsedMs()
   for (;;) {
