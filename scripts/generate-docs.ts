@@ -1,12 +1,13 @@
 /**
- * Writes the pages of `docs/` that are made from the code: error codes and type mappings. Run
- * `node scripts/generate-docs.ts` after a change of either; a test compares the pages with this.
+ * Writes the pages of `docs/` that are made from the code: error codes, type mappings, settings. Run
+ * `node scripts/generate-docs.ts` after a change of any; a test compares the pages with this.
  */
 import { writeFileSync } from 'node:fs'
 import { argv } from 'node:process'
 import { pathToFileURL } from 'node:url'
 import { errorTable } from '../src/base/error-codes.ts'
 import type { ErrorDefinition } from '../src/base/errors.ts'
+import { pipelineSettings, type PipelineSetting } from '../src/catalog/pipeline-settings.ts'
 import type { CanonicalType } from '../src/columnar/canonical-type.ts'
 import { mapPostgresType, typeOid, type PostgresColumnType } from '../src/source/postgres/types.ts'
 
@@ -141,10 +142,31 @@ function typeMappingPage(): string {
   ].join('\n\n')
 }
 
+function settingsPage(): string {
+  const all: readonly PipelineSetting<unknown>[] = Object.values(pipelineSettings)
+  const section = (on: PipelineSetting<unknown>['on'], title: string): string[] => {
+    const rows = all
+      .filter((setting) => setting.on === on)
+      .map(({ key, summary, initial, kind }) => [`\`${key}\``, summary, kind.wanted, initial])
+    return rows.length === 0
+      ? []
+      : [title, table(['key', 'what for', 'value', 'when left out'], rows)]
+  }
+  return [
+    notice,
+    '# Settings',
+    'Keys of the `configuration` map of a gateway or an ingestion pipeline. All may be left out.',
+    ...section('gateway', '## Of a gateway'),
+    ...section('pipeline', '## Of an ingestion pipeline'),
+    '',
+  ].join('\n\n')
+}
+
 export function generatedPages(): readonly GeneratedPage[] {
   return [
     { path: 'docs/errors.md', text: errorsPage() },
     { path: 'docs/type-mapping.md', text: typeMappingPage() },
+    { path: 'docs/settings.md', text: settingsPage() },
   ]
 }
 

@@ -4,6 +4,7 @@ import { SluiceError } from '../base/errors.ts'
 import type { ConnectionAddress } from '../catalog/connection.ts'
 import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
 import type { PipelineDefinition } from '../catalog/pipeline-definition.ts'
+import { pipelineSettings, settingValue } from '../catalog/pipeline-settings.ts'
 import { createParquetEncoder } from '../columnar/parquet/create-encoder.ts'
 import { createGateway } from '../gateway/gateway.ts'
 import type { RefreshableGateway } from '../gateway/gateway-options.ts'
@@ -131,6 +132,9 @@ export async function openGatewayRuntime(
     source,
     staging,
     tables: selectionOf(wiring.pipelines),
+    settings: {
+      snapshotWorkers: settingValue(definition.settings, pipelineSettings.snapshotWorkers),
+    },
     log,
     clock,
     failpoints,

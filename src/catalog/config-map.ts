@@ -110,6 +110,13 @@ export class ConfigMap {
     return undefined
   }
 
+  /** Like `text`, and `true` or `false` without quotes counts as text too. */
+  flatText(key: string): string | undefined {
+    const value = this.#byKey.get(key)?.value
+    if (isScalar(value) && typeof value.value === 'boolean') return String(value.value)
+    return this.text(key)
+  }
+
   /** Text exactly as written, without looking at references. */
   rawText(key: string): string | undefined {
     const entry = this.#byKey.get(key)

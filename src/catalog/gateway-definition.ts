@@ -1,5 +1,6 @@
 /** An ingestion gateway, as deployed. */
 import type { VolumeName } from './names.ts'
+import type { SettingTexts } from './pipeline-settings.ts'
 
 export interface GatewayDefinition {
   /** Stable for the life of the gateway. */
@@ -14,4 +15,6 @@ export interface GatewayDefinition {
   readonly staging: VolumeName
   /** The database it reads; undefined for sources without databases. Cannot change. */
   readonly sourceCatalog: string | undefined
+  /** Absent in definitions stored by earlier versions. */
+  readonly settings?: SettingTexts
 }

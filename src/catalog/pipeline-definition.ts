@@ -1,4 +1,5 @@
 /** An ingestion pipeline, as deployed. */
+import type { SettingTexts } from './pipeline-settings.ts'
 
 export type ScdType = 'SCD_TYPE_1' | 'SCD_TYPE_2' | 'APPEND_ONLY'
 
@@ -50,4 +51,6 @@ export interface PipelineDefinition {
   /** Id of the gateway whose staging it reads; cannot change. */
   readonly gatewayId: string
   readonly objects: readonly PipelineObject[]
+  /** Absent in definitions stored by earlier versions. */
+  readonly settings?: SettingTexts
 }

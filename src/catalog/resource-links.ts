@@ -46,6 +46,7 @@ export function linkResources(context: ConfigContext, drafts: Drafts): Linked {
         connectionName: draft.connectionName,
         staging: draft.staging,
         sourceCatalog,
+        settings: draft.settings,
       },
     ]
   })
@@ -73,6 +74,7 @@ function definitionOf(
       ...object,
       sourceCatalog: object.sourceCatalog ?? sourceCatalog,
     })),
+    settings: draft.settings,
   }
 }
 

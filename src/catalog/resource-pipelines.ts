@@ -2,7 +2,9 @@
 import type { ConfigMap } from './config-map.ts'
 import type { Place } from './config-problem.ts'
 import type { VolumeName } from './names.ts'
+import type { SettingTexts } from './pipeline-settings.ts'
 import { readObjects, type ObjectDraft } from './resource-objects.ts'
+import { readSettings } from './resource-settings.ts'
 import { readName } from './resource-storage.ts'
 import type { Supported } from './supported.ts'
 
@@ -14,6 +16,7 @@ export interface GatewayDraft {
   readonly connectionName: string | undefined
   readonly connectionPlace: Place
   readonly staging: VolumeName | undefined
+  readonly settings: SettingTexts
 }
 
 export interface PipelineDraft {
@@ -26,6 +29,7 @@ export interface PipelineDraft {
   readonly gatewayReference: string | undefined
   readonly gatewayPlace: Place
   readonly objects: readonly ObjectDraft[]
+  readonly settings: SettingTexts
 }
 
 const pipelineKeys = {
@@ -34,6 +38,7 @@ const pipelineKeys = {
     'catalog',
     'schema',
     'target',
+    'configuration',
     'continuous',
     'gateway_definition',
     'ingestion_definition',
@@ -43,7 +48,6 @@ const pipelineKeys = {
     'budget_policy_id',
     'channel',
     'clusters',
-    'configuration',
     'development',
     'edition',
     'event_log',
@@ -140,6 +144,7 @@ function readGateway(key: string, map: ConfigMap): GatewayDraft | undefined {
       catalog === undefined || schema === undefined || volume === undefined
         ? undefined
         : { catalog, schema, volume },
+    settings: readSettings(map, 'gateway'),
   }
 }
 
@@ -169,5 +174,6 @@ function readIngestion(
       defaultSchema: readName(map, map.has('schema') ? 'schema' : 'target', undefined),
       supported,
     }),
+    settings: readSettings(map, 'pipeline'),
   }
 }

@@ -1,0 +1,40 @@
+/**
+ * Settings beyond the fields that every platform shares: `sluice.*` keys in the `configuration` map
+ * of a gateway or an ingestion pipeline. Each is declared here once; docs/configuration.md lists
+ * them. Definitions keep the text, so that a stored one can be read by any later version.
+ */
+import { integer, type SettingKind } from './setting-kinds.ts'
+
+export interface PipelineSetting<T> {
+  readonly key: `sluice.${string}`
+  /** What may carry it. */
+  readonly on: 'gateway' | 'pipeline'
+  /** One sentence for docs and help. */
+  readonly summary: string
+  /** As a person would write it; must parse. */
+  readonly initial: string
+  readonly kind: SettingKind<T>
+}
+
+/** Keys with the text a person gave; what is not in it has its initial value. */
+export type SettingTexts = Readonly<Record<string, string>>
+
+export const pipelineSettings = {
+  snapshotWorkers: {
+    key: 'sluice.snapshot.workers',
+    on: 'gateway',
+    summary: 'Pieces of tables that are copied at once, each over a connection of its own.',
+    initial: '2',
+    kind: integer(1, 16),
+  },
+} as const satisfies Readonly<Record<string, PipelineSetting<unknown>>>
+
+/** The value that holds; the initial one for a text that no longer parses. */
+export function settingValue<T>(
+  texts: SettingTexts | undefined,
+  { key, initial, kind }: PipelineSetting<T>,
+): T {
+  const value = kind.parse(texts?.[key] ?? initial) ?? kind.parse(initial)
+  if (value === undefined) throw new RangeError(`${key} has the initial value "${initial}"`)
+  return value
+}
