@@ -9,6 +9,8 @@ export interface ColumnChoice {
 }
 
 export interface DestinationColumns {
+  /** The staged schema they were chosen from. */
+  readonly staged: TableSchema
   /** In the source's order. */
   readonly columns: readonly SourceColumn[]
   /** Names, in key order. */
@@ -36,6 +38,7 @@ export function chooseColumns(schema: TableSchema, choice: ColumnChoice): Destin
       isKey.has(name) || (!excluded.has(name) && (included === undefined || included.has(name))),
   )
   return {
+    staged: schema,
     columns,
     key: schema.key,
     ordinals: schema.columns.map((column) => columns.indexOf(column)),

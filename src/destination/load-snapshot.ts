@@ -2,12 +2,10 @@
 import type { AddFile } from '../delta/actions.ts'
 import { encodeDataPath } from '../delta/data-path.ts'
 import { deltaStatsJson } from '../delta/statistics.ts'
-import { quoteIdentifier } from '../engine/quote.ts'
 import type { StagedFile } from '../staging/manifest.ts'
 import { inTable, localFile } from './data-path.ts'
-import { scanSql } from './scan.ts'
+import { stagedRowsSql } from './staged-projection.ts'
 import type { TableTools, TableWork } from './table-work.ts'
-import { engineTypeOf } from './type-mapping.ts'
 import { newDataFileName, writeDataFiles } from './write-data-file.ts'
 
 /** Links in flight at once: each waits for the disk. */
@@ -40,16 +38,11 @@ export async function loadSnapshot(
     await Promise.all(Array.from({ length: linkConcurrency }, link))
     return added
   }
-  const { columns } = work.columns
-  const list = columns.map(({ name, type }) => {
-    const quoted = quoteIdentifier(name)
-    return `CAST(${quoted} AS ${engineTypeOf(type)}) AS ${quoted}`
-  })
   const paths = files.map((file) => localFile(tools.staging, file.path))
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
   const added = await writeDataFiles(
-    { ...tools, columns },
-    `SELECT ${list.join(', ')} FROM ${scanSql(paths)}`,
+    { ...tools, columns: work.columns.columns },
+    stagedRowsSql([{ paths, schema: work.columns.staged, hasAbsent: false }], work.columns),
     bytes > 2 ** 28,
   )
   written.push(...added)

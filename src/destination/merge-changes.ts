@@ -55,7 +55,8 @@ async function mergeInSession(
   const { engine, table } = tools
   const { columns, key } = work.columns
   const paths = changes.files.map((file) => localFile(tools.staging, file.path))
-  const reduced = await reduceChanges(engine, { ...changes, paths }, work.columns)
+  const group = { paths, schema: work.columns.staged, hasAbsent: changes.hasAbsent }
+  const reduced = await reduceChanges(engine, { ...changes, groups: [group] }, work.columns)
   const marked = await markRows(engine, { table, files, columns: work.columns, reduced })
   const { fates } = marked
   const choice = chooseRewrites(fates.map(fileLoad))

@@ -7,7 +7,7 @@ import type { EngineStatements } from '../engine/duckdb.ts'
 import { quoteIdentifier } from '../engine/quote.ts'
 import type { DestinationColumns } from './destination-columns.ts'
 import type { KeyRange } from './prune-files.ts'
-import { scanSql } from './scan.ts'
+import { stagedRowsSql, type StagedFiles } from './staged-projection.ts'
 
 /** `(_seq - first) · 2³² + _ord`: one int64 that orders the changes and names each of them. */
 export const orderColumn = '__sluice_order'
@@ -15,8 +15,7 @@ export const orderColumn = '__sluice_order'
 export const keyNumberColumn = '__sluice_key'
 
 export interface ChangeFiles {
-  /** Local paths of verified files. */
-  readonly paths: readonly string[]
+  readonly groups: readonly StagedFiles[]
   readonly bytes: number
   /** Some of them have an `_absent` column. */
   readonly hasAbsent: boolean
@@ -79,16 +78,14 @@ export async function reduceChanges(
 }
 
 function changesSql(files: ChangeFiles, columns: DestinationColumns): string {
-  const list = columns.columns.map(({ name }) => quoteIdentifier(name)).join(', ')
-  const absent = files.hasAbsent ? ', _absent' : ''
-  const after =
-    files.after === undefined
-      ? ''
-      : ` WHERE _seq > ${files.after.sequence}
-          OR (_seq = ${files.after.sequence} AND _ord > ${files.after.ordinal})`
-  return `SELECT ${list}, _op${absent},
-      (_seq - ${files.firstSequence}) * 4294967296 + _ord AS ${orderColumn}
-    FROM ${scanSql(files.paths, { unionByName: files.hasAbsent })}${after}`
+  const order = `(_seq - ${files.firstSequence}) * 4294967296 + _ord AS ${orderColumn}`
+  const { after } = files
+  return stagedRowsSql(files.groups, columns, {
+    extra: ['_op', order],
+    ...(after !== undefined && {
+      where: `_seq > ${after.sequence} OR (_seq = ${after.sequence} AND _ord > ${after.ordinal})`,
+    }),
+  })
 }
 
 function keyRangeOf(columns: DestinationColumns, min: unknown, max: unknown): KeyRange | undefined {
