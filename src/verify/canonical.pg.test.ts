@@ -2,7 +2,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { CanonicalType } from '../columnar/canonical-type.ts'
 import { type Engine, openEngine } from '../engine/duckdb.ts'
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../quickstart/embedded-postgres.ts'
+import {
+  type EmbeddedPostgres,
+  startEmbeddedPostgres,
+} from '../../test/support/embedded-postgres.ts'
 import {
   bucketDigestSql as sourceBucketSql,
   rowDigestSql as sourceRowSql,

@@ -1,9 +1,6 @@
 /** Bad input: `check` on a server where everything is wrong at once. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  startEmbeddedPostgres,
-} from '../../src/quickstart/embedded-postgres.ts'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../support/embedded-postgres.ts'
 import { type Called, createScene, type Scene } from '../support/bad-input.ts'
 
 let server: EmbeddedPostgres

@@ -1,10 +1,7 @@
 /** Bad input: a disk that is really full, and one that is read-only. */
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  startEmbeddedPostgres,
-} from '../../src/quickstart/embedded-postgres.ts'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../support/embedded-postgres.ts'
 import { type Called, createScene, type Scene } from '../support/bad-input.ts'
 import { mountSmallDisk, type SmallDisk } from '../support/small-disk.ts'
 

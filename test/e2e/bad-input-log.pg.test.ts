@@ -1,10 +1,7 @@
 /** Bad input: the log of the source is gone, taken or another one. */
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  startEmbeddedPostgres,
-} from '../../src/quickstart/embedded-postgres.ts'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../support/embedded-postgres.ts'
 import { type Called, createScene, type Scene } from '../support/bad-input.ts'
 
 let server: EmbeddedPostgres

@@ -2,10 +2,7 @@
 import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  startEmbeddedPostgres,
-} from '../../src/quickstart/embedded-postgres.ts'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../support/embedded-postgres.ts'
 import type { SluiceProcess } from '../support/sluice-process.ts'
 import { type Called, createScene, parseCalled, type Scene } from '../support/bad-input.ts'
 

@@ -7,10 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openDeltaTable } from '../../src/delta/open-delta-table.ts'
-import {
-  type EmbeddedPostgres,
-  startEmbeddedPostgres,
-} from '../../src/quickstart/embedded-postgres.ts'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../support/embedded-postgres.ts'
 import type { Manifest, ManifestEntry } from '../../src/staging/manifest.ts'
 import { createStagingReader } from '../../src/staging/staging-reader.ts'
 import { createLocalStorage } from '../../src/storage/local-storage.ts'

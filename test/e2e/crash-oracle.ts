@@ -9,10 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
-import {
-  type EmbeddedPostgres,
-  startEmbeddedPostgres,
-} from '../../src/quickstart/embedded-postgres.ts'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../support/embedded-postgres.ts'
 import { compareWithReferee, type RowDifference } from '../support/canonical-rows.ts'
 import { createRandom } from '../support/random.ts'
 import {

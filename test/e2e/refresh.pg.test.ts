@@ -3,10 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import {
-  startEmbeddedPostgres,
-  type EmbeddedPostgres,
-} from '../../src/quickstart/embedded-postgres.ts'
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../support/embedded-postgres.ts'
 import { runSluice, startSluice, type Finished } from '../support/sluice-process.ts'
 
 let server: EmbeddedPostgres

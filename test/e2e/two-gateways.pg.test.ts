@@ -3,7 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { freePort, startEmbeddedPostgres } from '../../src/quickstart/embedded-postgres.ts'
+import { freePort } from '../../src/quickstart/embedded-postgres.ts'
+import { startEmbeddedPostgres } from '../support/embedded-postgres.ts'
 import { runSluice } from '../support/sluice-process.ts'
 
 test('a gateway whose server is down is named, and the other one does its work', async () => {

@@ -1,6 +1,9 @@
 /** Waits for other sessions' transactions end by their own limit, never by that of table locks. */
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../quickstart/embedded-postgres.ts'
+import {
+  type EmbeddedPostgres,
+  startEmbeddedPostgres,
+} from '../../../test/support/embedded-postgres.ts'
 import type * as Options from './connection-options.ts'
 import { sourceOf, tableNamed } from './testing/postgres-fixture.ts'
 

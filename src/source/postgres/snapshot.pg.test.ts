@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../quickstart/embedded-postgres.ts'
+import {
+  type EmbeddedPostgres,
+  startEmbeddedPostgres,
+} from '../../../test/support/embedded-postgres.ts'
 import type { SnapshotPoint } from '../source.ts'
 import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
 import { type RecordedRow, RecordingSnapshotSink } from './testing/recording-sink.ts'

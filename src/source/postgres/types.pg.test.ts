@@ -4,7 +4,10 @@
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type pg from 'pg'
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../quickstart/embedded-postgres.ts'
+import {
+  type EmbeddedPostgres,
+  startEmbeddedPostgres,
+} from '../../../test/support/embedded-postgres.ts'
 import type { Column } from '../../columnar/column-batch.ts'
 import { createColumnBuilder } from '../../columnar/column-builder.ts'
 import { columnValues, rowTarget } from '../../../test/support/column-values.ts'

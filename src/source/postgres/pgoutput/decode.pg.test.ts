@@ -11,7 +11,7 @@ import { recordingSink, type SinkEvent } from '../../../../test/support/recordin
 import {
   type EmbeddedPostgres,
   startEmbeddedPostgres,
-} from '../../../quickstart/embedded-postgres.ts'
+} from '../../../../test/support/embedded-postgres.ts'
 
 let server: EmbeddedPostgres
 let client: pg.Client
@@ -137,7 +137,8 @@ test('a toasted key that does not change is no change of key', async () => {
     await rowsOf({
       table: 'long_key',
       key: ['code', 'id'],
-      setup: `create table long_key (code text storage external, id int, n int, primary key (code, id));
+      setup: `create table long_key (code text, id int, n int, primary key (code, id));
+        alter table long_key alter code set storage external;
         alter table long_key set (toast_tuple_target = 128);
         insert into long_key values (${key}, 1, 1)`,
       statements: [

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   type EmbeddedPostgres,
   startEmbeddedPostgres,
-} from '../../../quickstart/embedded-postgres.ts'
+} from '../../../../test/support/embedded-postgres.ts'
 import { parsePostgresOptions, type PostgresOptions } from '../connection-options.ts'
 import { copyOut } from './copy-out.ts'
 import { WireConnection } from './wire-connection.ts'

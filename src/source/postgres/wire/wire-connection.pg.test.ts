@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   type EmbeddedPostgres,
   startEmbeddedPostgres,
-} from '../../../quickstart/embedded-postgres.ts'
+} from '../../../../test/support/embedded-postgres.ts'
 import { openControl } from '../connect.ts'
 import { parsePostgresOptions } from '../connection-options.ts'
 import { WireConnection } from './wire-connection.ts'
