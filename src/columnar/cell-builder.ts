@@ -6,7 +6,10 @@ import { cellState, type Column } from './column-batch.ts'
 /** Room of a builder's first buffer; later ones have room for what the last one held. */
 const firstCells = 256
 
-/** What all builders share: the cell states, counts, NULL and absent. */
+/** Memory of unfit cells beside their text, roughly. */
+const unfitCellBytes = 48
+
+/** What all builders share: the cell states, counts, NULL, absent and unfit. */
 export abstract class CellBuilder {
   readonly name: string
   readonly type: CanonicalType
@@ -16,6 +19,10 @@ export abstract class CellBuilder {
   absentCount = 0
   #states: Uint8Array | undefined
   #expectedCells = firstCells
+  #unfit: { readonly rows: number[]; readonly texts: string[] } | undefined
+  #unfitBytes = 0
+  /** Shared by the builders of a table: how much memory the texts of their unfit cells take. */
+  unfitMeter: { bytes: number } | undefined
 
   constructor(name: string, type: CanonicalType) {
     this.name = name
@@ -65,6 +72,21 @@ export abstract class CellBuilder {
     this.absentCount++
   }
 
+  /**
+   * A cell whose value, with the text `bytes[start, end)` in the source, the type can not hold: NULL
+   * here, and the text is remembered.
+   */
+  appendUnfit(bytes: DataView, start: number, end: number): void {
+    this.#unfit ??= { rows: [], texts: [] }
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8')
+    this.#unfit.rows.push(this.rowCount)
+    this.#unfit.texts.push(text)
+    const size = unfitCellBytes + text.length
+    this.#unfitBytes += size
+    if (this.unfitMeter !== undefined) this.unfitMeter.bytes += size
+    this.appendNull()
+  }
+
   #mark(state: number): void {
     let states = this.#states
     if (states === undefined || this.rowCount >= states.length) {
@@ -99,7 +121,11 @@ export abstract class CellBuilder {
       states,
       nullCount: this.nullCount,
       absentCount: this.absentCount,
+      ...(this.#unfit !== undefined && { unfit: this.#unfit }),
     }
+    if (this.unfitMeter !== undefined) this.unfitMeter.bytes -= this.#unfitBytes
+    this.#unfit = undefined
+    this.#unfitBytes = 0
     // Batches of one table tend to be alike; an eighth more, as they are never quite.
     this.#expectedCells = Math.max(firstCells, this.rowCount + (this.rowCount >> 3))
     this.rowCount = this.valueCount = this.nullCount = this.absentCount = 0

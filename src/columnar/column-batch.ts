@@ -27,6 +27,11 @@ export interface Column {
   readonly states: Uint8Array | undefined
   readonly nullCount: number
   readonly absentCount: number
+  /**
+   * Cells whose value the type can not hold: they are NULL here, and this is what the source wrote.
+   * `rows` ascending, one text per row; undefined when there are none.
+   */
+  readonly unfit?: { readonly rows: readonly number[]; readonly texts: readonly string[] }
   /** Only for arrays: elements of all value rows, back to back, and the length of each value row. */
   readonly list?: { readonly elements: Column; readonly lengths: Int32Array }
 }

@@ -3,14 +3,19 @@
  * and says at the end of a commit which files hold them. What was written before a commit's end is
  * durable or on its way, but nothing names it yet.
  */
-import { ArrayBuilder } from '../columnar/column-builder.ts'
 import type { ColumnBatch } from '../columnar/column-batch.ts'
 import type { ChangesEntry } from '../staging/manifest.ts'
 import { changeFilePath } from '../staging/layout.ts'
 import type { StagedFileWriter, StagingLog } from '../staging/staging-log.ts'
 import type { TableSchema } from '../source/table-schema.ts'
-import { absentColumn, changeFileColumns } from './change-columns.ts'
+import {
+  absentColumn,
+  changeFileColumns,
+  type OptionalColumns,
+  unfitColumn,
+} from './change-columns.ts'
 import type { TakenRows } from './change-rows.ts'
+import { emptyColumn } from './unfit-cells.ts'
 
 /** Which rows may share a file. */
 export interface ChangeFileKey {
@@ -20,11 +25,10 @@ export interface ChangeFileKey {
   readonly schema: TableSchema
 }
 
-type RowCounts = Omit<TakenRows, 'batch' | 'hasAbsent'>
+type RowCounts = Omit<TakenRows, 'batch' | 'hasAbsent' | 'hasUnfit'>
 
-interface OpenFile {
+interface OpenFile extends OptionalColumns {
   readonly writer: StagedFileWriter
-  readonly hasAbsent: boolean
   inputBytes: number
   counts: RowCounts
 }
@@ -56,16 +60,15 @@ export class ChangeFiles {
   /** Calls do not overlap. */
   async append(key: ChangeFileKey, rows: TakenRows): Promise<void> {
     let file = this.#open.get(key)
+    const needs = sumOptional(file, rows)
     if (file !== undefined && mustRotate(file, rows, this.#options.fileBytes)) {
       this.#close(key, file)
       file = undefined
     }
-    if (file === undefined) file = await this.#openFile(key, rows)
+    if (file === undefined) file = await this.#openFile(key, rows, needs)
     else file.counts = sum(file.counts, rows)
-    const { batch } = rows
-    file.inputBytes += batch.byteLength
-    const needsAbsent = file.hasAbsent && !rows.hasAbsent
-    await file.writer.write(needsAbsent ? withEmptyAbsent(batch) : batch)
+    file.inputBytes += rows.batch.byteLength
+    await file.writer.write(withOptionalColumns(file, rows))
   }
 
   /** The files since the last call, durable; in the order in which they were begun per table. */
@@ -82,18 +85,22 @@ export class ChangeFiles {
     await Promise.allSettled(this.#closed.splice(0))
   }
 
-  async #openFile(key: ChangeFileKey, rows: TakenRows): Promise<OpenFile> {
+  async #openFile(
+    key: ChangeFileKey,
+    rows: TakenRows,
+    optional: OptionalColumns,
+  ): Promise<OpenFile> {
     const path = changeFilePath({
       tableId: key.tableId,
       firstSequence: rows.minSequence,
       epoch: this.#options.staging.epoch,
       number: this.#options.numbers.next(),
     })
-    const columns = changeFileColumns(key.schema, rows.hasAbsent)
+    const columns = changeFileColumns(key.schema, optional)
     const writer = await this.#options.staging.openDataFile(path, columns)
     const file: OpenFile = {
       writer,
-      hasAbsent: rows.hasAbsent,
+      ...optional,
       inputBytes: 0,
       counts: countsOf(rows),
     }
@@ -128,7 +135,19 @@ async function closeFile(key: ChangeFileKey, file: OpenFile): Promise<ChangesEnt
 }
 
 function mustRotate(file: OpenFile, rows: TakenRows, fileBytes: number): boolean {
-  return file.inputBytes >= fileBytes || (rows.hasAbsent && !file.hasAbsent)
+  return (
+    file.inputBytes >= fileBytes ||
+    (rows.hasAbsent && !file.hasAbsent) ||
+    (rows.hasUnfit && !file.hasUnfit)
+  )
+}
+
+/** A file after another has what that one had, or the two kinds of rows would need a file each time. */
+function sumOptional(file: OpenFile | undefined, rows: TakenRows): OptionalColumns {
+  return {
+    hasAbsent: rows.hasAbsent || file?.hasAbsent === true,
+    hasUnfit: rows.hasUnfit || file?.hasUnfit === true,
+  }
 }
 
 function countsOf(rows: TakenRows): RowCounts {
@@ -147,9 +166,18 @@ function sum(a: RowCounts, b: RowCounts): RowCounts {
   }
 }
 
-/** A file that has the column needs it in every row group. */
-function withEmptyAbsent(batch: ColumnBatch): ColumnBatch {
-  const builder = new ArrayBuilder(absentColumn.name, absentColumn.type)
-  for (let row = 0; row < batch.rowCount; row++) builder.appendNull()
-  return { ...batch, columns: [...batch.columns, builder.finish()] }
+/** A file that has a column needs it in every row group. */
+function withOptionalColumns(
+  file: OpenFile,
+  { batch, hasAbsent, hasUnfit }: TakenRows,
+): ColumnBatch {
+  const needsAbsent = file.hasAbsent && !hasAbsent
+  const needsUnfit = file.hasUnfit && !hasUnfit
+  if (!needsAbsent && !needsUnfit) return batch
+  const columns = [...batch.columns]
+  const unfit = hasUnfit ? columns.pop() : undefined
+  if (needsAbsent) columns.push(emptyColumn(absentColumn, batch.rowCount))
+  if (unfit !== undefined) columns.push(unfit)
+  else if (needsUnfit) columns.push(emptyColumn(unfitColumn, batch.rowCount))
+  return { ...batch, columns }
 }

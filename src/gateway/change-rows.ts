@@ -1,6 +1,7 @@
 /**
  * Rows of one table under one snapshot and one schema version, on their way to a change file: the
- * table's columns plus `_op`, `_seq`, `_ord`, `_commit_ts` and, once a cell was absent, `_absent`.
+ * table's columns plus `_op`, `_seq`, `_ord`, `_commit_ts`, once a cell was absent `_absent`, and
+ * once a cell was unfit `_unfit`.
  */
 import {
   ArrayBuilder,
@@ -13,6 +14,7 @@ import type { ColumnBatch } from '../columnar/column-batch.ts'
 import type { ChangeOp, RowTarget } from '../source/change-sink.ts'
 import type { TableSchema } from '../source/table-schema.ts'
 import { absentColumn, tableColumns } from './change-columns.ts'
+import { unfitCells } from './unfit-cells.ts'
 import { ChangeMarks, markBytes } from './change-marks.ts'
 import { RowSize } from './row-size.ts'
 
@@ -36,6 +38,7 @@ export interface TransactionCursor {
 export interface TakenRows {
   readonly batch: ColumnBatch
   readonly hasAbsent: boolean
+  readonly hasUnfit: boolean
   readonly inserts: number
   readonly updates: number
   readonly deletes: number
@@ -112,14 +115,21 @@ export class ChangeRows implements RowTarget {
     if (this.#rowCount === 0) return undefined
     const absent = this.#absent
     const { columns, rowCount, byteLength } = finishBatch(this.columns)
+    const unfit = unfitCells(columns, rowCount)
     const marks = this.#marks.take()
     const taken: TakenRows = {
       batch: {
-        columns: [...columns, ...marks, ...(absent === undefined ? [] : [absent.finish()])],
+        columns: [
+          ...columns,
+          ...marks,
+          ...(absent === undefined ? [] : [absent.finish()]),
+          ...(unfit === undefined ? [] : [unfit]),
+        ],
         rowCount,
         byteLength: byteLength + rowCount * markBytes,
       },
       hasAbsent: absent !== undefined,
+      hasUnfit: unfit !== undefined,
       inserts: this.#inserts,
       updates: this.#updates,
       deletes: this.#deletes,

@@ -1,12 +1,13 @@
-/** Rows of one snapshot chunk → staged files of bounded size, with the table's columns only. */
+/** Rows of one snapshot chunk → staged files of bounded size: the table's columns and, where needed, `_unfit`. */
 import { createColumnBuilder, finishBatch, type ColumnBuilder } from '../columnar/column-builder.ts'
 import type { ColumnBatch } from '../columnar/column-batch.ts'
 import type { SnapshotSink } from '../source/change-sink.ts'
 import type { TableSchema } from '../source/table-schema.ts'
 import type { StagedFile } from '../staging/manifest.ts'
 import type { StagedFileWriter, StagingLog } from '../staging/staging-log.ts'
-import { tableColumns } from './change-columns.ts'
+import { snapshotFileColumns, tableColumns, unfitColumn } from './change-columns.ts'
 import { RowSize } from './row-size.ts'
+import { emptyColumn, unfitCells } from './unfit-cells.ts'
 
 export interface ChunkFilesOptions {
   readonly staging: Pick<StagingLog, 'openDataFile'>
@@ -32,6 +33,7 @@ export class ChunkFiles implements SnapshotSink {
   #failure: { readonly error: unknown } | undefined
   #paused: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = []
   #writer: StagedFileWriter | undefined
+  #hasUnfit = false
   #inputBytes = 0
   readonly #files: StagedFile[] = []
 
@@ -99,8 +101,13 @@ export class ChunkFiles implements SnapshotSink {
 
   async #append(batch: ColumnBatch): Promise<void> {
     const { staging, schema, nextPath, fileBytes } = this.#options
-    this.#writer ??= await staging.openDataFile(nextPath(), tableColumns(schema))
-    await this.#writer.write(batch)
+    const unfit = unfitCells(batch.columns, batch.rowCount)
+    if (unfit !== undefined && !this.#hasUnfit) await this.#closeFile()
+    if (this.#writer === undefined) this.#hasUnfit = unfit !== undefined
+    const columns = snapshotFileColumns(schema, this.#hasUnfit)
+    this.#writer ??= await staging.openDataFile(nextPath(), columns)
+    const last = this.#hasUnfit ? [unfit ?? emptyColumn(unfitColumn, batch.rowCount)] : []
+    await this.#writer.write({ ...batch, columns: [...batch.columns, ...last] })
     this.#inputBytes += batch.byteLength
     if (this.#inputBytes >= fileBytes) await this.#closeFile()
   }

@@ -110,6 +110,7 @@ function parseStagedFile(value: unknown, path: string, tableId: string): StagedF
     rows: fields.count('rows'),
     bytes: fields.count('bytes'),
     crc32: fields.count('crc32'),
+    ...(fields.has('unfit_cells') ? { unfit_cells: fields.count('unfit_cells') } : {}),
     ...(fields.has('statistics')
       ? { statistics: parseStatistics(fields.take('statistics'), fields.pathOf('statistics')) }
       : {}),

@@ -37,6 +37,7 @@ class ParquetFileWriter implements StagedFileWriter {
   #bytes = 0
   #crc32 = 0
   #rows = 0
+  #unfitCells = 0
 
   constructor(options: StagedFileOptions, writer: ObjectWriter, encoder: ParquetEncoder) {
     this.path = options.path
@@ -50,6 +51,7 @@ class ParquetFileWriter implements StagedFileWriter {
     return this.#step(async () => {
       await this.#append(await this.#encoder.encodeRowGroup(batch))
       this.#rows += batch.rowCount
+      for (const { unfit } of batch.columns) this.#unfitCells += unfit?.rows.length ?? 0
       releaseBatch(batch)
       return this.#bytes
     })
@@ -65,6 +67,7 @@ class ParquetFileWriter implements StagedFileWriter {
         rows: this.#rows,
         bytes: this.#bytes,
         crc32: this.#crc32,
+        ...(this.#unfitCells > 0 ? { unfit_cells: this.#unfitCells } : {}),
         ...(this.#isSnapshot ? { statistics } : {}),
       }
     })

@@ -1,4 +1,5 @@
 /** Texts of PostgreSQL cells through the decoder of a column type. */
+import type { Column } from '../../src/columnar/column-batch.ts'
 import { createColumnBuilder } from '../../src/columnar/column-builder.ts'
 import { appendCell } from '../../src/source/postgres/cell-decoder.ts'
 import {
@@ -23,12 +24,16 @@ export function mapNumeric(precision: number, scale: number): MappedType {
 
 /** Each text as the cell of one row. The bytes around a cell are such as would be misread. */
 export function decodeCells(mapped: MappedType, texts: readonly string[]): CellValue[] {
+  return columnValues(decodeColumn(mapped, texts))
+}
+
+export function decodeColumn(mapped: MappedType, texts: readonly string[]): Column {
   const builder = createColumnBuilder('c', mapped.type)
   for (const text of texts) {
     const bytes = Buffer.from(`9-${text}99`, 'utf8')
     appendCell(mapped.decoder, builder, viewOf(bytes), 2, bytes.length - 2)
   }
-  return columnValues(builder.finish())
+  return builder.finish()
 }
 
 export function decodeCell(mapped: MappedType, text: string): CellValue {

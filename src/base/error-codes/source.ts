@@ -15,13 +15,6 @@ export const sourceErrors = {
     retry: 'backoff',
     exitCode: 1,
   },
-  SOURCE_VALUE_UNREPRESENTABLE: {
-    when: 'A key column holds a value that the destination cannot hold, such as an infinite date or NaN.',
-    remedy:
-      'Correct or delete the row in the source, or leave the table out; then refresh the table.',
-    retry: 'after-remedy',
-    exitCode: 1,
-  },
   SOURCE_OPTION_INVALID: {
     when: 'An option of a connection is missing, unknown or has a value that cannot be.',
     remedy: 'Correct the options of the connection in the resource file.',

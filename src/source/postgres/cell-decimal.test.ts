@@ -61,7 +61,7 @@ test('NaN and infinities become NULL and are counted', () => {
       null,
       null,
     ])
-    expect(mapped.decoder.unrepresentable).toBe(3)
+    expect(mapped.decoder.unfitCount).toBe(3)
   }
 })
 

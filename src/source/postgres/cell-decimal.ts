@@ -24,7 +24,7 @@ export interface DecimalShape {
 }
 
 /** True for NaN and ±Infinity, the only words that numeric prints. */
-export function isDecimalWord(bytes: DataView, start: number, end: number): boolean {
+function isDecimalWord(bytes: DataView, start: number, end: number): boolean {
   const first = bytes.getUint8(start)
   const letter = first === minus && start + 1 < end ? bytes.getUint8(start + 1) : first
   return letter === letterN || letter === letterI

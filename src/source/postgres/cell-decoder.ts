@@ -2,7 +2,6 @@
  * How the text of one cell becomes a cell of a column builder: a small kind and its parameters,
  * interpreted by one switch, so that every builder call is monomorphic and can be inlined.
  */
-import { SluiceError } from '../../base/errors.ts'
 import type {
   BooleanBuilder,
   BytesBuilder,
@@ -15,15 +14,10 @@ import type {
 } from '../../columnar/column-builder.ts'
 import { malformedCell } from './cell-error.ts'
 import { appendBoolean, appendHex } from './cell-bytes.ts'
-import {
-  appendDecimal32,
-  appendDecimal64,
-  appendDecimal128,
-  isDecimalWord,
-} from './cell-decimal.ts'
+import { appendDecimal32, appendDecimal64, appendDecimal128 } from './cell-decimal.ts'
 import { appendFloat32, appendFloat64 } from './cell-float.ts'
 import { appendInt32, appendInt64 } from './cell-integer.ts'
-import { appendDate, appendTimestamp, isBeyondCalendar } from './cell-time.ts'
+import { appendDate, appendTimestamp } from './cell-time.ts'
 
 /** What a cell's text is read as. Numbers, because the hot loop switches on them. */
 export const cellKind = {
@@ -51,52 +45,34 @@ export interface CellDecoder {
   readonly scale: number
   /** Set for int2, whose range is smaller than its builder's. */
   readonly smallest: number
-  readonly isKey: boolean
-  readonly onUnrepresentable: (() => void) | undefined
+  readonly onUnfit: (() => void) | undefined
   /**
-   * Cells so far that no value of the column's type can hold (±infinity, NaN, years outside
-   * 0001–9999) and that therefore became NULL.
+   * Cells so far that the column's type can not hold (±infinity, NaN, years outside 0001–9999): NULL
+   * in the batch, with their text beside it.
    */
-  unrepresentable: number
+  unfitCount: number
 }
 
-/** Kinds whose text may be a value that the canonical type cannot hold. */
-export function canBeUnrepresentable(kind: CellKind): boolean {
+/** Kinds whose text may be a value that the canonical type can not hold. */
+export function canBeUnfit(kind: CellKind): boolean {
   return kind >= cellKind.decimal32 && kind !== cellKind.hex
 }
 
-/**
- * False when the cell's text is a value that the column's type cannot hold. A timestamptz that
- * leaves the calendar only by its offset from UTC counts as held here.
- */
-export function isRepresentable(
+function appendUnfit(
   decoder: CellDecoder,
+  builder: ColumnBuilder,
   bytes: DataView,
   start: number,
   end: number,
-): boolean {
-  if (start >= end || !canBeUnrepresentable(decoder.kind)) return true
-  if (decoder.kind === cellKind.date || decoder.kind === cellKind.timestamp) {
-    return !isBeyondCalendar(bytes, start, end)
-  }
-  return !isDecimalWord(bytes, start, end)
-}
-
-function appendUnrepresentable(decoder: CellDecoder, builder: ColumnBuilder): void {
-  if (decoder.isKey) {
-    throw new SluiceError(
-      'SOURCE_VALUE_UNREPRESENTABLE',
-      'A key column of type date, timestamp or numeric holds an infinite, NaN or out-of-range value.',
-    )
-  }
-  builder.appendNull()
-  decoder.unrepresentable++
-  if (decoder.unrepresentable === 1) decoder.onUnrepresentable?.()
+): void {
+  builder.appendUnfit(bytes, start, end)
+  decoder.unfitCount++
+  if (decoder.unfitCount === 1) decoder.onUnfit?.()
 }
 
 /**
- * Appends the cell whose text is `bytes[start, end)`. Throws SOURCE_VALUE_MALFORMED, and for a key
- * SOURCE_VALUE_UNREPRESENTABLE; the builder then is as it was.
+ * Appends the cell whose text is `bytes[start, end)`. Throws SOURCE_VALUE_MALFORMED; the builder then
+ * is as it was.
  */
 export function appendCell(
   decoder: CellDecoder,
@@ -149,5 +125,5 @@ export function appendCell(
     default:
       decoder.kind satisfies never
   }
-  if (!held) appendUnrepresentable(decoder, builder)
+  if (!held) appendUnfit(decoder, builder, bytes, start, end)
 }

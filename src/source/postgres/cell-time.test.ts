@@ -1,6 +1,11 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { decodeCell, decodeCells, mapOid } from '../../../test/support/decode-cells.ts'
+import {
+  decodeCell,
+  decodeCells,
+  decodeColumn,
+  mapOid,
+} from '../../../test/support/decode-cells.ts'
 import { typeOid } from './types.ts'
 
 const date = mapOid(typeOid.date)
@@ -88,7 +93,7 @@ test('a session time zone other than UTC gives the same instant', () => {
   )
 })
 
-test('infinities, BC and far years become NULL, are counted and reported once', () => {
+test('infinities, BC and far years are unfit with their text, are counted and reported once', () => {
   let reports = 0
   const report = (): void => void reports++
   for (const [oid, rest] of [
@@ -97,7 +102,7 @@ test('infinities, BC and far years become NULL, are counted and reported once', 
     [typeOid.timestamptz, ' 23:59:59.999999+00'],
   ] as const) {
     reports = 0
-    const mapped = mapOid(oid, -1, { onUnrepresentable: report })
+    const mapped = mapOid(oid, -1, { onUnfit: report })
     const texts = [
       'infinity',
       '-infinity',
@@ -106,24 +111,24 @@ test('infinities, BC and far years become NULL, are counted and reported once', 
       `10000-01-01${rest}`,
       `294276-12-31${rest}`,
     ]
-    expect(decodeCells(mapped, texts)).toEqual(texts.map(() => null))
-    expect(mapped.decoder.unrepresentable).toBe(6)
+    const column = decodeColumn(mapped, ['2024-02-29'.concat(rest), ...texts])
+    expect(column).toMatchObject({ valueCount: 1, nullCount: 6 })
+    expect(column.unfit).toEqual({ rows: [1, 2, 3, 4, 5, 6], texts })
+    expect(mapped.decoder.unfitCount).toBe(6)
     expect(reports).toBe(1)
     expect(mapped.mayBecomeNull).toBe(true)
   }
 })
 
-test('an instant that leaves the calendar by its offset becomes NULL', () => {
+test('an instant that leaves the calendar by its offset is unfit', () => {
   const texts = ['9999-12-31 23:30:00-01', '0001-01-01 00:30:00+01', '0001-01-01 00:30:00-01']
   expect(decodeCells(timestamptz, texts)).toEqual([null, null, firstMicro + 5_400_000_000n])
 })
 
-test('a key that cannot be held is an error', () => {
+test('a key that does not fit keeps its text, and has no NULLs of its own', () => {
   const key = mapOid(typeOid.timestamptz, -1, { isKey: true })
   expect(key.mayBecomeNull).toBe(false)
-  expect(() => decodeCell(key, 'infinity')).toThrow(
-    expect.objectContaining({ code: 'SOURCE_VALUE_UNREPRESENTABLE' }),
-  )
+  expect(decodeColumn(key, ['infinity']).unfit).toEqual({ rows: [0], texts: ['infinity'] })
 })
 
 test('text that is no date or timestamp in ISO style is malformed', () => {

@@ -47,7 +47,7 @@ function readDays(bytes: DataView, at: number, cell: number): number {
 }
 
 /** True for ±infinity, BC and years of more than four digits. */
-export function isBeyondCalendar(bytes: DataView, start: number, end: number): boolean {
+function isBeyondCalendar(bytes: DataView, start: number, end: number): boolean {
   const length = end - start
   if (length < 10) {
     const isNegative = bytes.getUint8(start) === minus

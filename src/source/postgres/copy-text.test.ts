@@ -106,13 +106,6 @@ test('a row of another shape is an error and appends nothing', () => {
   }
 })
 
-test('a key that cannot be held is an error of the table', () => {
-  const key = mapOid(typeOid.date, -1, { isKey: true })
-  expect(() => decodeRows([key], ['infinity\n'])).toThrow(
-    expect.objectContaining({ code: 'SOURCE_VALUE_UNREPRESENTABLE' }),
-  )
-})
-
 test('an error of a cell names its column and not its content', () => {
   const row = (): unknown => decodeRows([text, int4], ['a\tsecret\n'])
   expect(row).toThrow(expect.objectContaining({ code: 'SOURCE_VALUE_MALFORMED' }))

@@ -52,9 +52,8 @@ export class CopyTextDecoder {
 
   /**
    * One CopyData payload: a whole row with its newline. Errors: SOURCE_PROTOCOL_UNEXPECTED for a
-   * row that is not one (nothing was appended then), SOURCE_VALUE_MALFORMED and
-   * SOURCE_VALUE_UNREPRESENTABLE for a cell; after any of them the rows since the last finished
-   * batch have to be dropped.
+   * row that is not one (nothing was appended then), SOURCE_VALUE_MALFORMED for a cell; after any
+   * of them the rows since the last finished batch have to be dropped.
    */
   row(buffer: Uint8Array, start: number, end: number): void {
     const last = end - 1

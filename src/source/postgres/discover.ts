@@ -128,18 +128,22 @@ function columnTypeOf(row: ControlRow): PostgresColumnType & { readonly formatte
 export function mapColumn(
   column: CatalogColumn,
   isKey: boolean,
-  onUnrepresentable: () => void,
+  onUnfit: () => void,
 ): { readonly column: SourceColumn; readonly decoder: CellDecoder } {
-  const { type, decoder, mayBecomeNull } = mapPostgresType(column, { isKey, onUnrepresentable })
+  const { type, decoder, mayBecomeNull } = mapPostgresType(column, { isKey, onUnfit })
   const nullable = !column.isNotNull || mayBecomeNull
   const { name, formatted: sourceType, attnum: id } = column
   const mapped = { name, type, sourceType, nullable, ...(id === undefined ? {} : { id }) }
   return { column: mapped, decoder }
 }
 
-/** One line the first time a value had to become NULL. */
-export function unrepresentableWarning(log: Log, table: string, column: string): () => void {
-  return () => log.warn('a value that no type can hold was read as NULL', { table, column })
+/** One line the first time a column holds what its type in the destination can not. */
+export function unfitNotice(log: Log, table: string, column: string): () => void {
+  return () =>
+    log.warn('a value does not fit its destination type; sluice.unfitValues decides', {
+      table,
+      column,
+    })
 }
 
 function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): CatalogTable {
@@ -165,11 +169,7 @@ function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): Cat
   const isWhole = catalogKey.every((key) => columns.some((column) => column.name === key))
   const key = isWhole ? catalogKey : []
   const mapped = columns.map((column) =>
-    mapColumn(
-      column,
-      key.includes(column.name),
-      unrepresentableWarning(log, shownTable(name), column.name),
-    ),
+    mapColumn(column, key.includes(column.name), unfitNotice(log, shownTable(name), column.name)),
   )
   return {
     table: {

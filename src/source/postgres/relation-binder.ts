@@ -12,7 +12,7 @@ import {
   discoverById,
   discoverTypes,
   mapColumn,
-  unrepresentableWarning,
+  unfitNotice,
 } from './discover.ts'
 import { bindRelation, type Relation, type RelationBinding } from './pgoutput/relation.ts'
 import { shownTable } from './sql-text.ts'
@@ -63,7 +63,7 @@ export class RelationBinder {
   ): RelationOutcome {
     const before = new Map(announced.schema.columns.map((column) => [column.name, column]))
     const mapped = columns.map((column) => {
-      const warn = unrepresentableWarning(this.#log, shownTable(announced.name), column.name)
+      const warn = unfitNotice(this.#log, shownTable(announced.name), column.name)
       const one = mapColumn(column, key.includes(column.name), warn)
       // Once nullable, always nullable: rows from before may still come.
       const nullable = one.column.nullable || before.get(column.name)?.nullable === true

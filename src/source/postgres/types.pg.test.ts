@@ -356,6 +356,6 @@ for (const [index, { type, kind, truth, values }] of cases.entries()) {
     expect(spelled(copied)).toEqual(truths)
     const lost = truths.slice(0, -1).filter((value) => value === null).length
     // Both ways counted every cell that could not be held.
-    expect(known.decoders[1]?.unrepresentable).toBe(lost * 2)
+    expect(known.decoders[1]?.unfitCount).toBe(lost * 2)
   })
 }

@@ -3,7 +3,7 @@
  * (pgoutput text) share these decoders, so that a value arrives as the same bytes both ways.
  */
 import type { CanonicalType } from '../../columnar/canonical-type.ts'
-import { type CellDecoder, cellKind, type CellKind, canBeUnrepresentable } from './cell-decoder.ts'
+import { type CellDecoder, cellKind, type CellKind, canBeUnfit } from './cell-decoder.ts'
 
 /** What the catalog says about a column's type. */
 export interface PostgresColumnType {
@@ -20,20 +20,17 @@ export interface PostgresColumnType {
 }
 
 export interface MapTypeOptions {
-  /**
-   * The column is part of the table's key: a value that cannot be held is then an error of the
-   * table, because a row without its key cannot be followed.
-   */
+  /** The column is part of the table's key, which has no NULLs of its own. */
   readonly isKey?: boolean
-  /** Called at the first cell that became NULL because it cannot be held; for a log line. */
-  readonly onUnrepresentable?: () => void
+  /** Called at the first cell that the column's type can not hold; for a log line. */
+  readonly onUnfit?: () => void
 }
 
 export interface MappedType {
   readonly type: CanonicalType
   readonly decoder: CellDecoder
   /**
-   * Some values of the type become NULL (see `CellDecoder.unrepresentable`), so the column must be
+   * Some values of the type are staged as NULL (see `CellDecoder.unfitCount`), so the column must be
    * declared nullable even when the source says NOT NULL; false for key columns.
    */
   readonly mayBecomeNull: boolean
@@ -119,9 +116,8 @@ export function mapPostgresType(
     precision: type.kind === 'decimal' ? type.precision : 0,
     scale: type.kind === 'decimal' ? type.scale : 0,
     smallest: type.kind === 'int16' ? -32768 : -2147483648,
-    isKey,
-    onUnrepresentable: options.onUnrepresentable,
-    unrepresentable: 0,
+    onUnfit: options.onUnfit,
+    unfitCount: 0,
   }
-  return { type, decoder, mayBecomeNull: !isKey && canBeUnrepresentable(kind) }
+  return { type, decoder, mayBecomeNull: !isKey && canBeUnfit(kind) }
 }

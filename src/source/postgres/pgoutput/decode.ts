@@ -6,7 +6,7 @@
 import type { ChangeOp, ChangeSink, RowTarget } from '../../change-sink.ts'
 import type { Position } from '../../source.ts'
 import type { TableId } from '../../table-schema.ts'
-import { appendCell, isRepresentable } from '../cell-decoder.ts'
+import { appendCell } from '../cell-decoder.ts'
 import { cellErrorAt } from '../cell-error.ts'
 import { MessageReader } from './message-reader.ts'
 import { unexpectedMessage } from './protocol-error.ts'
@@ -242,8 +242,7 @@ export class PgoutputDecoder {
     }
     expectEnd(bytes, start, this.#scan(bytes, start, start + 6, end, this.#new), end)
     if (this.#new.unsentCount > 0) this.#gap('an inserted row came without all its values')
-    else if (this.#keyIsHeld(bytes, this.#new, undefined))
-      this.#row('i', bytes, this.#new, undefined)
+    else if (this.#keyIsSent(this.#new, undefined)) this.#row('i', bytes, this.#new, undefined)
   }
 
   #update(bytes: DataView, start: number, end: number): void {
@@ -261,9 +260,9 @@ export class PgoutputDecoder {
     }
     expectEnd(bytes, start, this.#scan(bytes, start, at + 1, end, this.#new), end)
     const keyPlaces = this.#binding?.keyPlaces
-    if (keyPlaces === undefined || !this.#keyIsHeld(bytes, this.#new, old)) return
+    if (keyPlaces === undefined || !this.#keyIsSent(this.#new, old)) return
     if (old !== undefined && keyDiffers(bytes, keyPlaces, old, this.#new)) {
-      if (!this.#keyIsHeld(bytes, old, undefined)) return
+      if (!this.#keyIsSent(old, undefined)) return
       this.#row('d', bytes, old, undefined)
       this.#row('i', bytes, this.#new, old)
     } else {
@@ -279,7 +278,7 @@ export class PgoutputDecoder {
     }
     expectEnd(bytes, start, this.#scan(bytes, start, start + 6, end, this.#old), end)
     if (kind === tupleKind.key) keepKeyCells(this.#old, this.#binding?.relation.columns ?? [])
-    if (this.#keyIsHeld(bytes, this.#old, undefined)) this.#row('d', bytes, this.#old, undefined)
+    if (this.#keyIsSent(this.#old, undefined)) this.#row('d', bytes, this.#old, undefined)
   }
 
   /** One row to the open target; cells that `cells` lacks come from `old` when that has them. */
@@ -316,8 +315,8 @@ export class PgoutputDecoder {
     target.endRow()
   }
 
-  /** False, and a gap is recorded, when the row's key is not sent or cannot be held. */
-  #keyIsHeld(bytes: DataView, cells: TupleCells, old: TupleCells | undefined): boolean {
+  /** False, and a gap is recorded, when the row's key is not sent. */
+  #keyIsSent(cells: TupleCells, old: TupleCells | undefined): boolean {
     const binding = this.#binding
     if (binding === undefined) return false
     if (cells.unsentCount > 0) {
@@ -327,15 +326,6 @@ export class PgoutputDecoder {
           this.#gap('a key column came without its value')
           return false
         }
-      }
-    }
-    for (const index of binding.checkedKeys) {
-      const place = binding.places[index] as number
-      const start = cells.starts[place] as number
-      const decoder = binding.decoders[index] as (typeof binding.decoders)[number]
-      if (start >= 0 && !isRepresentable(decoder, bytes, start, cells.ends[place] as number)) {
-        this.#gap('a key column holds an infinite, NaN or out-of-range value')
-        return false
       }
     }
     return true

@@ -3,7 +3,7 @@
  * table as the rest of the product knows it.
  */
 import type { SourceTable } from '../../table-schema.ts'
-import { canBeUnrepresentable, type CellDecoder } from '../cell-decoder.ts'
+import type { CellDecoder } from '../cell-decoder.ts'
 import { MessageReader } from './message-reader.ts'
 
 /** `pg_class.relreplident`: default, nothing, full, index. */
@@ -36,8 +36,6 @@ export interface RelationBinding {
   readonly decoders: readonly CellDecoder[]
   /** Places of the table's key columns. */
   readonly keyPlaces: Int32Array
-  /** Key columns (indexes in the table's schema) whose text may be a value that cannot be held. */
-  readonly checkedKeys: Int32Array
 }
 
 /**
@@ -69,14 +67,9 @@ export function bindRelation(
     (name) => relation.columns[placeOf.get(name) ?? -1]?.isKey !== true,
   )
   if (notSent.length > 0) return { kind: 'key-not-sent', columns: notSent }
-  const checkedKeys = Int32Array.from(
-    table.schema.key
-      .map((name) => names.indexOf(name))
-      .filter((index) => canBeUnrepresentable(decoders[index]?.kind ?? 0)),
-  )
   return {
     kind: 'bound',
-    binding: { relation, table, places, decoders, keyPlaces, checkedKeys },
+    binding: { relation, table, places, decoders, keyPlaces },
   }
 }
 
