@@ -7,7 +7,7 @@ import { BytesBuilder, Int32Builder } from '../columnar/column-builder.ts'
 import { createParquetEncoder } from '../columnar/parquet/create-encoder.ts'
 import type { ChangeOp, RowTarget } from '../source/change-sink.ts'
 import type { StagedFile } from '../staging/manifest.ts'
-import { changeFilePath, snapshotFilePath } from '../staging/layout.ts'
+import { snapshotFilePath } from '../staging/layout.ts'
 import { createMemoryStorage } from '../storage/memory-storage.ts'
 import { ChangeFiles, FileNumbers } from './change-files.ts'
 import { ChangeRows, type TransactionCursor } from './change-rows.ts'
@@ -116,7 +116,4 @@ test('a change file has _absent and _unfit side by side, whichever came first', 
   expect(columns['_absent']).toEqual([[2], [2], null, null])
   expect(columns['_unfit']).toEqual([null, ['0:0044-03-15 BC'], null, ['2:infinity']])
   expect(columns['until']).toEqual([null, null, expect.anything(), null])
-  expect(changeFilePath({ tableId: '1', firstSequence: 1n, epoch: 1, number: 0 })).toBe(
-    entries[0]?.file.path,
-  )
 })

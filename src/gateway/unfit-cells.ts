@@ -1,5 +1,5 @@
 /** The `_unfit` column of a batch: what the source wrote where a type could not hold it. */
-import { ArrayBuilder, BytesBuilder } from '../columnar/column-builder.ts'
+import { ArrayBuilder, type BytesBuilder } from '../columnar/column-builder.ts'
 import type { Column } from '../columnar/column-batch.ts'
 import { type absentColumn, unfitColumn } from './change-columns.ts'
 
