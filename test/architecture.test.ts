@@ -61,7 +61,7 @@ const walls: Record<string, { values: readonly string[]; types?: readonly string
 
 /** Drivers and engines have one door each. */
 const doors: Record<string, RegExp> = {
-  pg: /^(source\/postgres\/(connect|control)|quickstart\/)/,
+  pg: /^quickstart\//,
   '@duckdb/node-api': /^engine\//,
   hyparquet: /^delta\//,
   yaml: /^catalog\//,

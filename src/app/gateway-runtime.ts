@@ -48,19 +48,11 @@ export function openSource(
   gateway: { readonly definition: GatewayDefinition; readonly identity: GatewayIdentity },
 ): PostgresSource {
   const { definition, identity } = gateway
-  const database = definition.sourceCatalog ?? address.database
-  const optional = {
-    password: address.password?.reveal(),
-    sslrootcert: address.sslRootCert,
-    database,
-  }
-  const given = Object.entries(optional).filter(([, value]) => value !== undefined)
+  const revealed = Object.entries(address.secrets).map(([name, secret]) => [name, secret.reveal()])
   const options = {
-    host: address.host,
-    port: String(address.port),
-    user: address.user,
-    sslmode: address.sslMode,
-    ...(Object.fromEntries(given) as Record<string, string>),
+    ...address.options,
+    ...(Object.fromEntries(revealed) as Record<string, string>),
+    ...(definition.sourceCatalog === undefined ? {} : { database: definition.sourceCatalog }),
   }
   return createPostgresSource({
     options,

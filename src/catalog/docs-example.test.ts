@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { postgresOptions } from './connection.ts'
 import { parseResourceFile } from './resource-file.ts'
 
 test.each(['README.md', 'docs/configuration.md'])(
@@ -14,3 +15,10 @@ test.each(['README.md', 'docs/configuration.md'])(
     }
   },
 )
+
+test('docs/configuration.md has every option of a connection, with its default', () => {
+  const page = readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8')
+  for (const [name, { summary, initial }] of Object.entries(postgresOptions)) {
+    expect(page).toContain(`| \`${name}\` | ${summary} | ${initial} |`)
+  }
+})

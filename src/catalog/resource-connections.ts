@@ -2,12 +2,15 @@
 import type { ConfigMap } from './config-map.ts'
 import type { Place } from './config-problem.ts'
 import {
+  arePorts,
   connectionTypes,
   laterConnectionTypes,
-  portFromText,
-  sslModes,
+  passwordOptions,
+  postgresOptions,
+  secretOptions,
   type Connection,
   type ConnectionOptions,
+  type OptionDefinition,
 } from './connection.ts'
 import { nameProblem } from './names.ts'
 import { Secret } from './secret.ts'
@@ -26,11 +29,9 @@ const connectionKeys = {
 }
 
 const optionKeys = {
-  used: ['host', 'port', 'user', 'password', 'database', 'sslmode', 'sslrootcert'],
+  used: Object.keys(postgresOptions),
   unsupported: {
     trustServerCertificate: 'Use "sslmode: require" for TLS without proof of the certificate.',
-    sslcert: 'Use a password.',
-    sslkey: 'Use a password.',
   },
 }
 
@@ -72,44 +73,59 @@ function readOptions(map: ConfigMap): ConnectionOptions | undefined {
   options.checkKeys(optionKeys)
   options.require('host')
   options.require('user')
-  checkPort(options)
-  const sslmode = options.has('sslmode') ? options.oneOf('sslmode', sslModes) : undefined
-  const host = nonEmpty(options, 'host')
-  const user = nonEmpty(options, 'user')
-  const password = options.template('password')
-  if (host === undefined || user === undefined) return undefined
-  const isWrong =
-    (options.has('password') && password === undefined) ||
-    (options.has('sslmode') && sslmode === undefined)
-  if (isWrong) return undefined
-  return {
-    host,
-    user,
-    ...(password === undefined ? {} : { password: new Secret(password) }),
-    ...optional(options, 'port'),
-    ...optional(options, 'database'),
-    ...optional(options, 'sslmode'),
-    ...optional(options, 'sslrootcert'),
+  checkPorts(options)
+  checkPasswords(options)
+  const read: Record<string, string | Secret> = {}
+  let isWrong = false
+  for (const [name, definition] of Object.entries(postgresOptions)) {
+    if (!options.has(name)) continue
+    const template = optionTemplate(options, name, definition)
+    if (template === undefined) isWrong = true
+    else read[name] = isSecret(name) ? new Secret(template) : template
   }
+  const { host, user } = read
+  if (isWrong || typeof host !== 'string' || typeof user !== 'string') return undefined
+  return { ...read, host, user }
 }
 
-/** The template, checked to be not empty once filled in. */
-function nonEmpty(options: ConfigMap, key: string): string | undefined {
-  return options.text(key) === undefined ? undefined : options.template(key)
+function isSecret(name: string): boolean {
+  return secretOptions.some((secret) => secret === name)
 }
 
-function optional<K extends string>(options: ConfigMap, key: K): { [key in K]?: string } {
-  const template = options.has(key) ? nonEmpty(options, key) : undefined
-  return template === undefined ? {} : ({ [key]: template } as { [key in K]: string })
+/** undefined: it is wrong and was reported. */
+function optionTemplate(
+  options: ConfigMap,
+  name: string,
+  definition: OptionDefinition,
+): string | undefined {
+  // An environment may leave a secret empty: whether it is needed is for the server to say.
+  if (isSecret(name)) return options.template(name)
+  const isValid =
+    definition.values === undefined
+      ? options.text(name) !== undefined
+      : options.oneOf(name, definition.values) !== undefined
+  return isValid ? options.template(name) : undefined
 }
 
-function checkPort(options: ConfigMap): void {
+/** Two passwords cannot both be meant. */
+function checkPasswords(options: ConfigMap): void {
+  const [first, second] = passwordOptions.filter((name) => options.has(name))
+  if (first === undefined || second === undefined) return
+  const place = options.placeOfKey(second)
+  options.context.error('CONFIG_INVALID_VALUE', place, {
+    message: `${place.path} is given beside ${first}`,
+    remedy: 'Remove one of the two.',
+  })
+}
+
+function checkPorts(options: ConfigMap): void {
   const template = options.template('port')
   if (template === undefined) return
-  if (portFromText(expandTemplate(template, options.context.env)) !== undefined) return
+  if (arePorts(expandTemplate(template, options.context.env))) return
   const place = options.placeOfKey('port')
   options.context.error('CONFIG_INVALID_VALUE', place, {
     message: `${place.path} is ${options.shown('port', template)}, which is not a port number from 1 to 65535`,
-    remedy: 'Give the port the server listens on, for example "5432".',
+    remedy:
+      'Give the port the server listens on, for example "5432"; with several hosts one for each: "5432,5433".',
   })
 }

@@ -42,8 +42,8 @@ test('a complete file becomes linked records', () => {
   const [connection] = connections
   if (connection === undefined) throw new Error('no connection')
   const address = resolveConnection(connection, env)
-  expect(address).toMatchObject({ host: '127.0.0.1', port: 5432, sslMode: 'verify-full' })
-  expect(address.password?.reveal()).toBe('pässword-value')
+  expect(address.options).toEqual({ host: '127.0.0.1', port: '5432', user: 'sluice' })
+  expect(address.secrets['password']?.reveal()).toBe('pässword-value')
 })
 
 test('the password stays a reference in the record', () => {

@@ -6,7 +6,7 @@ import type { PipelineDefinition } from './pipeline-definition.ts'
 import type { Resources } from './resources.ts'
 import type { Sealer } from './seal.ts'
 import { Secret } from './secret.ts'
-import type { SqliteDatabase } from './sqlite-database.ts'
+import type { Row, SqliteDatabase } from './sqlite-database.ts'
 import type { DeploymentChange } from './store.ts'
 import { parseTemplate } from './template.ts'
 
@@ -98,61 +98,82 @@ function immutable(key: string, field: string, from: string, to: string): Sluice
   )
 }
 
+/** What the record keeps of secrets other than the password: each sealed, or a reference. */
+interface StoredConnection extends Connection {
+  readonly secrets?: Readonly<Record<string, string>>
+}
+
 function saveConnection(
   database: SqliteDatabase,
   sealer: Sealer,
   connection: Connection,
 ): DeploymentChange['kind'] {
-  const { password, ...options } = connection.options
-  const record = JSON.stringify({ ...connection, options })
   const row = database.all('SELECT * FROM connection WHERE name = ?', connection.name)[0]
-  const before = row?.['password'] ?? null
-  if (row?.['record'] === record && isSamePassword(sealer, connection, before)) return 'unchanged'
+  if (row !== undefined && isSame(sealer, connection, row)) return 'unchanged'
+  const { password, sslkey, sslpassword, ...options } = connection.options
+  const secrets = Object.entries({ sslkey, sslpassword }).flatMap(([option, secret]) =>
+    secret === undefined ? [] : [[option, storedSecret(sealer, { connection, option, secret })]],
+  )
+  const record = { ...connection, options, secrets: Object.fromEntries(secrets) as unknown }
   database.run(
     'INSERT OR REPLACE INTO connection VALUES (?, ?, ?)',
     connection.name,
-    record,
-    password === undefined ? null : storedPassword(sealer, connection.name, password),
+    JSON.stringify(record),
+    password === undefined
+      ? null
+      : storedSecret(sealer, { connection, option: 'password', secret: password }),
   )
   return row === undefined ? 'created' : 'updated'
 }
 
-function sealContext(name: string): string {
-  return `connection ${name} password`
+function sealContext(name: string, option: string): string {
+  return `connection ${name} ${option}`
 }
 
 /** A pure reference is no secret and stays readable; everything else is sealed. */
-function storedPassword(sealer: Sealer, name: string, password: Secret): string {
-  const parts = parseTemplate(password.reveal())
+function storedSecret(
+  sealer: Sealer,
+  of: { readonly connection: Connection; readonly option: string; readonly secret: Secret },
+): string {
+  const text = of.secret.reveal()
+  const parts = parseTemplate(text)
   const isReference = parts.length === 1 && parts[0]?.kind === 'env'
-  if (isReference) return `reference:${password.reveal()}`
-  return sealer.seal(password, sealContext(name))
+  if (isReference) return `reference:${text}`
+  return sealer.seal(of.secret, sealContext(of.connection.name, of.option))
 }
 
-function openPassword(sealer: Sealer, name: string, text: string): Secret {
+function openSecret(sealer: Sealer, name: string, option: string, text: string): Secret {
   if (text.startsWith('reference:')) return new Secret(text.slice('reference:'.length))
-  return sealer.open(text, sealContext(name))
+  return sealer.open(text, sealContext(name, option))
 }
 
 /** Sealing the same text twice gives different bytes, so the open texts are compared. */
-function isSamePassword(sealer: Sealer, connection: Connection, before: unknown): boolean {
-  const wanted = optionTemplates(connection.options).get('password')
-  if (typeof before !== 'string') return wanted === undefined
+function isSame(sealer: Sealer, connection: Connection, row: Row): boolean {
+  const shown = ({ options, ...rest }: Connection): string =>
+    JSON.stringify([rest, [...optionTemplates(options)].toSorted(([a], [b]) => (a < b ? -1 : 1))])
   try {
-    return openPassword(sealer, connection.name, before).reveal() === wanted
+    const password = row['password']
+    const before = connectionFromRow(sealer, {
+      record: String(row['record']),
+      password: typeof password === 'string' ? password : null,
+    })
+    return shown(before) === shown(connection)
   } catch {
     // Unreadable: to be sealed anew.
     return false
   }
 }
 
-/** The connection of a row, with its password opened. Throws CATALOG_SECRET_UNREADABLE. */
+/** The connection of a row, with its secrets opened. Throws CATALOG_SECRET_UNREADABLE. */
 export function connectionFromRow(
   sealer: Sealer,
   row: { readonly record: string; readonly password: string | null },
 ): Connection {
-  const connection = JSON.parse(row.record) as Connection
-  if (row.password === null) return connection
-  const password = openPassword(sealer, connection.name, row.password)
-  return { ...connection, options: { ...connection.options, password } }
+  const { secrets = {}, ...connection } = JSON.parse(row.record) as StoredConnection
+  const { name } = connection
+  const stored = { ...secrets, ...(row.password === null ? {} : { password: row.password }) }
+  const opened = Object.entries(stored).map(
+    ([option, text]) => [option, openSecret(sealer, name, option, text)] as const,
+  )
+  return { ...connection, options: { ...connection.options, ...Object.fromEntries(opened) } }
 }

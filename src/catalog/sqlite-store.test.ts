@@ -71,7 +71,7 @@ test('what was deployed is there after reopening', async () => {
   expect(await store.pipelines()).toEqual(wanted.pipelines)
   expect((await store.connections()).map((connection) => connection.name)).toEqual(['ref', 'shop'])
   const address = await store.openConnection('shop', {})
-  expect(address.password?.reveal()).toBe('literal-secret')
+  expect(address.secrets['password']?.reveal()).toBe('literal-secret')
   expect((await store.deploy(wanted)).map(({ kind }) => kind)).toEqual(Array(4).fill('unchanged'))
 })
 
@@ -83,11 +83,31 @@ test('no file of the data folder holds a secret or a value of the environment', 
   expect(bytes.join()).toContain('${env.P}')
 })
 
+test('keys of client certificates are sealed like passwords', async () => {
+  const store = openStore()
+  const withKey = resources((text) =>
+    text.replace('password: literal-secret', 'sslkey: pem-secret, sslpassword: phrase-secret'),
+  )
+  await store.deploy(withKey)
+  const bytes = readdirSync(folder).map((file) => readFileSync(join(folder, file), 'latin1'))
+  expect(bytes.join()).not.toMatch(/pem-secret|phrase-secret/)
+  const { secrets, options } = await store.openConnection('shop', {})
+  expect([secrets['sslkey']?.reveal(), secrets['sslpassword']?.reveal()]).toEqual([
+    'pem-secret',
+    'phrase-secret',
+  ])
+  expect(Object.keys(options)).toEqual(['host', 'user'])
+  expect((await store.deploy(withKey))[0]?.kind).toBe('unchanged')
+})
+
 test('references are looked up when the connection is opened', async () => {
   const store = openStore()
   await store.deploy(resources())
   const address = await store.openConnection('ref', { H: 'elsewhere', P: 'new' })
-  expect([address.host, address.password?.reveal()]).toEqual(['elsewhere', 'new'])
+  expect([address.options['host'], address.secrets['password']?.reveal()]).toEqual([
+    'elsewhere',
+    'new',
+  ])
   await expect(store.openConnection('ref', { H: 'x' })).rejects.toMatchObject({
     code: 'CONFIG_ENV_UNSET',
   })
@@ -110,7 +130,9 @@ test('a changed password is an update, a lost key too', async () => {
     code: 'CATALOG_SECRET_UNREADABLE',
   })
   expect((await reopened.deploy(resources()))[0]?.kind).toBe('updated')
-  expect((await reopened.openConnection('shop', {})).password?.reveal()).toBe('literal-secret')
+  expect((await reopened.openConnection('shop', {})).secrets['password']?.reveal()).toBe(
+    'literal-secret',
+  )
 })
 
 test.each([
@@ -124,7 +146,7 @@ test.each([
   const after = resources((text) => text.replace(from, to).replace('host: db', 'host: db2'))
   await expect(store.deploy(after)).rejects.toMatchObject({ code: 'CONFIG_IMMUTABLE_FIELD' })
   expect(await store.gateways()).toEqual(before.gateways)
-  expect((await store.openConnection('shop', {})).host).toBe('db')
+  expect((await store.openConnection('shop', {})).options['host']).toBe('db')
 })
 
 test('destinations, refresh requests, updates, events and live status are kept', async () => {

@@ -34,6 +34,33 @@ export const sourceErrors = {
     retry: 'backoff',
     exitCode: 1,
   },
+  SOURCE_STALLED: {
+    when: 'The source sent nothing for so long, in the middle of an answer, that it was asked on another connection: no answer would have come.',
+    remedy:
+      'Look for a proxy, firewall or address translation in between that forgets connections. Work goes on where it stopped.',
+    retry: 'backoff',
+    exitCode: 1,
+  },
+  SOURCE_SERVER_CHANGED: {
+    when: 'A new connection met another server than those before it, or the server was started anew; so the former ones were ended.',
+    remedy:
+      'Nothing after a failover or a restart: work goes on with the new server. If it happens again and again, host is a name that leads to several servers: list them one by one.',
+    retry: 'backoff',
+    exitCode: 1,
+  },
+  SOURCE_TARGET_SESSION: {
+    when: 'No server of the list is of the kind that target_session_attrs asks for.',
+    remedy:
+      'Wait until a failover is done, list all servers in the option host, or change target_session_attrs.',
+    retry: 'backoff',
+    exitCode: 1,
+  },
+  SOURCE_PASSWORD_UNAVAILABLE: {
+    when: 'The password could not be had: its file or command gave none.',
+    remedy: 'Correct the option password_file, password_command or passfile of the connection.',
+    retry: 'backoff',
+    exitCode: 1,
+  },
   SOURCE_TLS_REFUSED: {
     when: 'The source server does not offer TLS, and the connection asks for it.',
     remedy: 'Turn TLS on at the server, or set sslmode to disable if the network is trusted.',

@@ -1,104 +1,174 @@
 /** The options of a PostgreSQL connection, from the texts of a resource file. */
-import { readFileSync } from 'node:fs'
-import { isIP } from 'node:net'
-import { checkServerIdentity, type ConnectionOptions as TlsOptions } from 'node:tls'
 import { SluiceError } from '../../base/errors.ts'
+import { type HostAddress, parseHosts } from './hosts.ts'
+import { createPasswordSource, type PasswordSource } from './password-source.ts'
+import { ServerMemory } from './server-memory.ts'
+import { expectTlsSettings, type SslMode, type TlsSettings } from './tls-settings.ts'
 
-/**
- * - `verify-full`: TLS; the certificate is signed by a trusted authority and names the host.
- * - `verify-ca`: TLS; signed by a trusted authority.
- * - `require`: TLS against listeners only: any certificate will do, unless `sslrootcert` is given.
- * - `disable`: no TLS.
- */
-export type SslMode = 'verify-full' | 'verify-ca' | 'require' | 'disable'
+/** - `require`: only SCRAM-SHA-256-PLUS, which proves that nobody stands in the middle. */
+export type ChannelBinding = 'prefer' | 'require' | 'disable'
 
-export interface PostgresOptions {
-  readonly host: string
-  readonly port: number
+/** Which of several servers will do; the words of libpq. */
+export type TargetSession =
+  | 'any'
+  | 'read-write'
+  | 'read-only'
+  | 'primary'
+  | 'standby'
+  | 'prefer-standby'
+
+export interface PostgresOptions extends TlsSettings {
+  /** In the order in which they are tried; at least one. */
+  readonly hosts: readonly HostAddress[]
+  readonly targetSession: TargetSession
   readonly database: string
   readonly user: string
-  /** undefined: the server must let the user in without one. */
-  readonly password: string | undefined
-  readonly sslMode: SslMode
-  /** PEM; undefined: the authorities that Node trusts. */
-  readonly rootCertificate: string | undefined
+  readonly password: PasswordSource
+  readonly channelBinding: ChannelBinding
+  /** For each host. */
   readonly connectTimeoutMs: number
+  /** Silence after which the network looks whether the peer is there. */
+  readonly keepaliveIdleMs: number
+  /** Silence in the middle of an answer after which we look whether the server works on it; 0: never. */
+  readonly stallTimeoutMs: number
+  readonly applicationName: string
+  /** Shared by all connections that are made with these options. */
+  readonly memory: ServerMemory
 }
 
-const known = ['host', 'port', 'database', 'user', 'password', 'sslmode', 'sslrootcert'] as const
+export const postgresOptionNames = [
+  'host',
+  'port',
+  'database',
+  'user',
+  'password',
+  'password_file',
+  'password_command',
+  'passfile',
+  'sslmode',
+  'sslnegotiation',
+  'sslrootcert',
+  'sslcert',
+  'sslkey',
+  'sslpassword',
+  'channel_binding',
+  'target_session_attrs',
+  'connect_timeout',
+  'keepalives_idle',
+  'stall_timeout',
+  'application_name',
+] as const
+
+type OptionName = (typeof postgresOptionNames)[number]
+type Texts = Readonly<Record<string, string>>
+
 const sslModes: readonly SslMode[] = ['verify-full', 'verify-ca', 'require', 'disable']
-const connectTimeoutMs = 15_000
+const bindings: readonly ChannelBinding[] = ['prefer', 'require', 'disable']
+const sessions: readonly TargetSession[] = [
+  'any',
+  'read-write',
+  'read-only',
+  'primary',
+  'standby',
+  'prefer-standby',
+]
 
 function invalid(message: string): SluiceError {
   return new SluiceError('SOURCE_OPTION_INVALID', message)
 }
 
-function readRootCertificate(value: string | undefined): string | undefined {
-  if (value === undefined || value === '') return undefined
-  if (value.includes('-----BEGIN')) return value
-  try {
-    return readFileSync(value, 'utf8')
-  } catch (cause) {
-    throw new SluiceError(
-      'SOURCE_OPTION_INVALID',
-      `The file of option sslrootcert, ${value}, cannot be read`,
-      { cause, remedy: 'Give the path of a PEM file, or the PEM text itself.' },
-    )
+function required(options: Texts, name: OptionName): string {
+  const value = options[name]
+  if (value === undefined || value === '') throw invalid(`Option ${name} is missing`)
+  return value
+}
+
+function oneOf<T extends string>(
+  options: Texts,
+  name: OptionName,
+  values: readonly T[],
+  otherwise: T,
+): T {
+  const text = options[name] ?? otherwise
+  const value = values.find((candidate) => candidate === text)
+  if (value !== undefined) return value
+  throw invalid(`Option ${name} is "${text}", not one of ${values.join(', ')}`)
+}
+
+/** Seconds as milliseconds. */
+function duration(options: Texts, name: OptionName, otherwise: number, least: number): number {
+  const text = options[name]
+  if (text === undefined) return otherwise * 1000
+  const seconds = Number(text)
+  if (/^\d+(\.\d+)?$/.test(text) && seconds >= least && seconds <= 86_400) return seconds * 1000
+  throw invalid(`Option ${name} is "${text}", not a number of seconds from ${least} to 86400`)
+}
+
+function filled(options: Texts, name: OptionName): string | undefined {
+  const value = options[name]
+  return value === '' ? undefined : value
+}
+
+function tlsSettings(options: Texts): TlsSettings {
+  const settings: TlsSettings = {
+    sslMode: oneOf(options, 'sslmode', sslModes, 'verify-full'),
+    sslNegotiation: oneOf(options, 'sslnegotiation', ['postgres', 'direct'], 'postgres'),
+    rootCertificate: filled(options, 'sslrootcert'),
+    clientCertificate: filled(options, 'sslcert'),
+    clientKey: filled(options, 'sslkey'),
+    clientKeyPassword: filled(options, 'sslpassword'),
   }
+  expectTlsSettings(settings)
+  return settings
+}
+
+function passwordSource(options: Texts): PasswordSource {
+  const names = ['password', 'password_file', 'password_command', 'passfile'] as const
+  const given = names.filter((name) => options[name] !== undefined)
+  if (given.length > 1) {
+    throw invalid(`Options ${given.join(' and ')} are given; only one can hold the password`)
+  }
+  return createPasswordSource({
+    password: options['password'],
+    passwordFile: options['password_file'],
+    passwordCommand: options['password_command'],
+    passFile: options['passfile'],
+  })
 }
 
 /** Throws SOURCE_OPTION_INVALID that names the option. */
-export function parsePostgresOptions(options: Readonly<Record<string, string>>): PostgresOptions {
-  for (const name of Object.keys(options)) {
-    if (!known.some((other) => other === name)) {
-      throw invalid(`"${name}" is not an option of a PostgreSQL connection (${known.join(', ')})`)
+export function parsePostgresOptions(options: Texts): PostgresOptions {
+  for (const [name, value] of Object.entries(options)) {
+    if (!postgresOptionNames.some((other) => other === name)) {
+      throw invalid(
+        `"${name}" is not an option of a PostgreSQL connection (${postgresOptionNames.join(', ')})`,
+      )
     }
-  }
-  const required = (name: 'host' | 'user' | 'database'): string => {
-    const value = options[name]
-    if (value === undefined || value === '') throw invalid(`Option ${name} is missing`)
     if (value.includes('\0')) throw invalid(`Option ${name} contains a NUL character`)
-    return value
   }
-  const port = Number(options['port'] ?? '5432')
-  if (!Number.isInteger(port) || port < 1 || port > 65535) {
-    throw invalid(`Option port is "${options['port']}", not a number from 1 to 65535`)
-  }
-  const mode = options['sslmode'] ?? 'verify-full'
-  const sslMode = sslModes.find((candidate) => candidate === mode)
-  if (sslMode === undefined) {
-    throw invalid(`Option sslmode is "${mode}", not one of ${sslModes.join(', ')}`)
-  }
+  const hosts = parseHosts(required(options, 'host'), options['port'] ?? '5432')
+  // A single server is taken as it is, so that it can be said what it lacks.
+  const session: TargetSession = hosts.length > 1 ? 'primary' : 'any'
   return {
-    host: required('host'),
-    port,
-    database: required('database'),
-    user: required('user'),
-    password: options['password'],
-    sslMode,
-    rootCertificate: readRootCertificate(options['sslrootcert']),
-    connectTimeoutMs,
-  }
-}
-
-/** What `tls.connect` needs for the mode; not for `disable`. */
-export function tlsOptions(options: PostgresOptions): TlsOptions {
-  const { sslMode, rootCertificate, host } = options
-  return {
-    minVersion: 'TLSv1.2',
-    // A server certificate without authority proves nothing, so `require` alone does not look at it.
-    rejectUnauthorized: sslMode !== 'require' || rootCertificate !== undefined,
-    checkServerIdentity: (name, certificate) =>
-      sslMode === 'verify-full' ? checkServerIdentity(name, certificate) : undefined,
-    ...(rootCertificate === undefined ? {} : { ca: rootCertificate }),
-    // Names only: an address in the server name extension is not allowed (RFC 6066 §3).
-    ...(isIP(host) === 0 ? { servername: host } : {}),
+    hosts,
+    targetSession: oneOf(options, 'target_session_attrs', sessions, session),
+    database: required(options, 'database'),
+    user: required(options, 'user'),
+    password: passwordSource(options),
+    ...tlsSettings(options),
+    channelBinding: oneOf(options, 'channel_binding', bindings, 'prefer'),
+    connectTimeoutMs: duration(options, 'connect_timeout', 15, 0.1),
+    keepaliveIdleMs: duration(options, 'keepalives_idle', 30, 1),
+    stallTimeoutMs: duration(options, 'stall_timeout', 60, 0),
+    applicationName: filled(options, 'application_name') ?? 'sluice',
+    memory: new ServerMemory(),
   }
 }
 
 /**
  * Session settings that make every value's text the same wherever it is read, keep long copies
- * alive, and make row-level security fail loudly instead of hiding rows.
+ * alive, and make row-level security fail loudly instead of hiding rows. Sent at start-up, where
+ * they win over those of a role or a database.
  */
 export const sessionSettings: Readonly<Record<string, string>> = {
   client_encoding: 'UTF8',
@@ -107,13 +177,18 @@ export const sessionSettings: Readonly<Record<string, string>> = {
   TimeZone: 'UTC',
   extra_float_digits: '3',
   bytea_output: 'hex',
+  xmlbinary: 'base64',
+  xmloption: 'content',
+  quote_all_identifiers: 'off',
+  standard_conforming_strings: 'on',
   row_security: 'off',
   // Names of types and tables then come out qualified, whatever the role's own path is.
   search_path: 'pg_catalog',
   // Our own small commits are flushed before their answer, and wait for no standby.
   synchronous_commit: 'local',
+  default_transaction_isolation: 'read committed',
+  default_transaction_deferrable: 'off',
   statement_timeout: '0',
   lock_timeout: '30000',
   idle_in_transaction_session_timeout: '0',
-  application_name: 'sluice',
 }

@@ -8,12 +8,15 @@ export interface Control {
   close(): Promise<void>
 }
 
+/** Catalog queries take milliseconds; the server itself ends one that does not. */
+const settings = { statement_timeout: '300000' }
+
 export function createControl(options: PostgresOptions): Control {
   let opened: ControlConnection | undefined
   let last: Promise<unknown> = Promise.resolve()
 
   const query: Control['query'] = async (sql, parameters) => {
-    if (opened === undefined || opened.isClosed) opened = await openControl(options)
+    if (opened === undefined || opened.isClosed) opened = await openControl(options, settings)
     return await opened.query(sql, parameters)
   }
   return {

@@ -5,6 +5,7 @@ import type { Finding } from '../finding.ts'
 import type { ControlRow } from './connect.ts'
 import type { PostgresOptions } from './connection-options.ts'
 import type { Control } from './control.ts'
+import { shownAddress, shownHosts } from './hosts.ts'
 import { makeForRoleStatements } from './publication.ts'
 import { dropStrangerRemedy, readSlot, slotLoss } from './replication-slot.ts'
 import { quoteIdentifier } from './sql-text.ts'
@@ -218,7 +219,7 @@ async function replicationFinding(options: PostgresOptions): Promise<Finding> {
   try {
     const connection = await WireConnection.open(options, { isReplication: true })
     connection.close()
-    return ok('replication connection', `${options.host}:${options.port} accepts it`)
+    return ok('replication connection', `${shownAddress(connection.address)} accepts it`)
   } catch (error) {
     const { code, message, remedy } = asSluiceError(error)
     return unmet('error', code, 'replication connection', message, remedy)
@@ -240,7 +241,7 @@ export async function checkServer(context: PrerequisiteContext): Promise<readonl
   if (Number(row['version_num']) < leastVersion) return [versionFinding(row)]
   const capacity = capacityFindings(row)
   return [
-    ok('connection', `${options.host}:${options.port}, database ${options.database}`),
+    ok('connection', `${shownHosts(options)}, database ${options.database}`),
     versionFinding(row),
     walLevelFinding(row),
     ...capacity,

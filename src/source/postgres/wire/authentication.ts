@@ -4,10 +4,10 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { SluiceError } from '../../../base/errors.ts'
-import type { PostgresOptions } from '../connection-options.ts'
+import { shownAddress } from '../hosts.ts'
 import { encodePassword, encodeSaslInitial, encodeSaslResponse, readText } from './messages.ts'
 import { type ChannelBinding, ScramExchange } from './scram.ts'
-import { where, type WireSocket } from './socket.ts'
+import type { SocketTarget, WireSocket } from './socket.ts'
 
 /** Codes of the AuthenticationXXX messages. */
 const request = { ok: 0, cleartext: 3, md5: 5, sasl: 10, saslContinue: 11, saslFinal: 12 } as const
@@ -24,13 +24,14 @@ function md5(...parts: readonly (string | Buffer)[]): string {
 }
 
 export class Authentication {
-  readonly #options: PostgresOptions
+  readonly #target: SocketTarget
   readonly #socket: WireSocket
   #scram: ScramExchange | undefined
   #isVerified = true
+  #isBound = false
 
-  constructor(options: PostgresOptions, socket: WireSocket) {
-    this.#options = options
+  constructor(target: SocketTarget, socket: WireSocket) {
+    this.#target = target
     this.#socket = socket
   }
 
@@ -43,18 +44,21 @@ export class Authentication {
       case request.ok:
         // A server that skips its own proof may be anybody.
         if (!this.#isVerified) throw this.#unsupported('SCRAM without a proof of its own')
+        if (!this.#isBound) this.#expectNoBinding('nothing that binds the channel')
         return
       case request.cleartext:
         if (!this.#socket.isEncrypted) throw this.#unsupported('a cleartext password without TLS')
-        this.#socket.write(encodePassword(this.#password()))
+        this.#expectNoBinding('a cleartext password')
+        this.#socket.write(encodePassword(await this.#password()))
         return
       case request.md5: {
-        const inner = md5(this.#password(), this.#options.user)
+        this.#expectNoBinding('an MD5 password')
+        const inner = md5(await this.#password(), this.#target.options.user)
         this.#socket.write(encodePassword(`md5${md5(inner, rest.subarray(0, 4))}`))
         return
       }
       case request.sasl:
-        this.#begin(rest)
+        await this.#begin(rest)
         return
       case request.saslContinue:
         if (this.#scram === undefined) throw this.#unsupported('SASL out of order')
@@ -70,25 +74,41 @@ export class Authentication {
     }
   }
 
-  #begin(list: Buffer): void {
+  /** Throws when the connection is to be bound to the server's certificate. */
+  #expectNoBinding(what: string): void {
+    if (this.#target.options.channelBinding !== 'require') return
+    throw new SluiceError(
+      'SOURCE_AUTHENTICATION_UNSUPPORTED',
+      `${shownAddress(this.#target.address)} asks for ${what}, and channel_binding is require`,
+      {
+        remedy:
+          'Use scram-sha-256 in pg_hba.conf, a password stored for it, and TLS; or set channel_binding to prefer.',
+      },
+    )
+  }
+
+  async #begin(list: Buffer): Promise<void> {
     const mechanisms: string[] = []
     for (let at = 0; at < list.length && list[at] !== 0;) {
       const name = readText(list, at, list.length)
       mechanisms.push(name)
       at += name.length + 1
     }
-    const data = this.#socket.serverEndPoint
+    const { channelBinding: wanted } = this.#target.options
+    const data = wanted === 'disable' ? undefined : this.#socket.serverEndPoint
     const isPlus = data !== undefined && mechanisms.includes('SCRAM-SHA-256-PLUS')
     if (!isPlus && !mechanisms.includes('SCRAM-SHA-256')) {
       throw this.#unsupported(mechanisms.join(', '))
     }
+    if (!isPlus) this.#expectNoBinding('SCRAM-SHA-256 without channel binding')
+    this.#isBound = isPlus
     let channelBinding: ChannelBinding = { kind: 'none' }
     if (data !== undefined) {
       channelBinding = isPlus ? { kind: 'server-end-point', data } : { kind: 'not-offered' }
     }
     this.#isVerified = false
     this.#scram = new ScramExchange({
-      password: this.#password(),
+      password: await this.#password(),
       nonce: randomBytes(18).toString('base64'),
       channelBinding,
     })
@@ -96,20 +116,25 @@ export class Authentication {
     this.#socket.write(encodeSaslInitial(mechanism, this.#scram.clientFirst))
   }
 
-  #password(): string {
-    const { password, user } = this.#options
+  async #password(): Promise<string> {
+    const { options, address } = this.#target
+    const { database, user } = options
+    const password = await options.password({ address, database, user })
     if (password !== undefined && password !== '') return password
     throw new SluiceError(
       'SOURCE_AUTHENTICATION_FAILED',
-      `${where(this.#options)} asks for the password of user "${user}", and the connection has none`,
-      { remedy: 'Set the option password of the connection.' },
+      `${shownAddress(address)} asks for the password of user "${user}", and the connection has none`,
+      {
+        remedy:
+          'Set the option password of the connection, or password_file, password_command or passfile.',
+      },
     )
   }
 
   #unsupported(what: string): SluiceError {
     return new SluiceError(
       'SOURCE_AUTHENTICATION_UNSUPPORTED',
-      `${where(this.#options)} asks for ${what}`,
+      `${shownAddress(this.#target.address)} asks for ${what}`,
     )
   }
 }

@@ -1,7 +1,8 @@
 /** COPY … TO STDOUT: payload ranges of CopyData go to a decoder where they lie. */
 import { SluiceError } from '../../../base/errors.ts'
 import { backend, encodeQuery } from './messages.ts'
-import { unexpectedType, type WireConnection } from './wire-connection.ts'
+import { unexpectedType } from './exchange.ts'
+import type { WireConnection } from './wire-connection.ts'
 
 export interface CopyOutTarget {
   /** One row in text format with its newline (PostgreSQL documentation, COPY, "Text Format"). */

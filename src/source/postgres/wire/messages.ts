@@ -4,6 +4,8 @@ import type { ServerError } from '../server-error.ts'
 
 /** Type bytes of backend messages (PostgreSQL documentation, "Message Formats"). */
 export const backend = {
+  parseComplete: 0x31, // 1
+  bindComplete: 0x32, // 2
   authentication: 0x52, // R
   backendKeyData: 0x4b, // K
   commandComplete: 0x43, // C
@@ -15,6 +17,7 @@ export const backend = {
   emptyQueryResponse: 0x49, // I
   errorResponse: 0x45, // E
   negotiateProtocolVersion: 0x76, // v
+  noData: 0x6e, // n
   noticeResponse: 0x4e, // N
   notification: 0x41, // A
   parameterStatus: 0x53, // S
@@ -38,6 +41,18 @@ function zeroTerminated(text: string): Buffer {
   return Buffer.from(`${text}\0`, 'utf8')
 }
 
+function int16(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(2)
+  bytes.writeUInt16BE(value)
+  return bytes
+}
+
+function int32(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(4)
+  bytes.writeInt32BE(value)
+  return bytes
+}
+
 export function encodeStartup(parameters: Readonly<Record<string, string>>): Buffer {
   const version = Buffer.alloc(4)
   version.writeInt32BE(protocolVersion)
@@ -54,6 +69,28 @@ export function encodeCancel(processId: number, secretKey: Buffer): Buffer {
 
 export function encodeQuery(sql: string): Buffer {
   return withLength('Q', zeroTerminated(sql))
+}
+
+/**
+ * Parse, Bind, Describe, Execute and Sync for one statement without a name: parameters are texts
+ * whose types the server infers, results are texts (PostgreSQL documentation, "Extended Query").
+ */
+export function encodeExtendedQuery(sql: string, parameters: readonly string[]): Buffer {
+  const noName = Buffer.alloc(1)
+  const values = parameters.flatMap((text) => {
+    const bytes = Buffer.from(text, 'utf8')
+    return [int32(bytes.length), bytes]
+  })
+  return Buffer.concat([
+    withLength('P', Buffer.concat([noName, zeroTerminated(sql), int16(0)])),
+    withLength(
+      'B',
+      Buffer.concat([noName, noName, int16(0), int16(parameters.length), ...values, int16(0)]),
+    ),
+    withLength('D', Buffer.from('P\0', 'latin1')),
+    withLength('E', Buffer.concat([noName, int32(0)])),
+    withLength('S', Buffer.alloc(0)),
+  ])
 }
 
 export function encodePassword(password: string): Buffer {
@@ -101,6 +138,20 @@ export function decodeServerError(bytes: Buffer, start: number, end: number): Se
     if (field === 0x4d) message = text
   }
   return { sqlState, message }
+}
+
+/** Names of the columns of a RowDescription. */
+export function decodeColumnNames(bytes: Buffer, start: number, end: number): string[] {
+  if (end - start < 2) throw unexpected('A row description is too short')
+  const names: string[] = []
+  let at = start + 2
+  for (let left = bytes.readInt16BE(start); left > 0; left--) {
+    names.push(readText(bytes, at, end))
+    // Oid, attribute number, type, size, modifier and format follow.
+    at = bytes.indexOf(0, at) + 1 + 18
+  }
+  if (at !== end) throw unexpected('A row description does not end where it should')
+  return names
 }
 
 /** Texts of a DataRow; null for NULL. */

@@ -9,7 +9,8 @@ import { SluiceError } from '../../../base/errors.ts'
 import { type Lsn, readLsn, zeroLsn } from '../lsn.ts'
 import { backend, copyDoneMessage, encodeCopyData, encodeQuery } from './messages.ts'
 import { ReadPacer } from './read-pacer.ts'
-import { unexpectedType, type WireConnection } from './wire-connection.ts'
+import { unexpectedType } from './exchange.ts'
+import type { WireConnection } from './wire-connection.ts'
 
 export interface ReplicationHandler {
   /**
@@ -63,6 +64,7 @@ export class ReplicationConnection {
       doing,
       message: (type, bytes, start, end) => this.#message(type, bytes, start, end, handler),
       readDone: (count) => (this.#isStopping ? undefined : this.#readDone(count, handler)),
+      nudge: () => this.sendStatus(true),
     })
     try {
       await Promise.race([run, stopped])

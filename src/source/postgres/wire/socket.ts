@@ -1,12 +1,15 @@
 /**
- * The byte stream below the protocol: TCP, or TLS negotiated with SSLRequest (PostgreSQL
- * documentation, "SSL Session Encryption"). Plain TCP is read straight into the frame buffer.
+ * The byte stream below the protocol: TCP or a Unix socket, with TLS negotiated by SSLRequest or
+ * from the first byte on (PostgreSQL documentation, "SSL Session Encryption"). Plain bytes are read
+ * straight into the frame buffer.
  */
-import { connect, type Socket } from 'node:net'
+import { connect, type NetConnectOpts, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { SluiceError } from '../../../base/errors.ts'
-import { type PostgresOptions, tlsOptions } from '../connection-options.ts'
+import type { PostgresOptions } from '../connection-options.ts'
+import { type HostAddress, isUnixSocket, shownAddress, socketPath } from '../hosts.ts'
 import { fromSocketError } from '../server-error.ts'
+import { applicationProtocol, tlsOptions } from '../tls-settings.ts'
 import type { FrameBuffer } from './frame-buffer.ts'
 import { serverEndPoint } from './scram.ts'
 
@@ -29,65 +32,76 @@ export interface WireSocket {
   destroy(): void
 }
 
+/** What a socket is opened for. */
+export interface SocketTarget {
+  readonly options: PostgresOptions
+  readonly address: HostAddress
+}
+
 /** Code of SSLRequest: 1234 in the high, 5679 in the low half. */
 const sslRequestCode = 80877103
 const lingerMs = 1_000
 
-export function where(options: PostgresOptions): string {
-  return `${options.host}:${options.port}`
-}
-
 /** Connects; `onSocket` gets every raw socket at once, so that a timeout can destroy it. */
 export async function openSocket(
-  options: PostgresOptions,
+  target: SocketTarget,
   frames: FrameBuffer,
   events: SocketEvents,
   onSocket: (socket: Socket) => void,
 ): Promise<WireSocket> {
-  return options.sslMode === 'disable'
-    ? await openPlain(options, frames, events, onSocket)
-    : await openTls(options, frames, events, onSocket)
+  // Nobody can listen on a socket in the file system but who owns its folder.
+  const isPlain = target.options.sslMode === 'disable' || isUnixSocket(target.address)
+  return isPlain
+    ? await openPlain(target, frames, events, onSocket)
+    : await openTls(target, frames, events, onSocket)
 }
 
-async function connected(socket: Socket, options: PostgresOptions): Promise<void> {
+function placeOf({ options, address }: SocketTarget): NetConnectOpts {
+  if (isUnixSocket(address)) return { path: socketPath(address) }
+  return {
+    host: address.host,
+    port: address.port,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: options.keepaliveIdleMs,
+  }
+}
+
+async function connected(socket: Socket, address: HostAddress): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    socket.once('error', (error) => reject(fromSocketError(error, where(options), false)))
-    socket.once('close', () => reject(closedEarly(options)))
+    socket.once('error', (error) => reject(fromSocketError(error, shownAddress(address), false)))
+    socket.once('close', () => reject(closedEarly(address)))
     socket.once('connect', resolve)
   })
 }
 
-function closedEarly(options: PostgresOptions): SluiceError {
+function closedEarly(address: HostAddress): SluiceError {
   return new SluiceError(
     'SOURCE_UNREACHABLE',
-    `${where(options)} closed the connection while it was being made`,
+    `${shownAddress(address)} closed the connection while it was being made`,
   )
 }
 
 /** Turns the ends of `socket` into one `closed`. */
-function watchEnd(socket: Socket, options: PostgresOptions, events: SocketEvents): void {
+function watchEnd(socket: Socket, address: HostAddress, events: SocketEvents): void {
   let failure: Error | undefined
   socket.removeAllListeners('error')
   socket.removeAllListeners('close')
   socket.on('error', (error) => (failure = error))
   socket.on('close', () => {
     const error = failure ?? new Error('the server closed it')
-    events.closed(fromSocketError(error, where(options), true))
+    events.closed(fromSocketError(error, shownAddress(address), true))
   })
 }
 
 async function openPlain(
-  options: PostgresOptions,
+  target: SocketTarget,
   frames: FrameBuffer,
   events: SocketEvents,
   onSocket: (socket: Socket) => void,
 ): Promise<WireSocket> {
   const socket = connect({
-    host: options.host,
-    port: options.port,
-    noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: 30_000,
+    ...placeOf(target),
     onread: {
       buffer: () => frames.writable(),
       callback: (count) => {
@@ -97,39 +111,38 @@ async function openPlain(
     },
   })
   onSocket(socket)
-  await connected(socket, options)
-  watchEnd(socket, options, events)
+  await connected(socket, target.address)
+  watchEnd(socket, target.address, events)
   return over(socket, undefined)
 }
 
 async function openTls(
-  options: PostgresOptions,
+  target: SocketTarget,
   frames: FrameBuffer,
   events: SocketEvents,
   onSocket: (socket: Socket) => void,
 ): Promise<WireSocket> {
-  const { host, port } = options
-  const raw = connect({
-    host,
-    port,
-    noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: 30_000,
-  })
+  const { options, address } = target
+  const { host } = address
+  const raw = connect(placeOf(target))
   onSocket(raw)
-  await connected(raw, options)
-  await requestTls(raw, options)
-  const socket = connectTls({ ...tlsOptions(options), host, socket: raw })
+  await connected(raw, address)
+  if (options.sslNegotiation === 'postgres') await requestTls(raw, target)
+  const socket = connectTls({ ...tlsOptions(options, host), host, socket: raw })
   await new Promise<void>((resolve, reject) => {
-    const failed = (error: Error): void => reject(fromTlsError(error, options))
+    const failed = (error: Error): void => reject(fromTlsError(error, target))
     raw.removeAllListeners('error')
     raw.removeAllListeners('close')
     raw.on('error', failed)
     socket.once('error', failed)
-    socket.once('close', () => reject(closedEarly(options)))
+    socket.once('close', () => reject(closedInHandshake(target)))
     socket.once('secureConnect', resolve)
   })
-  watchEnd(socket, options, events)
+  if (options.sslNegotiation === 'direct' && socket.alpnProtocol !== applicationProtocol) {
+    socket.destroy()
+    throw closedInHandshake(target)
+  }
+  watchEnd(socket, address, events)
   socket.on('data', (chunk: Buffer) => {
     frames.append(chunk)
     if (!events.received(chunk.length)) socket.pause()
@@ -137,27 +150,46 @@ async function openTls(
   return over(socket, socket)
 }
 
+const directRemedy =
+  'Set sslnegotiation to postgres, unless the server is PostgreSQL 17 or newer and host and port are its own.'
+
+function closedInHandshake({ options, address }: SocketTarget): SluiceError {
+  if (options.sslNegotiation !== 'direct') return closedEarly(address)
+  return new SluiceError(
+    'SOURCE_TLS_FAILED',
+    `${shownAddress(address)} does not speak PostgreSQL's protocol over TLS from the first byte on (sslnegotiation direct)`,
+    { remedy: directRemedy },
+  )
+}
+
 /** Until the handshake is done every failure but a lost network is one of TLS. */
-function fromTlsError(error: Error, options: PostgresOptions): SluiceError {
-  const known = fromSocketError(error, where(options), false)
-  const isNetwork = 'code' in error && (error.code === 'ECONNREFUSED' || error.code === 'ETIMEDOUT')
+function fromTlsError(error: Error, target: SocketTarget): SluiceError {
+  const { options, address } = target
+  const reason = 'code' in error ? error.code : undefined
+  // A server that knows nothing of it hangs up.
+  if (options.sslNegotiation === 'direct' && reason === 'ECONNRESET') {
+    return closedInHandshake(target)
+  }
+  const known = fromSocketError(error, shownAddress(address), false)
+  const isNetwork = reason === 'ECONNREFUSED' || reason === 'ETIMEDOUT'
   if (known.code === 'SOURCE_TLS_FAILED' || isNetwork) return known
   return new SluiceError(
     'SOURCE_TLS_FAILED',
-    `TLS to ${where(options)} failed: ${error.message} (sslmode ${options.sslMode})`,
+    `TLS to ${shownAddress(address)} failed: ${error.message} (sslmode ${options.sslMode})`,
     { cause: error },
   )
 }
 
-async function requestTls(socket: Socket, options: PostgresOptions): Promise<void> {
+async function requestTls(socket: Socket, { options, address }: SocketTarget): Promise<void> {
+  const where = shownAddress(address)
   const request = Buffer.alloc(8)
   request.writeInt32BE(8, 0)
   request.writeInt32BE(sslRequestCode, 4)
   const answer = await new Promise<Buffer>((resolve, reject) => {
     socket.removeAllListeners('error')
     socket.removeAllListeners('close')
-    socket.once('error', (error) => reject(fromSocketError(error, where(options), false)))
-    socket.once('close', () => reject(closedEarly(options)))
+    socket.once('error', (error) => reject(fromSocketError(error, where, false)))
+    socket.once('close', () => reject(closedEarly(address)))
     socket.once('data', (chunk: Buffer) => {
       socket.pause()
       resolve(chunk)
@@ -170,7 +202,7 @@ async function requestTls(socket: Socket, options: PostgresOptions): Promise<voi
   if (answer[0] === 0x4e) {
     throw new SluiceError(
       'SOURCE_TLS_REFUSED',
-      `${where(options)} does not offer TLS, and sslmode is ${options.sslMode}`,
+      `${where} does not offer TLS, and sslmode is ${options.sslMode}`,
       {
         remedy:
           "Turn TLS on at the server (ALTER SYSTEM SET ssl = on, with ssl_cert_file and ssl_key_file), or set the connection's sslmode to disable if the network is trusted.",
@@ -179,7 +211,7 @@ async function requestTls(socket: Socket, options: PostgresOptions): Promise<voi
   }
   throw new SluiceError(
     'SOURCE_TLS_FAILED',
-    `${where(options)} answered the request for TLS with ${answer.length} unexpected bytes`,
+    `${where} answered the request for TLS with ${answer.length} unexpected bytes`,
   )
 }
 

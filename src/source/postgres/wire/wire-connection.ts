@@ -5,39 +5,35 @@
 import type { Socket } from 'node:net'
 import { asSluiceError, SluiceError } from '../../../base/errors.ts'
 import { type PostgresOptions, sessionSettings } from '../connection-options.ts'
+import { type HostAddress, shownAddress } from '../hosts.ts'
 import { fromServerError, type ServerError } from '../server-error.ts'
+import type { ServerState } from '../server-memory.ts'
 import { Authentication } from './authentication.ts'
+import {
+  answersOfQuery,
+  errorOf,
+  type Exchange,
+  type Row,
+  type Running,
+  unexpectedType,
+} from './exchange.ts'
 import { FrameBuffer } from './frame-buffer.ts'
 import {
   backend,
+  decodeColumnNames,
   decodeDataRow,
   decodeServerError,
   encodeCancel,
+  encodeExtendedQuery,
   encodeQuery,
   encodeStartup,
   readText,
   terminateMessage,
 } from './messages.ts'
-import { openSocket, where, type WireSocket } from './socket.ts'
-
-/**
- * A conversation in progress. A promise returned from either method stops reading until it
- * resolves; the bytes handed over stay where they are for that long.
- */
-export interface Exchange {
-  /** For messages of an error: "copying public.orders". */
-  readonly doing: string
-  message(type: number, bytes: Buffer, start: number, end: number): Promise<void> | undefined
-  /** Everything whole that came so far was handed over; `count` bytes came with the last read. */
-  readDone?(count: number): Promise<void> | undefined
-}
-
-interface Running {
-  readonly exchange: Exchange
-  readonly resolve: () => void
-  readonly reject: (error: SluiceError) => void
-  error: ServerError | undefined
-}
+import { readSessionState, sessionSql, type SessionState } from './session-check.ts'
+import { openSocket, type WireSocket } from './socket.ts'
+import { backendStateSql, readBackendState, StallWatch } from './stall-watch.ts'
+import { tryHosts } from './try-hosts.ts'
 
 export interface WireConnectionOptions {
   /** A WAL sender that speaks SQL as well (`replication=database`). */
@@ -46,34 +42,58 @@ export interface WireConnectionOptions {
   readonly settings?: Readonly<Record<string, string>>
 }
 
-export type Row = readonly (string | null)[]
+/** Asks for another connection: stands beside the others and watches nothing itself. */
+interface ProbeOptions extends WireConnectionOptions {
+  readonly isProbe?: boolean
+}
 
 export class WireConnection {
   readonly #options: PostgresOptions
+  readonly #address: HostAddress
+  readonly #watch: StallWatch
   readonly #frames = new FrameBuffer()
   #socket: WireSocket | undefined
   #running: Running | undefined
   #isHeld = false
   #lastReadBytes = 0
   #closed: SluiceError | undefined
-  #processId = 0
+  #keyProcessId = 0
   #secretKey = Buffer.alloc(0)
+  #session: SessionState | undefined
   /** Values the server reported: `server_version` and others. */
   readonly parameters = new Map<string, string>()
   /** Reads of the socket and their bytes so far, for measuring. */
   readCount = 0
   readBytes = 0
 
-  private constructor(options: PostgresOptions) {
+  private constructor(options: PostgresOptions, address: HostAddress, isProbe: boolean) {
     this.#options = options
+    this.#address = address
+    const timeoutMs = isProbe ? 0 : options.stallTimeoutMs
+    this.#watch = new StallWatch(this.#watched(), timeoutMs, shownAddress(address))
   }
 
-  /** Connects and authenticates; ready for a query when it resolves. */
+  /**
+   * Connects to the first host that will do and authenticates; ready for a query when it resolves.
+   * Ends the connections of the same options that are on another server.
+   */
   static async open(
     options: PostgresOptions,
     how: WireConnectionOptions = {},
   ): Promise<WireConnection> {
-    const connection = new WireConnection(options)
+    const connection = await tryHosts(options, async (address) => {
+      return await WireConnection.#openAt(options, address, how)
+    })
+    options.memory.join(connection, connection.#address, connection.server)
+    return connection
+  }
+
+  static async #openAt(
+    options: PostgresOptions,
+    address: HostAddress,
+    how: ProbeOptions,
+  ): Promise<WireConnection> {
+    const connection = new WireConnection(options, address, how.isProbe === true)
     let raw: Socket | undefined
     let isLate = false
     const timer = setTimeout(() => {
@@ -87,7 +107,7 @@ export class WireConnection {
       connection.destroy()
       raw?.destroy()
       if (!isLate) throw error
-      const message = `${where(options)} did not answer within ${options.connectTimeoutMs} ms`
+      const message = `${shownAddress(address)} did not answer within ${options.connectTimeoutMs} ms`
       throw new SluiceError('SOURCE_UNREACHABLE', message, { cause: error })
     } finally {
       clearTimeout(timer)
@@ -96,7 +116,21 @@ export class WireConnection {
 
   /** Process id of the server process that serves this connection. */
   get processId(): number {
-    return this.#processId
+    return this.#session?.processId ?? this.#keyProcessId
+  }
+
+  /** Something in between gave this connection a process id of its own. */
+  get isProxied(): boolean {
+    return this.processId !== this.#keyProcessId
+  }
+
+  get address(): HostAddress {
+    return this.#address
+  }
+
+  /** The server as it was when the connection was made. */
+  get server(): ServerState {
+    return this.#session ?? { identity: '', isStandby: false, isReadOnly: false }
   }
 
   get isClosed(): boolean {
@@ -105,28 +139,31 @@ export class WireConnection {
 
   async #start(how: WireConnectionOptions, onSocket: (socket: Socket) => void): Promise<void> {
     const options = this.#options
+    const target = { options, address: this.#address }
+    const where = shownAddress(this.#address)
     const events = {
       received: (count: number) => this.#received(count),
       closed: (error: SluiceError) => this.#fail(error),
     }
-    const socket = await openSocket(options, this.#frames, events, onSocket)
+    const socket = await openSocket(target, this.#frames, events, onSocket)
     this.#socket = socket
-    const authentication = new Authentication(options, socket)
+    const authentication = new Authentication(target, socket)
     const startup = encodeStartup({
       user: options.user,
       database: options.database,
       ...(how.isReplication === true ? { replication: 'database' } : {}),
+      application_name: options.applicationName,
       ...sessionSettings,
       ...how.settings,
     })
     await this.run(startup, {
-      doing: `connecting to ${where(options)} as "${options.user}"`,
+      doing: `connecting to ${where} as "${options.user}"`,
       message: (type, bytes, start, end) => {
         if (type === backend.authentication) {
           return authentication.answer(Buffer.from(bytes.subarray(start, end)))
         }
         if (type === backend.backendKeyData && end - start >= 8) {
-          this.#processId = bytes.readInt32BE(start)
+          this.#keyProcessId = bytes.readInt32BE(start)
           this.#secretKey = Buffer.from(bytes.subarray(start + 4, end))
           return undefined
         }
@@ -134,6 +171,36 @@ export class WireConnection {
         throw unexpectedType(type, 'during start-up')
       },
     })
+    const sql = sessionSql(this.parameters.get('server_version') ?? '')
+    const [row] = await this.query(sql, `connecting to ${where}: looking at the session`)
+    this.#session = readSessionState(row, where)
+  }
+
+  #watched(): ConstructorParameters<typeof StallWatch>[0] {
+    const isHeld = (): boolean => this.#isHeld
+    const readBytes = (): number => this.readBytes
+    return {
+      get isHeld() {
+        return isHeld()
+      },
+      get readBytes() {
+        return readBytes()
+      },
+      nudge: () => this.#running?.exchange.nudge?.(),
+      ask: async () => {
+        const how = { isProbe: true, settings: { statement_timeout: '10000' } }
+        const probe = await WireConnection.#openAt(this.#options, this.#address, how)
+        const timer = setTimeout(() => probe.destroy(), this.#options.connectTimeoutMs)
+        try {
+          const [row] = await probe.query(backendStateSql(this.processId), 'looking for ourselves')
+          return readBackendState(row)
+        } finally {
+          clearTimeout(timer)
+          probe.close()
+        }
+      },
+      fail: (error) => this.#fail(error),
+    }
   }
 
   /**
@@ -150,21 +217,40 @@ export class WireConnection {
     }
     await new Promise<void>((resolve, reject) => {
       this.#running = { exchange, resolve, reject, error: undefined }
+      this.#watch.start()
       this.write(request)
+    })
+  }
+
+  /**
+   * One statement with `$1`-style parameters, or several without; hands over the names of the
+   * columns before the rows.
+   */
+  async rows(
+    statement: { readonly sql: string; readonly parameters: readonly string[] },
+    doing: string,
+    target: { columns(names: readonly string[]): void; row(cells: Row): void },
+  ): Promise<void> {
+    const { sql, parameters } = statement
+    const request =
+      parameters.length === 0 ? encodeQuery(sql) : encodeExtendedQuery(sql, parameters)
+    await this.run(request, {
+      doing,
+      message: (type, bytes, start, end) => {
+        if (type === backend.dataRow) target.row(decodeDataRow(bytes, start, end))
+        else if (type === backend.rowDescription) {
+          target.columns(decodeColumnNames(bytes, start, end))
+        } else if (!answersOfQuery.has(type)) throw unexpectedType(type, doing)
+        return undefined
+      },
     })
   }
 
   /** Rows, as texts, of all statements in `sql` together. */
   async query(sql: string, doing = 'running a statement'): Promise<readonly Row[]> {
     const rows: Row[] = []
-    await this.run(encodeQuery(sql), {
-      doing,
-      message: (type, bytes, start, end) => {
-        if (type === backend.dataRow) rows.push(decodeDataRow(bytes, start, end))
-        else if (!answersOfQuery.has(type)) throw unexpectedType(type, doing)
-        return undefined
-      },
-    })
+    const target = { columns: () => undefined, row: (cells: Row) => void rows.push(cells) }
+    await this.rows({ sql, parameters: [] }, doing, target)
     return rows
   }
 
@@ -246,7 +332,8 @@ export class WireConnection {
   #serverError(error: ServerError): void {
     const running = this.#running
     if (running === undefined) {
-      this.#fail(fromServerError(error, `The connection to ${where(this.#options)} ended`))
+      const what = `The connection to ${shownAddress(this.#address)} ended`
+      this.#fail(fromServerError(error, what))
     } else {
       // The first one is the cause; the connection may end before it is ready again.
       running.error ??= error
@@ -256,6 +343,7 @@ export class WireConnection {
   #ready(): void {
     const running = this.#running
     this.#running = undefined
+    this.#watch.stop()
     if (running === undefined) return
     if (running.error === undefined) running.resolve()
     else running.reject(errorOf(running.error, running.exchange))
@@ -266,6 +354,7 @@ export class WireConnection {
     const cause = running?.error === undefined ? error : errorOf(running.error, running.exchange)
     this.#closed ??= cause
     this.#running = undefined
+    this.#gone()
     this.#isHeld = true
     this.#socket?.destroy()
     running?.reject(cause)
@@ -274,8 +363,9 @@ export class WireConnection {
   /** Asks the server, on a connection of its own, to stop what this one is doing. */
   async cancel(): Promise<void> {
     const nothing = { received: () => true, closed: () => undefined }
-    const socket = await openSocket(this.#options, new FrameBuffer(), nothing, () => undefined)
-    socket.write(encodeCancel(this.#processId, this.#secretKey))
+    const target = { options: this.#options, address: this.#address }
+    const socket = await openSocket(target, new FrameBuffer(), nothing, () => undefined)
+    socket.write(encodeCancel(this.#keyProcessId, this.#secretKey))
     socket.end()
   }
 
@@ -286,33 +376,22 @@ export class WireConnection {
     this.#socket?.end()
     const running = this.#running
     this.#running = undefined
+    this.#gone()
     this.#closed = new SluiceError('SOURCE_CONNECTION_LOST', 'The connection was closed by us')
     running?.reject(this.#closed)
+  }
+
+  #gone(): void {
+    this.#watch.stop()
+    this.#options.memory.leave(this)
+  }
+
+  /** Ends it for a reason that an exchange in progress, and the next one, is rejected with. */
+  end(error: SluiceError): void {
+    this.#fail(error)
   }
 
   destroy(): void {
     this.#fail(new SluiceError('SOURCE_CONNECTION_LOST', 'The connection was closed by us'))
   }
-}
-
-const answersOfQuery: ReadonlySet<number> = new Set([
-  backend.rowDescription,
-  backend.commandComplete,
-  backend.emptyQueryResponse,
-])
-
-function errorOf(error: ServerError, exchange: Exchange): SluiceError {
-  const isStartup = exchange.doing.startsWith('connecting')
-  // Poolers know few start-up parameters and say so with a protocol violation.
-  if (isStartup && error.sqlState === '08P01') {
-    return new SluiceError('SOURCE_POOLER', `${exchange.doing}: "${error.message}"`, {
-      cause: error,
-    })
-  }
-  return fromServerError(error, exchange.doing)
-}
-
-export function unexpectedType(type: number, when: string): SluiceError {
-  const shown = type >= 0x20 && type < 0x7f ? `"${String.fromCharCode(type)}"` : String(type)
-  return new SluiceError('SOURCE_PROTOCOL_UNEXPECTED', `A message of type ${shown} came ${when}`)
 }
