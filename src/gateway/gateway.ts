@@ -108,7 +108,7 @@ class IngestionGateway implements RefreshableGateway {
     }
   }
 
-  #stream(
+  async #stream(
     run: GatewayRun,
     tables: readonly SourceTable[],
     how: {
@@ -119,7 +119,9 @@ class IngestionGateway implements RefreshableGateway {
   ): Promise<void> {
     const { source } = this.#options
     const { progress, bufferOptions: buffer, signal } = run
-    return runStream({ source, progress, tables, buffer, signal, ...how })
+    while ((await runStream({ source, progress, tables, buffer, signal, ...how })) === 'renew') {
+      this.#options.log.debug('the stream begins anew')
+    }
   }
 
   /** Resolves when the set of tables has changed, so that the stream has to begin anew. */

@@ -72,6 +72,9 @@ export class TablePlan {
       progress.begin(state)
       // From now on a restart proves that the log still is this one.
       await progress.publish({ entries: [] })
+    } else {
+      // What is published from now on knows the tables that were prepared just now.
+      progress.begin(state)
     }
     this.#compare(selected)
     for (const table of tables.all()) {

@@ -80,7 +80,7 @@ export class Progress {
     return this.#lastSequence
   }
 
-  /** Where reading begins; nothing is published or acknowledged by this. */
+  /** Where reading begins or goes on; nothing is published or acknowledged by this. */
   begin(state: SourceState): void {
     this.#state = state
   }
@@ -152,7 +152,9 @@ export class Progress {
       ...(requests.some((request) => request.barrier === true) ? { barrier: true } : {}),
       entries,
     })
-    this.#state = { incarnation: before.incarnation, position: after }
+    // The source may have been prepared anew while this was published.
+    const now = this.#state ?? before
+    this.#state = { incarnation: now.incarnation, position: position ?? now.position }
     if (manifest.last_sequence !== undefined) this.#lastSequence = BigInt(manifest.last_sequence)
     tables.published(after, staged, finished)
     if (after !== before.position || manifest.barrier === true) {

@@ -43,6 +43,9 @@ export interface SnapshotsOptions {
   readonly signal: AbortSignal
 }
 
+/** How long a table rests whose copy the source does not allow yet. */
+const notYetMs = 100
+
 export class Snapshots {
   readonly #options: SnapshotsOptions
   readonly #copies = new Map<FollowedTable, TableCopy>()
@@ -127,6 +130,10 @@ export class Snapshots {
   async #begin(table: FollowedTable): Promise<void> {
     this.#beginning = table
     try {
+      if (!(await this.#options.source.canBeginCopy(table.table))) {
+        table.retryAtMs = this.#options.clock.elapsedMs() + notYetMs
+        return
+      }
       const copy = await beginCopy(table, this.#options)
       if (copy === undefined) return
       this.#copies.set(table, copy)

@@ -64,6 +64,9 @@ export interface StreamOptions {
   readonly until?: Position
 }
 
+/** 'renew': what was asked for is not reached yet; call again from what was delivered. */
+export type StreamEnd = 'ended' | 'renew'
+
 export interface Source {
   /** Every requirement at once, met or not; `tables` undefined checks the server only. */
   check(tables: readonly SourceTable[] | undefined): Promise<readonly Finding[]>
@@ -78,13 +81,18 @@ export interface Source {
   /** No earlier than any change visible to whoever looks at the source before this call. */
   currentPosition(): Promise<Position>
   /**
+   * True when a copy of the table, begun now, would go together with the stream. False: ask again a
+   * little later; the stream has to go on meanwhile. Throws like `beginSnapshot`.
+   */
+  canBeginCopy(table: SourceTable): Promise<boolean>
+  /**
    * Begins a copy of one table. `delivered` are the transactions the stream has delivered lately,
    * newest last: the returned copy shows every one of them (the call waits until it does).
    */
   beginSnapshot(table: SourceTable, delivered: readonly TransactionInfo[]): Promise<TableSnapshot>
   parseSnapshotPoint(point: string): SnapshotPoint
   /** Changes after `from`, whole transactions, commit order, each exactly once per call. */
-  streamChanges(options: StreamOptions): Promise<void>
+  streamChanges(options: StreamOptions): Promise<StreamEnd>
   /** The source may discard its log up to here. Called only once staging is durable (I1). */
   acknowledge(position: Position): void
   health(): Promise<SourceHealth>

@@ -10,10 +10,11 @@ import type {
   Source,
   SourceHealth,
   SourceState,
+  StreamEnd,
   StreamOptions,
   TableSnapshot,
 } from '../source.ts'
-import type { SourceTable, TableId } from '../table-schema.ts'
+import type { SourceTable } from '../table-schema.ts'
 import type { SourceVerification } from '../verification.ts'
 import { parsePostgresOptions, type PostgresOptions } from './connection-options.ts'
 import { type Control, createControl } from './control.ts'
@@ -29,17 +30,8 @@ import {
   toPosition,
 } from './position.ts'
 import { checkServer } from './prerequisites.ts'
-import {
-  addTablesStatement,
-  dropPublication,
-  ensurePublication,
-  fingerprint,
-  publicationGaps,
-  type PublicationFingerprint,
-  type PublicationState,
-  readPublication,
-  withGaps,
-} from './publication.ts'
+import { dropPublication } from './publication.ts'
+import { PublicationGuard } from './publication-guard.ts'
 import {
   createSlot,
   dropSlot,
@@ -49,7 +41,6 @@ import {
 } from './replication-slot.ts'
 import { beginTableSnapshot } from './snapshot.ts'
 import { parseSnapshotPoint } from './snapshot-point.ts'
-import { shownTable } from './sql-text.ts'
 import { ChangeStream } from './stream.ts'
 import { checkTables } from './table-prerequisites.ts'
 import { openVerification } from './verification.ts'
@@ -98,13 +89,8 @@ class ComposedSource implements PostgresSource {
   readonly #options: PostgresOptions
   readonly #control: Control
   readonly #blockedTimeoutMs: number
+  readonly #publication: PublicationGuard
   #serverVersion: number | undefined
-  #fingerprint: PublicationFingerprint
-  /** Tables that the publication cannot be made to publish whole, with the reason. */
-  #problems = new Map<string, string>()
-  /** Tables whose changes may be missing, not yet told to a sink. */
-  #gaps = new Map<TableId, string>()
-  #tables: readonly SourceTable[] = []
   #stream: ChangeStream | undefined
   #acknowledged: Lsn = zeroLsn
 
@@ -113,7 +99,13 @@ class ComposedSource implements PostgresSource {
     this.#options = parsePostgresOptions(how.options)
     this.#control = createControl(this.#options)
     this.#blockedTimeoutMs = how.blockedTimeoutMs ?? 60_000
-    this.#fingerprint = { name: how.publicationName, tables: {} }
+    this.#publication = new PublicationGuard({
+      control: this.#control,
+      log: how.log,
+      clock: how.clock,
+      name: how.publicationName,
+      blockedTimeoutMs: this.#blockedTimeoutMs,
+    })
   }
 
   get #slotWaitMs(): number {
@@ -157,37 +149,29 @@ class ComposedSource implements PostgresSource {
     tables: readonly SourceTable[],
     saved: SourceState | undefined,
   ): Promise<SourceState> {
-    const control = this.#control
-    const { publicationName, slotName, failpoints } = this.#how
+    const { slotName, failpoints } = this.#how
     const identity = await this.#identify()
-    const before = saved === undefined ? undefined : parseIncarnation(saved.incarnation)
-    if (before !== undefined) expectSameLog(before, identity)
-    if (saved !== undefined) {
-      const slot = await readSlot(control, slotName)
-      expectSlotReaches(slotName, slot, fromPosition(saved.position), this.#options.database)
+    const record = saved === undefined ? undefined : parseIncarnation(saved.incarnation)
+    if (record !== undefined) expectSameLog(record, identity)
+    if (saved === undefined || record === undefined) {
+      await this.#publication.prepare(tables, await this.#version(), undefined)
+      const lsn = await this.#startSlot()
+      this.#publication.slotMade(lsn)
+      this.#publication.trust.begin(lsn)
+      failpoints.hit('source.slot-created')
+      return { incarnation: this.#incarnation(identity), position: toPosition(lsn) }
     }
-    // What stood before it is repaired tells whether changes are missing.
-    const version = await this.#version()
-    this.#tables = tables
-    if (before !== undefined && saved !== undefined) {
-      const position = fromPosition(saved.position)
-      const state = await this.#readPublication()
-      this.#recordGaps(publicationGaps(before.publication, state, position))
-    }
-    await ensurePublication(control, publicationName, tables, version)
-    await this.#takeFingerprint(before?.publication)
-    if (saved !== undefined) {
-      const position = fromPosition(saved.position)
-      this.#fingerprint = withGaps(this.#fingerprint, this.#gaps, position)
-      return { incarnation: this.#incarnation(identity), position: saved.position }
-    }
-    const lsn = await this.#startSlot()
-    failpoints.hit('source.slot-created')
-    return { incarnation: this.#incarnation(identity), position: toPosition(lsn) }
+    const position = fromPosition(saved.position)
+    const slot = await readSlot(this.#control, slotName)
+    expectSlotReaches(slotName, slot, position, this.#options.database)
+    const before = { fingerprint: record.publication, position }
+    await this.#publication.prepare(tables, await this.#version(), before)
+    this.#publication.trust.begin(position)
+    return { incarnation: this.#incarnation(identity), position: saved.position }
   }
 
   #incarnation(identity: LogIdentity): SourceState['incarnation'] {
-    return formatIncarnation({ ...identity, publication: this.#fingerprint })
+    return formatIncarnation({ ...identity, publication: this.#publication.fingerprint })
   }
 
   async #identify(): Promise<LogIdentity> {
@@ -230,67 +214,19 @@ class ComposedSource implements PostgresSource {
     })
   }
 
-  async #readPublication(): Promise<PublicationState> {
-    const ids = this.#tables.map((table) => table.id)
-    const version = await this.#version()
-    return await readPublication(this.#control, this.#how.publicationName, ids, version)
-  }
-
-  #recordGaps(gaps: ReadonlyMap<TableId, string>): void {
-    const wanted = new Set<string>(this.#tables.map((table) => table.id))
-    for (const [table, reason] of gaps) {
-      if (!wanted.has(table)) continue
-      this.#how.log.warn('the publication changed: the table has to be copied anew', {
-        table,
-        reason,
-      })
-      this.#gaps.set(table, reason)
-    }
-  }
-
-  async #takeFingerprint(before: PublicationFingerprint | undefined): Promise<void> {
-    const state = await this.#readPublication()
-    const [row] = await this.#control.query(
-      'SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS next',
-    )
-    this.#fingerprint = fingerprint(this.#how.publicationName, state, before, row?.['next'] ?? '')
-    this.#problems = new Map(state.problems)
-    for (const { id } of this.#tables) {
-      if (!state.signatures.has(id)) this.#problems.set(id, 'it does not publish the table')
-    }
-  }
-
-  /** Runs while streaming. */
-  async #watchPublication(): Promise<void> {
-    const state = await this.#readPublication()
-    const gaps = publicationGaps(this.#fingerprint, state)
-    if (gaps.size === 0) return
-    this.#recordGaps(gaps)
-    const version = await this.#version()
-    try {
-      await ensurePublication(this.#control, this.#how.publicationName, this.#tables, version)
-    } finally {
-      await this.#takeFingerprint(this.#fingerprint)
-    }
-  }
-
   async currentPosition(): Promise<Position> {
     return toPosition(await endOfLog(this.#control))
+  }
+
+  async canBeginCopy(table: SourceTable): Promise<boolean> {
+    return await this.#publication.canCopy(table)
   }
 
   async beginSnapshot(
     table: SourceTable,
     delivered: readonly TransactionInfo[],
   ): Promise<TableSnapshot> {
-    const problem = this.#problems.get(table.id)
-    if (problem !== undefined) {
-      const { publicationName } = this.#how
-      throw new SluiceError(
-        'SOURCE_PUBLICATION_INCOMPLETE',
-        `${shownTable(table.name)} cannot be followed through publication "${publicationName}": ${problem}`,
-        { remedy: addTablesStatement(publicationName, [table]) },
-      )
-    }
+    this.#publication.expectPublished(table)
     const context = {
       options: this.#options,
       control: this.#control,
@@ -299,7 +235,7 @@ class ComposedSource implements PostgresSource {
       serverVersion: await this.#version(),
       timeoutMs: this.#blockedTimeoutMs,
     }
-    const since = BigInt(this.#fingerprint.tables[table.id]?.since ?? '0')
+    const since = this.#publication.sinceOf(table.id)
     return await beginTableSnapshot(context, { table, delivered, since })
   }
 
@@ -307,8 +243,10 @@ class ComposedSource implements PostgresSource {
     return parseSnapshotPoint(point)
   }
 
-  async streamChanges(stream: StreamOptions): Promise<void> {
+  async streamChanges(stream: StreamOptions): Promise<StreamEnd> {
     const { log, clock, slotName, publicationName, watchIntervalMs = 60_000 } = this.#how
+    const publication = this.#publication
+    publication.trust.begin(fromPosition(stream.from))
     const reader = new ChangeStream(
       {
         options: this.#options,
@@ -317,26 +255,19 @@ class ComposedSource implements PostgresSource {
         clock,
         slotName,
         publicationName,
-        watchPublication: async () => await this.#watchPublication(),
+        publication,
         watchIntervalMs,
         slotWaitMs: this.#slotWaitMs,
-        takeGaps: () => this.#takeGaps(),
       },
       stream,
     )
     reader.confirm(this.#acknowledged)
     this.#stream = reader
     try {
-      await reader.run()
+      return await reader.run()
     } finally {
       this.#stream = undefined
     }
-  }
-
-  #takeGaps(): ReadonlyMap<TableId, string> {
-    const gaps = this.#gaps
-    if (gaps.size > 0) this.#gaps = new Map()
-    return gaps
   }
 
   acknowledge(position: Position): void {

@@ -36,6 +36,8 @@ export interface PublicationState {
   /** We made it and may repair it. */
   readonly isOurs: boolean
   readonly publishesAll: boolean
+  /** Leaves operations out, or publishes partitions as their root. */
+  readonly hasOtherOptions: boolean
   /** By table id; a table that is not published has no entry. */
   readonly signatures: ReadonlyMap<string, string>
   /** By table id: why not all changes of all rows and columns are published. */
@@ -101,6 +103,7 @@ export async function readPublication(
     exists: first !== undefined,
     isOurs: first?.['comment'] === ourComment,
     publishesAll: first?.['publishes_all'] === 't',
+    hasOtherOptions: first !== undefined && (first['left_out'] !== '' || first['via_root'] === 't'),
     signatures,
     problems,
   }
@@ -148,7 +151,7 @@ export async function ensurePublication(
   const state = await readPublication(control, name, ids, serverVersion)
   if (!state.exists) {
     await create(control, name)
-  } else if (state.isOurs && state.problems.size > 0) {
+  } else if (state.isOurs && state.hasOtherOptions) {
     await control.query(`ALTER PUBLICATION ${quoteIdentifier(name)} SET (${everything})`)
   }
   if (state.publishesAll) return

@@ -6,14 +6,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { SteadyClock } from '../../base/clock.ts'
 import { SluiceError } from '../../base/errors.ts'
 import type { Log } from '../../observe/log.ts'
-import type { StreamOptions } from '../source.ts'
-import type { TableId } from '../table-schema.ts'
+import type { StreamEnd, StreamOptions } from '../source.ts'
 import type { PostgresOptions } from './connection-options.ts'
 import type { Control } from './control.ts'
 import { formatLsn, type Lsn, zeroLsn } from './lsn.ts'
 import { createPgoutputDecoder, type PgoutputDecoder, readBegin } from './pgoutput/decode.ts'
 import type { Relation } from './pgoutput/relation.ts'
 import { fromPosition, toPosition } from './position.ts'
+import type { PublicationGuard } from './publication-guard.ts'
 import { RelationBinder } from './relation-binder.ts'
 import { expectSlotReaches, readSlot, takenError } from './replication-slot.ts'
 import { sqlStateOf } from './server-error.ts'
@@ -28,13 +28,10 @@ export interface StreamContext {
   readonly clock: SteadyClock
   readonly slotName: string
   readonly publicationName: string
-  /** Looks whether the publication still is what it was; what it finds comes by `takeGaps`. */
-  readonly watchPublication: () => Promise<void>
+  readonly publication: Pick<PublicationGuard, 'watch' | 'takeGaps' | 'trust'>
   readonly watchIntervalMs: number
   /** How long a former reader of ours, or somebody else, may still hold the slot. */
   readonly slotWaitMs: number
-  /** Tables whose changes may be missing, each told once. */
-  readonly takeGaps: () => ReadonlyMap<TableId, string>
 }
 
 const beginMessage = 66
@@ -56,6 +53,7 @@ export class ChangeStream implements ReplicationHandler {
   #keepaliveEnd: Lsn = zeroLsn
   #isSkipping = false
   #isDone = false
+  #isRenewing = false
   #confirmed: Lsn = zeroLsn
 
   constructor(context: StreamContext, stream: StreamOptions) {
@@ -72,15 +70,15 @@ export class ChangeStream implements ReplicationHandler {
     })
   }
 
-  /** Resolves at `until` or when the signal is aborted. */
-  async run(): Promise<void> {
+  /** Resolves at `until`, when the signal is aborted, or when the session has to begin anew. */
+  async run(): Promise<StreamEnd> {
     const { signal, sink } = this.#stream
     const { options, slotName, clock, log } = this.#context
     await this.#expectSlot()
     this.#deliverGaps()
     if (this.#until !== undefined && this.#until <= this.#from) {
       sink.heartbeat(toPosition(this.#from))
-      return
+      return 'ended'
     }
     const connection = await WireConnection.open(options, {
       isReplication: true,
@@ -93,9 +91,10 @@ export class ChangeStream implements ReplicationHandler {
     signal.addEventListener('abort', stop, { once: true })
     const timers = this.#startTimers(replication)
     try {
-      if (signal.aborted) return
+      if (signal.aborted) return 'ended'
       const doing = `reading slot "${slotName}"`
       await replication.stream(this.#startSql(), doing, this)
+      return this.#isRenewing ? 'renew' : 'ended'
     } catch (error) {
       throw await this.#explain(error)
     } finally {
@@ -117,9 +116,9 @@ export class ChangeStream implements ReplicationHandler {
   }
 
   #startTimers(replication: ReplicationConnection): NodeJS.Timeout[] {
-    const { watchPublication, watchIntervalMs, log } = this.#context
+    const { publication, watchIntervalMs, log } = this.#context
     const watch = setInterval(() => {
-      watchPublication().then(
+      publication.watch().then(
         () => this.#deliverGaps(),
         (error: unknown) =>
           log.warn('the publication could not be looked at', { error: String(error) }),
@@ -220,13 +219,21 @@ export class ChangeStream implements ReplicationHandler {
     const committed = this.#decoder.endLsn as Lsn
     if (committed > this.#deliveredTo) this.#deliveredTo = committed
     const end = this.#keepaliveEnd
-    if (end <= this.#deliveredTo) return
+    if (end <= this.#deliveredTo) return this.#renewWhenDue()
     if (this.#until !== undefined && end >= this.#until) {
       this.#reachUntil(this.#until)
       return
     }
     this.#deliveredTo = end
     this.#stream.sink.heartbeat(toPosition(end))
+    this.#renewWhenDue()
+  }
+
+  #renewWhenDue(): void {
+    const { renewAfter } = this.#context.publication.trust
+    if (renewAfter === undefined || this.#deliveredTo < renewAfter) return
+    this.#isRenewing = true
+    this.#finish()
   }
 
   #reachUntil(until: Lsn): void {
@@ -241,6 +248,7 @@ export class ChangeStream implements ReplicationHandler {
 
   #deliverGaps(): void {
     if (this.#isDone || this.#decoder.inTransaction) return
-    for (const [table, reason] of this.#context.takeGaps()) this.#stream.sink.gap(table, reason)
+    for (const [table, reason] of this.#context.publication.takeGaps())
+      this.#stream.sink.gap(table, reason)
   }
 }

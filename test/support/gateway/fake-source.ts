@@ -9,6 +9,7 @@ import type {
   Source,
   SourceHealth,
   SourceState,
+  StreamEnd,
   StreamOptions,
   TableSnapshot,
 } from '../../../src/source/source.ts'
@@ -76,6 +77,10 @@ export class FakeSource implements Source {
     return positionOf(this.#options.database.log.length)
   }
 
+  async canBeginCopy(): Promise<boolean> {
+    return true
+  }
+
   async beginSnapshot(
     table: SourceTable,
     delivered: readonly TransactionInfo[],
@@ -123,7 +128,7 @@ export class FakeSource implements Source {
     }
   }
 
-  async streamChanges({ from, tables, sink, signal, until }: StreamOptions): Promise<void> {
+  async streamChanges({ from, tables, sink, signal, until }: StreamOptions): Promise<StreamEnd> {
     const { database, step } = this.#options
     const wanted = new Set<string>(tables.map(({ id }) => id))
     for (let at = Number(from); !signal.aborted;) {
@@ -131,7 +136,7 @@ export class FakeSource implements Source {
       const transaction = database.log[at]
       if (until !== undefined && at >= Number(until)) {
         sink.heartbeat(until)
-        return
+        return 'ended'
       }
       if (transaction === undefined) {
         sink.heartbeat(positionOf(at))
@@ -140,11 +145,12 @@ export class FakeSource implements Source {
       } else {
         at++
         await this.#deliver(transaction, wanted, sink, signal)
-        if (signal.aborted) return
+        if (signal.aborted) return 'ended'
         sink.commit(positionOf(at))
         if (this.#isTimeForPressure()) await sink.pressure()
       }
     }
+    return 'ended'
   }
 
   acknowledge(position: Position): void {

@@ -3,7 +3,7 @@ import { EventEmitter, once } from 'node:events'
 import { systemClock } from '../../../base/clock.ts'
 import { noFailpoints } from '../../../base/failpoint.ts'
 import { type Log, silentLog } from '../../../observe/log.ts'
-import type { Position, SourceState } from '../../source.ts'
+import type { Position, SourceState, StreamEnd } from '../../source.ts'
 import type { SourceTable } from '../../table-schema.ts'
 import { fromPosition } from '../position.ts'
 import {
@@ -65,7 +65,7 @@ export async function tableNamed(source: PostgresSource, name: string): Promise<
 export interface RunningStream {
   readonly sink: RecordingSink
   /** Settles when the stream does. */
-  readonly ended: Promise<void>
+  readonly ended: Promise<StreamEnd>
   /** Resolves when everything before `position` was delivered. */
   reach(position: Position): Promise<void>
   /** Resolves when `condition` holds; looked at after every call of the sink. */

@@ -1,0 +1,135 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../quickstart/embedded-postgres.ts'
+import { systemClock } from '../../base/clock.ts'
+import { silentLog } from '../../observe/log.ts'
+import { parsePostgresOptions } from './connection-options.ts'
+import { type Control, createControl } from './control.ts'
+import { fromPosition, parseIncarnation } from './position.ts'
+import { PublicationGuard } from './publication-guard.ts'
+import { connectionOptions, sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
+
+let server: EmbeddedPostgres
+
+beforeAll(async () => {
+  server = await startEmbeddedPostgres()
+})
+
+afterAll(async () => await server.stop())
+
+test('trap: a session that decodes a transaction older than ADD TABLE may skip the table for ever after', async () => {
+  await server.sql(
+    'create table old_a (id int primary key); create table old_b (id int primary key)',
+  )
+  const source = sourceOf(server, { name: 'old' })
+  const [a, b] = [await tableNamed(source, 'old_a'), await tableNamed(source, 'old_b')]
+  const state = await source.prepare([a], undefined)
+  expect(await source.canBeginCopy(a)).toBe(true)
+  const open = await server.connect()
+  await open.query('begin; insert into old_a values (1); insert into old_b values (1)')
+  const more = await source.prepare([a, b], state)
+  const first = startStream({ source, state: more, tables: [a, b] })
+  expect(await source.canBeginCopy(b)).toBe(false)
+  // The session is not ended for as long as the transaction is open.
+  await first.reach(await source.currentPosition())
+  expect(await source.canBeginCopy(b)).toBe(false)
+  await open.query('commit')
+  await open.end()
+  expect(await source.canBeginCopy(b)).toBe(false)
+  expect(await source.canBeginCopy(a)).toBe(true)
+  expect(await first.ended).toBe('renew')
+  const position = first.sink.heartbeats.at(-1)
+  if (position === undefined) throw new Error('nothing was delivered')
+  expect(await source.canBeginCopy(b)).toBe(false)
+  const next = startStream({ source, state: { position }, tables: [a, b] })
+  expect(await source.canBeginCopy(b)).toBe(true)
+  await server.sql('insert into old_b values (2)')
+  await next.reach(await source.currentPosition())
+  // The older transaction is not decoded again, so nothing of the past is in the server's cache.
+  expect(next.sink.transactions.flatMap(({ rows }) => rows.map(({ cells }) => cells[0]))).toEqual([
+    '2',
+  ])
+  await next.stop()
+  await source.dispose()
+  await source.close()
+})
+
+test('transactions older than ADD TABLE that do not end are named', async () => {
+  await server.sql(
+    'create table late_a (id int primary key); create table late_b (id int primary key)',
+  )
+  const source = sourceOf(server, { name: 'late' })
+  const hasty = sourceOf(server, { name: 'late', blockedTimeoutMs: 50 })
+  const [a, b] = [await tableNamed(source, 'late_a'), await tableNamed(source, 'late_b')]
+  const state = await source.prepare([a], undefined)
+  const open = await server.connect()
+  await open.query('begin; insert into late_a values (1)')
+  await hasty.prepare([a, b], state)
+  const untilBlocked = async (): Promise<void> => {
+    while (!(await hasty.canBeginCopy(b)));
+  }
+  await expect(untilBlocked()).rejects.toMatchObject({
+    code: 'SOURCE_SLOT_BLOCKED',
+    message: expect.stringMatching(/process \d+ \(role postgres, idle in transaction/) as string,
+  })
+  await open.query('rollback')
+  await open.end()
+  await hasty.close()
+  await source.dispose()
+  await source.close()
+})
+
+test('trap: a table taken out and put back while another one is repaired', async () => {
+  await server.sql(
+    'create table gap_a (id int primary key); create table gap_b (id int primary key)',
+  )
+  const source = sourceOf(server, { name: 'gap' })
+  const tables = [await tableNamed(source, 'gap_a'), await tableNamed(source, 'gap_b')]
+  const state = await source.prepare(tables, undefined)
+  const real = createControl(parsePostgresOptions(connectionOptions(server)))
+  const control: Control = {
+    ...real,
+    query: async (sql, parameters) => {
+      const rows = await real.query(sql, parameters)
+      if (sql.startsWith('ALTER PUBLICATION')) {
+        await server.sql(
+          'alter publication gap drop table gap_b; alter publication gap add table gap_b',
+        )
+      }
+      return rows
+    },
+  }
+  const guard = new PublicationGuard({
+    control,
+    log: silentLog,
+    clock: systemClock,
+    name: 'gap',
+    blockedTimeoutMs: 1000,
+  })
+  await server.sql('alter publication gap drop table gap_a')
+  const before = { fingerprint: parseIncarnation(state.incarnation).publication }
+  await guard.prepare(tables, 180000, { ...before, position: fromPosition(state.position) })
+  expect([...guard.takeGaps().keys()]).toEqual(tables.map(({ id }) => id))
+  await control.close()
+  await source.dispose()
+  await source.close()
+})
+
+test('trap: options flipped and flipped back between two looks', async () => {
+  await server.sql('create table flip (id int primary key)')
+  const source = sourceOf(server, { name: 'flip', watchIntervalMs: 20 })
+  const tables = [await tableNamed(source, 'flip')]
+  const state = await source.prepare(tables, undefined)
+  const stream = startStream({ source, state, tables })
+  await stream.reach(await source.currentPosition())
+  const client = await server.connect()
+  await client.query("begin; alter publication flip set (publish = 'insert')")
+  await client.query(
+    "alter publication flip set (publish = 'insert, update, delete, truncate'); commit",
+  )
+  await client.end()
+  await stream.until(() => stream.sink.gaps.length > 0)
+  expect(stream.sink.gaps.map(({ table }) => table)).toEqual([tables[0]?.id])
+  await stream.stop()
+  await source.dispose()
+  await source.close()
+})

@@ -1,0 +1,198 @@
+/**
+ * Keeps watch over the publication for one source: makes and repairs it, remembers how each table
+ * stood in it, and tells which tables may have lost changes, which cannot be followed at all, and
+ * which may be copied now.
+ */
+import type { SteadyClock } from '../../base/clock.ts'
+import { SluiceError } from '../../base/errors.ts'
+import type { Log } from '../../observe/log.ts'
+import type { SourceTable, TableId } from '../table-schema.ts'
+import type { Control } from './control.ts'
+import { type Lsn, parseLsn } from './lsn.ts'
+import {
+  addTablesStatement,
+  ensurePublication,
+  fingerprint,
+  publicationGaps,
+  type PublicationFingerprint,
+  type PublicationState,
+  readPublication,
+  withGaps,
+} from './publication.ts'
+import { describeBlockers } from './replication-slot.ts'
+import { SessionTrust } from './session-trust.ts'
+import { shownTable } from './sql-text.ts'
+import { pushLog } from './wal-flush.ts'
+
+export interface PublicationGuardOptions {
+  readonly control: Control
+  readonly log: Log
+  readonly clock: SteadyClock
+  readonly name: string
+  /** How long a copy may wait for transactions older than its table's place in the publication. */
+  readonly blockedTimeoutMs: number
+}
+
+export interface PublicationBefore {
+  readonly fingerprint: PublicationFingerprint
+  /** Where reading goes on. */
+  readonly position: Lsn
+}
+
+export class PublicationGuard {
+  /** Of the session that streams, or the next one. */
+  readonly trust = new SessionTrust()
+  readonly #options: PublicationGuardOptions
+  #serverVersion = 0
+  #tables: readonly SourceTable[] = []
+  #fingerprint: PublicationFingerprint
+  /** Tables that the publication cannot be made to publish whole, with the reason. */
+  #problems = new Map<string, string>()
+  /** Tables whose changes may be missing, not yet told to a sink. */
+  #gaps = new Map<TableId, string>()
+  /** Since when a copy waits for older transactions. */
+  readonly #waitingMs = new Map<TableId, number>()
+
+  constructor(options: PublicationGuardOptions) {
+    this.#options = options
+    this.#fingerprint = { name: options.name, tables: {} }
+  }
+
+  get fingerprint(): PublicationFingerprint {
+    return this.#fingerprint
+  }
+
+  /** Makes, extends and repairs the publication; what went missing meanwhile is a gap. */
+  async prepare(
+    tables: readonly SourceTable[],
+    serverVersion: number,
+    before: PublicationBefore | undefined,
+  ): Promise<void> {
+    const { control, name } = this.#options
+    this.#serverVersion = serverVersion
+    this.#tables = tables
+    // What stood before it is repaired tells whether changes are missing.
+    if (before !== undefined) {
+      const state = await this.#read()
+      this.#recordGaps(publicationGaps(before.fingerprint, state, before.position))
+    }
+    await ensurePublication(control, name, tables, serverVersion)
+    await this.#takeFingerprint(before?.fingerprint)
+    if (before !== undefined) {
+      this.#fingerprint = withGaps(this.#fingerprint, this.#gaps, before.position)
+    }
+  }
+
+  /** The slot was made after the publication: its stream knows every table from the beginning. */
+  slotMade(lsn: Lsn): void {
+    for (const [table, { since }] of Object.entries(this.#fingerprint.tables)) {
+      this.trust.settle(table, BigInt(since), lsn)
+    }
+  }
+
+  /** Looks whether the publication still is what it was, and repairs it; runs while streaming. */
+  async watch(): Promise<void> {
+    const { control, name } = this.#options
+    const gaps = publicationGaps(this.#fingerprint, await this.#read())
+    if (gaps.size === 0) return
+    this.#recordGaps(gaps)
+    try {
+      await ensurePublication(control, name, this.#tables, this.#serverVersion)
+    } finally {
+      await this.#takeFingerprint(this.#fingerprint)
+    }
+  }
+
+  /** Tables whose changes may be missing, each told once. */
+  takeGaps(): ReadonlyMap<TableId, string> {
+    const gaps = this.#gaps
+    if (gaps.size > 0) this.#gaps = new Map()
+    return gaps
+  }
+
+  /** A copy of the table has to show every transaction below this 64-bit id. */
+  sinceOf(table: TableId): bigint {
+    return BigInt(this.#fingerprint.tables[table]?.since ?? '0')
+  }
+
+  /** Throws SOURCE_PUBLICATION_INCOMPLETE for a table that cannot be followed. */
+  expectPublished(table: SourceTable): void {
+    const problem = this.#problems.get(table.id)
+    if (problem === undefined) return
+    const { name } = this.#options
+    throw new SluiceError(
+      'SOURCE_PUBLICATION_INCOMPLETE',
+      `${shownTable(table.name)} cannot be followed through publication "${name}": ${problem}`,
+      { remedy: addTablesStatement(name, [table]) },
+    )
+  }
+
+  /**
+   * False while transactions older than the table's place in the publication are open, and until
+   * the stream has begun anew after them. Throws SOURCE_SLOT_BLOCKED when they do not end.
+   */
+  async canCopy(table: SourceTable): Promise<boolean> {
+    const { clock, blockedTimeoutMs, control } = this.#options
+    const since = this.sinceOf(table.id)
+    if (this.trust.of(table.id, since) === 'open') await this.#lookForEnd(table.id, since)
+    const trust = this.trust.of(table.id, since)
+    if (trust !== 'open') {
+      this.#waitingMs.delete(table.id)
+      return trust === 'trusted'
+    }
+    const nowMs = clock.elapsedMs()
+    const beganMs = this.#waitingMs.get(table.id) ?? nowMs
+    this.#waitingMs.set(table.id, beganMs)
+    if (nowMs - beganMs < blockedTimeoutMs) return false
+    this.#waitingMs.delete(table.id)
+    throw new SluiceError(
+      'SOURCE_SLOT_BLOCKED',
+      `A copy of ${shownTable(table.name)} could not begin within ${blockedTimeoutMs} ms, because of ${await describeBlockers(control, since)}`,
+    )
+  }
+
+  async #lookForEnd(table: TableId, since: bigint): Promise<void> {
+    const { control } = this.#options
+    // In this order: whatever has ended by now has its commit record before the place read next.
+    const [row] = await control.query(
+      'SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS oldest',
+    )
+    if (BigInt(row?.['oldest'] ?? '0') < since) return
+    const [end] = await control.query('SELECT pg_current_wal_insert_lsn()::text AS lsn')
+    this.trust.settle(table, since, parseLsn(end?.['lsn'] ?? ''))
+    await pushLog(control)
+  }
+
+  async #read(): Promise<PublicationState> {
+    const { control, name } = this.#options
+    const ids = this.#tables.map((table) => table.id)
+    return await readPublication(control, name, ids, this.#serverVersion)
+  }
+
+  #recordGaps(gaps: ReadonlyMap<TableId, string>): void {
+    const wanted = new Set<string>(this.#tables.map((table) => table.id))
+    for (const [table, reason] of gaps) {
+      if (!wanted.has(table) || this.#gaps.has(table)) continue
+      this.#options.log.warn('the publication changed: the table has to be copied anew', {
+        table,
+        reason,
+      })
+      this.#gaps.set(table, reason)
+    }
+  }
+
+  /** Also what somebody changed between the look before and this one is a gap. */
+  async #takeFingerprint(before: PublicationFingerprint | undefined): Promise<void> {
+    const { control, name } = this.#options
+    const state = await this.#read()
+    if (before !== undefined) this.#recordGaps(publicationGaps(before, state))
+    const [row] = await control.query(
+      'SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS next',
+    )
+    this.#fingerprint = fingerprint(name, state, before, row?.['next'] ?? '')
+    this.#problems = new Map(state.problems)
+    for (const { id } of this.#tables) {
+      if (!state.signatures.has(id)) this.#problems.set(id, 'it does not publish the table')
+    }
+  }
+}
