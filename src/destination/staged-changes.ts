@@ -1,5 +1,6 @@
 /** Which staged change files still count, after truncates. Pure. */
-import type { ChangesEntry, StagedFile, TruncateEntry } from '../staging/manifest.ts'
+import type { ChangesEntry, StagedFile } from '../staging/manifest.ts'
+import type { TableWork } from './table-work.ts'
 
 export interface StagedChanges {
   /** Ascending, as staged. */
@@ -12,7 +13,7 @@ export interface StagedChanges {
   readonly after: { readonly sequence: bigint; readonly ordinal: number } | undefined
 }
 
-export function stagedChanges(steps: readonly (ChangesEntry | TruncateEntry)[]): StagedChanges {
+export function stagedChanges(steps: TableWork['steps']): StagedChanges {
   const after = lastTruncate(steps)
   const entries = steps.filter(
     (step): step is ChangesEntry =>
@@ -34,7 +35,7 @@ export function stagedChanges(steps: readonly (ChangesEntry | TruncateEntry)[]):
 }
 
 function lastTruncate(
-  steps: readonly (ChangesEntry | TruncateEntry)[],
+  steps: TableWork['steps'],
 ): { readonly sequence: bigint; readonly ordinal: number } | undefined {
   let last: { readonly sequence: bigint; readonly ordinal: number } | undefined
   for (const step of steps) {

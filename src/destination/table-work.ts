@@ -6,6 +6,7 @@ import type { Engine } from '../engine/duckdb.ts'
 import type {
   ChangesEntry,
   CommitNumber,
+  SchemaChangeEntry,
   SnapshotChunkEntry,
   StagedFile,
   TruncateEntry,
@@ -26,7 +27,7 @@ export interface TableWork {
   /** Only for a load; ascending. */
   readonly chunks: readonly SnapshotChunkEntry[]
   /** As staged, ascending. For a load: on top of the chunks. */
-  readonly steps: readonly (ChangesEntry | TruncateEntry)[]
+  readonly steps: readonly (ChangesEntry | TruncateEntry | SchemaChangeEntry)[]
   /** Staged commit the table stands at when this was planned; undefined: not loaded. */
   readonly from: CommitNumber | undefined
   /** Staged commit the table is at afterwards. */

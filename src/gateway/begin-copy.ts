@@ -56,7 +56,7 @@ export async function beginCopy(
 }
 
 /** A version that an earlier gateway wrote, but never put on record, may hold another schema. */
-async function writeNextSchema(
+export async function writeNextSchema(
   table: SourceTable,
   firstVersion: number,
   staging: Pick<StagingLog, 'writeSchema'>,

@@ -15,13 +15,15 @@ import {
   unfitColumn,
 } from './change-columns.ts'
 import type { TakenRows } from './change-rows.ts'
+import type { SchemaVersion } from './schema-steps.ts'
 import { emptyColumn } from './unfit-cells.ts'
 
 /** Which rows may share a file. */
 export interface ChangeFileKey {
   readonly tableId: string
   readonly snapshotId: number
-  readonly schemaVersion: number
+  /** Its number is known before rows are written. */
+  readonly version: SchemaVersion
   readonly schema: TableSchema
 }
 
@@ -123,7 +125,7 @@ async function closeFile(key: ChangeFileKey, file: OpenFile): Promise<ChangesEnt
     kind: 'changes',
     table_id: key.tableId,
     snapshot_id: key.snapshotId,
-    schema_version: key.schemaVersion,
+    schema_version: key.version.number,
     file: await file.writer.close(),
     inserts: counts.inserts,
     updates: counts.updates,

@@ -35,6 +35,7 @@ export class FollowedTable {
   changes = 0
   #state: TableSyncState
   #knownSame: TableSchema | undefined
+  #knownFor: TableSchema | undefined
   #coveredFor: TransactionInfo | undefined
   #isCovered = false
 
@@ -65,11 +66,14 @@ export class FollowedTable {
     return this.#isCovered
   }
 
-  /** `schema` means the same as that of the present copy; cheap for a schema seen before. */
-  hasSchema(schema: TableSchema): boolean {
-    if (schema === this.table.schema || schema === this.#knownSame) return true
-    if (!isSameSchema(schema, this.table.schema)) return false
+  /** `schema` means the same as `present`; cheap for a schema seen before. */
+  hasSchema(schema: TableSchema, present: TableSchema = this.table.schema): boolean {
+    if (schema === present || (schema === this.#knownSame && present === this.#knownFor)) {
+      return true
+    }
+    if (!isSameSchema(schema, present)) return false
     this.#knownSame = schema
+    this.#knownFor = present
     return true
   }
 
@@ -90,6 +94,18 @@ export class FollowedTable {
     this.recordedName = `${table.name.schema}.${table.name.table}`
     this.schemaVersion = schemaVersion
     this.snapshotId++
+  }
+
+  /** A change of schema of copy `snapshotId` is on record. */
+  noteSchema(table: SourceTable, schemaVersion: number, snapshotId: number): void {
+    if (schemaVersion > this.schemaVersion) {
+      this.recordedSchema = table.schema
+      this.recordedName = `${table.name.schema}.${table.name.table}`
+      this.schemaVersion = schemaVersion
+    }
+    if (!this.isFollowed || this.snapshotId !== snapshotId) return
+    this.table = table
+    this.#knownSame = undefined
   }
 
   /** What is staged is past the copy: nothing is to be filtered any more. */

@@ -85,6 +85,12 @@ function note(tables: Map<string, RecoveredTable>, entry: ManifestEntry): void {
     case 'snapshot_finished':
       if (table.started?.snapshot_id === entry.snapshot_id) table.isFinished = true
       break
+    case 'schema_change':
+      // Its `table` entry says the same for the version.
+      if (table.started?.snapshot_id === entry.snapshot_id) {
+        table.schemaVersion = Math.max(table.schemaVersion, entry.schema_version)
+      }
+      break
     case 'gap':
       table.hasGap = true
       break

@@ -1,6 +1,8 @@
 /** Whether two descriptions of a table mean the same, however their objects were made. */
 import type { CanonicalType } from '../columnar/canonical-type.ts'
+import type { SchemaChange } from '../source/change-sink.ts'
 import type { TableSchema } from '../source/table-schema.ts'
+import { clashingColumn } from './change-columns.ts'
 
 /** Same columns, types, nullability and key, in the same order; a column made again is another one. */
 export function isSameSchema(a: TableSchema, b: TableSchema): boolean {
@@ -34,4 +36,19 @@ function isSameType(a: CanonicalType, b: CanonicalType): boolean {
   }
   if (a.kind === 'array' && b.kind === 'array') return isSameType(a.element, b.element)
   return a.kind === b.kind
+}
+
+/** Why the table has to be copied anew; undefined: the change can be followed as it is. */
+export function stepProblem(
+  present: TableSchema,
+  next: TableSchema,
+  change: SchemaChange,
+): string | undefined {
+  if (change.kind === 'new') return change.reason
+  if (!isSameSchema(present, change.from)) return 'the table has a new schema'
+  const clash = clashingColumn(next)
+  if (clash !== undefined) return `the column "${clash}" has a name that staged changes use`
+  const folded = new Set(next.columns.map(({ name }) => name.toLowerCase()))
+  if (folded.size < next.columns.length) return 'two columns differ in case only'
+  return undefined
 }

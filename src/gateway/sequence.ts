@@ -9,6 +9,10 @@ export class SequenceCounter {
     this.#last = last
   }
 
+  get last(): bigint {
+    return this.#last
+  }
+
   take(): bigint {
     return ++this.#last
   }

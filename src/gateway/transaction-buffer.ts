@@ -10,22 +10,31 @@
 import type { SteadyClock } from '../base/clock.ts'
 import { asSluiceError } from '../base/errors.ts'
 import type { Timers } from '../base/timers.ts'
-import type { ChangeSink, RowTarget, TransactionInfo } from '../source/change-sink.ts'
+import type { ChangeSink, RowTarget, SchemaChange, TransactionInfo } from '../source/change-sink.ts'
 import type { Position } from '../source/source.ts'
 import type { SourceTable, TableId } from '../source/table-schema.ts'
-import type { TruncateEntry } from '../staging/manifest.ts'
-import { ChangeFiles, type ChangeFileKey, type ChangeFilesOptions } from './change-files.ts'
+import { ChangeFiles, type ChangeFilesOptions } from './change-files.ts'
 import { ChangeRows, type TakenRows, type TransactionCursor } from './change-rows.ts'
 import type { DeliveredTransactions } from './delivered-transactions.ts'
 import type { FollowedTable } from './followed-table.ts'
 import type { FollowedTables } from './followed-tables.ts'
-import type { Progress, StagedTransactions } from './progress.ts'
+import {
+  flushIntervalMs,
+  type Gathered,
+  type Lane,
+  maximumWaitingCommits,
+  nothingGathered,
+  withTransaction,
+} from './gathered.ts'
+import type { Progress } from './progress.ts'
+import { lastOrdinal, SchemaSteps, type SchemaStepsOptions } from './schema-steps.ts'
 import { highWord, lowWord, SequenceCounter } from './sequence.ts'
+import { stepProblem } from './same-schema.ts'
 import type { GatewaySettings } from './settings.ts'
 import type { StreamGate } from './stream-gate.ts'
 
 export interface TransactionBufferOptions {
-  readonly files: Omit<ChangeFilesOptions, 'fileBytes'>
+  readonly files: Omit<ChangeFilesOptions, 'fileBytes'> & SchemaStepsOptions
   readonly tables: FollowedTables
   readonly progress: Pick<Progress, 'publish' | 'lastSequence' | 'state'>
   readonly gate: StreamGate
@@ -37,26 +46,10 @@ export interface TransactionBufferOptions {
   readonly onFailure: (error: unknown) => void
 }
 
-/** Rows of one table under one snapshot. */
-interface Lane extends ChangeFileKey {
-  readonly table: FollowedTable
-  readonly rows: ChangeRows
-}
-
-/** Whole transactions gathered for the next staged commit. */
-interface Gathered {
-  truncates: TruncateEntry[]
-  transactions: StagedTransactions | undefined
-  bytes: number
-  sinceMs: number
-}
-
-/** Staged commits that may wait to be published before the decoder has to pause. */
-const waitingCommits = 4
-
 export class TransactionBuffer implements ChangeSink {
   readonly #options: TransactionBufferOptions
   readonly #files: ChangeFiles
+  readonly #steps: SchemaSteps
   readonly #sequence: SequenceCounter
   readonly #cursor: TransactionCursor
   #lanes: Lane[] = []
@@ -83,6 +76,7 @@ export class TransactionBuffer implements ChangeSink {
   constructor(options: TransactionBufferOptions) {
     this.#options = options
     this.#files = new ChangeFiles({ ...options.files, fileBytes: options.settings.fileBytes })
+    this.#steps = new SchemaSteps(options.files)
     this.#sequence = new SequenceCounter(options.progress.lastSequence)
     this.#position = this.#takenPosition = options.progress.state?.position
     this.#takenAtMs = options.clock.elapsedMs()
@@ -154,9 +148,28 @@ export class TransactionBuffer implements ChangeSink {
     this.#reach(position)
   }
 
-  /** Rows carry their table's schema, so it is looked at when a row that is wanted comes. */
-  schemaChanged(): void {
+  /** Rows carry their table's schema, so without `change` it is looked at when a wanted one comes. */
+  schemaChanged(source: SourceTable, change?: SchemaChange): void {
     this.#lastTable = undefined
+    const table = this.#options.tables.get(source.id)
+    if (change === undefined || table === undefined || !table.isFollowed || this.#isEnded) return
+    const isOpen = this.#open !== undefined
+    // The copy shows what the open transaction did, and was made by its own description.
+    if (isOpen && this.#wanted(source.id) === undefined) return
+    const problem = stepProblem(this.#steps.current(table).schema, source.schema, change)
+    if (problem !== undefined) return this.#options.tables.gap(table, problem)
+    if (change.kind === 'new') return
+    this.#takeSequence()
+    const at = isOpen ? this.#cursor : { sequence: this.#sequence.last, ordinal: lastOrdinal }
+    const step = this.#steps.add(table, source, { fills: change.fills, ...at })
+    if (isOpen) this.#cursor.ordinal++
+    this.#enqueue(() => this.#steps.writeSchema(step))
+    if (!isOpen && this.#position !== undefined) this.#reach(this.#position)
+  }
+
+  followed(tableId: TableId): SourceTable | undefined {
+    const table = this.#options.tables.get(tableId)
+    return table?.isFollowed === true ? this.#steps.current(table) : undefined
   }
 
   gap(tableId: TableId, reason: string): void {
@@ -195,13 +208,13 @@ export class TransactionBuffer implements ChangeSink {
   #resolve(source: SourceTable): ChangeRows | undefined {
     const table = this.#wanted(source.id)
     if (table === undefined) return undefined
-    if (!table.hasSchema(source.schema)) {
+    if (!table.hasSchema(source.schema, this.#steps.current(table).schema)) {
       this.#options.tables.gap(table, 'the table has a new schema')
       return undefined
     }
     this.#takeSequence()
     let lane = this.#laneOf.get(table)
-    if (lane === undefined || lane.snapshotId !== table.snapshotId) {
+    if (lane?.snapshotId !== table.snapshotId || lane.version !== this.#steps.version(table)) {
       lane = this.#addLane(table)
     }
     lane.rows.openTransaction()
@@ -216,12 +229,12 @@ export class TransactionBuffer implements ChangeSink {
   }
 
   #addLane(table: FollowedTable): Lane {
-    const { schema } = table.table
+    const { schema } = this.#steps.current(table)
     const lane: Lane = {
       table,
       tableId: table.table.id,
       snapshotId: table.snapshotId,
-      schemaVersion: table.schemaVersion,
+      version: this.#steps.version(table),
       schema,
       rows: new ChangeRows(schema, this.#cursor),
     }
@@ -242,18 +255,11 @@ export class TransactionBuffer implements ChangeSink {
     cursor.ordinal = 0
   }
 
-  #gather({ commitTimeUs: time }: TransactionInfo): void {
-    const { sequence } = this.#cursor
+  #gather({ commitTimeUs }: TransactionInfo): void {
     const before = this.#gathered.transactions
     if (before === undefined) this.#gathered.sinceMs = this.#options.clock.elapsedMs()
-    this.#gathered.transactions = {
-      first: before?.first ?? sequence,
-      last: sequence,
-      minCommitTimeUs:
-        before !== undefined && before.minCommitTimeUs < time ? before.minCommitTimeUs : time,
-      maxCommitTimeUs:
-        before !== undefined && before.maxCommitTimeUs > time ? before.maxCommitTimeUs : time,
-    }
+    const { sequence } = this.#cursor
+    this.#gathered.transactions = withTransaction(before, { sequence, commitTimeUs })
   }
 
   /** Between two transactions: stages what is gathered if it is time to. */
@@ -268,12 +274,13 @@ export class TransactionBuffer implements ChangeSink {
     if (this.#waiting > 0) return
     if (tables.awaits(position)) return this.#cut(false)
     const { transactions } = this.#gathered
+    if (transactions === undefined && this.#steps.hasNews) return this.#cut(false)
     if (transactions === undefined) {
       const isDue = clock.elapsedMs() - this.#takenAtMs >= settings.positionIntervalMs
       if (isDue && position !== this.#takenPosition) this.#cut(false)
       return
     }
-    const dueMs = this.#gathered.sinceMs + this.#flushIntervalMs(transactions)
+    const dueMs = this.#gathered.sinceMs + flushIntervalMs(transactions, this.#options)
     if (clock.elapsedMs() >= dueMs) this.#cut(false)
     else this.#schedule(dueMs - clock.elapsedMs())
   }
@@ -291,20 +298,16 @@ export class TransactionBuffer implements ChangeSink {
     })
   }
 
-  #flushIntervalMs({ maxCommitTimeUs }: StagedTransactions): number {
-    const { settings, clock } = this.#options
-    const lagMs = clock.nowMs() - Number(maxCommitTimeUs / 1000n)
-    return lagMs > settings.bulkLagMs ? settings.bulkFlushIntervalMs : settings.flushIntervalMs
-  }
-
   #hasNews(): boolean {
-    return this.#gathered.transactions !== undefined || this.#position !== this.#takenPosition
+    const hasChanges = this.#gathered.transactions !== undefined || this.#steps.hasNews
+    return hasChanges || this.#position !== this.#takenPosition
   }
 
   /** Hands everything gathered over as one staged commit. */
   #cut(barrier: boolean): void {
     this.#spill()
     const { truncates, transactions } = this.#gathered
+    const steps = this.#steps.take()
     const position = this.#position
     this.#gathered = nothingGathered()
     this.#takenPosition = position
@@ -316,13 +319,15 @@ export class TransactionBuffer implements ChangeSink {
     this.#lastTable = undefined
     this.#waiting++
     this.#enqueue(async () => {
-      const entries = [...(await this.#files.finish()), ...truncates]
+      const changed = await this.#steps.entries(steps)
+      const entries = [...changed, ...(await this.#files.finish()), ...truncates]
       await this.#options.progress.publish({
         entries,
         ...(position === undefined ? {} : { position }),
         ...(transactions === undefined ? {} : { transactions }),
         barrier,
       })
+      this.#steps.published(steps)
       this.#waiting--
       this.#resume()
       this.#reachAgain()
@@ -366,7 +371,8 @@ export class TransactionBuffer implements ChangeSink {
     this.#notePeak()
     const { bufferBytes } = this.#options.settings
     return (
-      this.#waiting >= waitingCommits || this.#cursor.openBytes + this.#writingBytes >= bufferBytes
+      this.#waiting >= maximumWaitingCommits ||
+      this.#cursor.openBytes + this.#writingBytes >= bufferBytes
     )
   }
 
@@ -388,8 +394,4 @@ export class TransactionBuffer implements ChangeSink {
     this.#options.gate.leaveTransaction()
     this.#resume()
   }
-}
-
-function nothingGathered(): Gathered {
-  return { truncates: [], transactions: undefined, bytes: 0, sinceMs: 0 }
 }

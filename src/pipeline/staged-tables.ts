@@ -8,6 +8,7 @@ import type {
   GapEntry,
   Manifest,
   ManifestEntry,
+  SchemaChangeEntry,
   SnapshotChunkEntry,
   SnapshotStartedEntry,
   TruncateEntry,
@@ -29,7 +30,7 @@ export interface StagedSnapshot {
 
 export interface StagedStep {
   readonly commit: CommitNumber
-  readonly entry: ChangesEntry | TruncateEntry
+  readonly entry: ChangesEntry | TruncateEntry | SchemaChangeEntry
 }
 
 export interface StagedTable {
@@ -146,6 +147,7 @@ function takeTableEntry(
       break
     case 'changes':
     case 'truncate':
+    case 'schema_change':
       snapshot.steps.push({ commit, entry })
       break
     default:

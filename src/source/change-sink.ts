@@ -2,9 +2,10 @@
  * The seam between a source's decoder and the gateway. Decoders push into it synchronously, in
  * commit order, straight from wire bytes; nothing is built per row.
  */
+import type { Column } from '../columnar/column-batch.ts'
 import type { ColumnBuilder } from '../columnar/column-builder.ts'
 import type { Position } from './source.ts'
-import type { SourceTable, TableId } from './table-schema.ts'
+import type { SourceTable, TableId, TableSchema } from './table-schema.ts'
 
 /**
  * `r` snapshot row, `i` insert, `u` update, `d` delete. A change of key is a `d` with the old key
@@ -31,6 +32,22 @@ export interface RowTarget {
   endRow(): void
 }
 
+/** How a table got another schema. */
+export type SchemaChange =
+  /** Columns changed and no row did; they are the same columns by `SourceColumn.id`. */
+  | {
+      readonly kind: 'step'
+      /** The schema the sink had (`followed`) when this was found out. */
+      readonly from: TableSchema
+      /**
+       * One row each, named as in the new schema: what rows from before have in an added column. An
+       * added column without one is NULL there.
+       */
+      readonly fills: readonly Column[]
+    }
+  /** Rows may have changed, or nobody can tell; `reason` is for people. */
+  | { readonly kind: 'new'; readonly reason: string }
+
 export interface ChangeSink {
   /** A transaction of the source begins. Never nested. */
   begin(transaction: TransactionInfo): void
@@ -48,9 +65,15 @@ export interface ChangeSink {
   heartbeat(position: Position): void
   /**
    * Rows that come from now on have this schema; called between rows, inside or outside a
-   * transaction, whenever the stream announces a schema other than the one last announced.
+   * transaction, whenever the stream announces a schema other than the one last announced. Without
+   * `change` the table is copied anew as soon as a row of the new schema is to be kept.
    */
-  schemaChanged(table: SourceTable): void
+  schemaChanged(table: SourceTable, change?: SchemaChange): void
+  /**
+   * The table as the sink takes its rows now; undefined when it does not keep them. Without the
+   * method: what was announced last.
+   */
+  followed?(table: TableId): SourceTable | undefined
   /**
    * The table can no longer be followed exactly (`reason` is for people): the gateway records a gap
    * and copies it anew.

@@ -17,11 +17,26 @@ export interface SourceColumn {
   readonly id?: string
 }
 
+/**
+ * Tells changes that the columns do not show. Texts are the source's own, compared for equality
+ * only: when both `file` and `definition` differ, every row may have another value.
+ */
+export interface TableStorage {
+  /** Where the rows lie (PostgreSQL: the relfilenode). */
+  readonly file: string
+  /** Which statements made the columns what they are (PostgreSQL: attribute numbers and xmins). */
+  readonly definition: string
+  /** Greatest number a column ever had, dropped ones included; see `SourceColumn.id`. */
+  readonly lastColumn: number
+}
+
 export interface TableSchema {
   /** In the source's column order; names are unique ignoring case. */
   readonly columns: readonly SourceColumn[]
   /** Names of the key columns in key order; empty only for a table that cannot be captured. */
   readonly key: readonly string[]
+  /** Absent where the source has none, and in schemas written before it was kept. */
+  readonly storage?: TableStorage
 }
 
 /** A table's name in the source. `catalog` is the database; absent for MySQL. */

@@ -5,6 +5,7 @@ import { isTableFolderName, parseDataFilePath } from './layout.ts'
 import type {
   ChangesEntry,
   ManifestEntry,
+  SchemaChangeEntry,
   SnapshotStartedEntry,
   StagedFile,
   TableEntry,
@@ -57,6 +58,8 @@ function parseEntryOfKind(fields: JsonFields, kind: string, tableId: string): Ma
         sequence: fields.sequence('sequence'),
         ordinal: fields.count('ordinal'),
       }
+    case 'schema_change':
+      return readSchemaChange(fields, tableId)
     case 'gap':
       return { kind, table_id: tableId, reason: fields.text('reason') }
     default:
@@ -100,6 +103,20 @@ function readChanges(fields: JsonFields, tableId: string): ChangesEntry {
     has_absent: fields.boolean('has_absent'),
     min_sequence: fields.sequence('min_sequence'),
     max_sequence: fields.sequence('max_sequence'),
+  }
+}
+
+function readSchemaChange(fields: JsonFields, tableId: string): SchemaChangeEntry {
+  return {
+    kind: 'schema_change',
+    table_id: tableId,
+    snapshot_id: fields.count('snapshot_id'),
+    schema_version: fields.count('schema_version'),
+    sequence: fields.sequence('sequence'),
+    ordinal: fields.count('ordinal'),
+    ...(fields.has('fill')
+      ? { fill: parseStagedFile(fields.take('fill'), fields.pathOf('fill'), tableId) }
+      : {}),
   }
 }
 

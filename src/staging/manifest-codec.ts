@@ -121,6 +121,7 @@ function parseBaseEntry(value: unknown, path: string): BaseTable['entries'][numb
     case 'snapshot_chunk':
     case 'changes':
     case 'truncate':
+    case 'schema_change':
       throw new FieldError(`${path}.kind`, `"${entry.kind}" does not belong here`)
     default:
       return entry satisfies never

@@ -86,6 +86,26 @@ export interface TruncateEntry {
   readonly ordinal: number
 }
 
+/**
+ * The table's columns changed and its rows did not: what was staged of the snapshot with a smaller
+ * schema version comes before, what has this version after it. Columns are the same by their id.
+ */
+export interface SchemaChangeEntry {
+  readonly kind: 'schema_change'
+  readonly table_id: string
+  readonly snapshot_id: number
+  /** Greater than any the snapshot had before. */
+  readonly schema_version: number
+  /** The place in the log; outside of a transaction: after all of the last one. */
+  readonly sequence: string
+  readonly ordinal: number
+  /**
+   * A file of one row: what rows from before have in added columns, under the names that the
+   * columns have in this version. An added column that is not in it is NULL there.
+   */
+  readonly fill?: StagedFile
+}
+
 /** The table can not be continued from here; a new snapshot follows or a person has to act. */
 export interface GapEntry {
   readonly kind: 'gap'
@@ -100,6 +120,7 @@ export type ManifestEntry =
   | SnapshotFinishedEntry
   | ChangesEntry
   | TruncateEntry
+  | SchemaChangeEntry
   | GapEntry
 
 export interface Manifest {

@@ -8,6 +8,7 @@ import { mapConcurrent, readConcurrency } from './map-concurrent.ts'
 export function filesOf(manifest: Manifest): StagedFile[] {
   return manifest.entries.flatMap((entry) => {
     if (entry.kind === 'changes') return [entry.file]
+    if (entry.kind === 'schema_change') return entry.fill === undefined ? [] : [entry.fill]
     return entry.kind === 'snapshot_chunk' ? entry.files : []
   })
 }

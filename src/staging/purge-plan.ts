@@ -97,6 +97,8 @@ function foldEntry(
     case 'snapshot_chunk':
     case 'changes':
     case 'truncate':
+    // The schema's version is in the `table` entry beside it.
+    case 'schema_change':
       return { ...head, entries }
     default:
       return entry satisfies never

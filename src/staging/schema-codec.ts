@@ -1,7 +1,7 @@
 /** `tables/<id>/schema-<n>.json` to bytes and back; see docs/staging-format.md, "Schemas". */
 import type { CanonicalType, ScalarType } from '../columnar/canonical-type.ts'
 import { SluiceError } from '../base/errors.ts'
-import type { SourceColumn, TableSchema } from '../source/table-schema.ts'
+import type { SourceColumn, TableSchema, TableStorage } from '../source/table-schema.ts'
 import { FieldError, JsonFields } from './json-fields.ts'
 import { decodeSealedJson, encodeSealedJson } from './sealed-json.ts'
 
@@ -19,7 +19,12 @@ export function encodeSchema(schema: TableSchema): Uint8Array {
       id: column.id,
     })),
     key: schema.key,
+    ...(schema.storage === undefined ? {} : { storage: storageJson(schema.storage) }),
   })
+}
+
+function storageJson({ file, definition, lastColumn }: TableStorage): unknown {
+  return { file, definition, last_column: lastColumn }
 }
 
 /** `file` is for messages. Throws STAGING_SCHEMA_UNREADABLE. */
@@ -48,9 +53,20 @@ function parseSchema(value: unknown): TableSchema {
       if (typeof name !== 'string') throw new FieldError(path, 'is not a text')
       return name
     }),
+    ...(fields.has('storage') ? { storage: parseStorage(fields.object('storage')) } : {}),
   }
   fields.end()
   return schema
+}
+
+function parseStorage(fields: JsonFields): TableStorage {
+  const storage = {
+    file: fields.text('file'),
+    definition: fields.text('definition'),
+    lastColumn: fields.count('last_column'),
+  }
+  fields.end()
+  return storage
 }
 
 function parseColumn(value: unknown, path: string): SourceColumn {
