@@ -29,7 +29,7 @@ function pgVersion(version: number, include: readonly string[]): TestProjectInli
 }
 
 /** The rest of the versions that are supported: what speaks to the server, and nothing else. */
-const smoke = ['src/source/postgres/**/*.pg.test.ts']
+const smoke = ['src/source/postgres/**/*.pg.test.ts', 'src/verify/*.pg.test.ts']
 
 /** Continuous integration collects one JSON report per run in this folder. */
 const reports = process.env['SLUICE_TEST_REPORTS']

@@ -14,7 +14,9 @@ function inRange(cell: string, type: string): string {
 }
 
 function epochMicroseconds(cell: string, type: string): string {
-  return `CASE WHEN ${inRange(cell, type)} THEN (extract(epoch FROM ${cell}) * 1000000)::numeric(20, 0)::text END`
+  // In whole parts: before version 14 the server extracts them as floating-point numbers.
+  const micros = `extract(epoch FROM date_trunc('second', ${cell}))::bigint * 1000000 + extract(microseconds FROM ${cell})::bigint % 1000000`
+  return `CASE WHEN ${inRange(cell, type)} THEN (${micros})::text END`
 }
 
 /** SQL text expression of one cell; NULL when the cell is NULL or the destination holds it as NULL. */

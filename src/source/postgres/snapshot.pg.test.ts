@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   type EmbeddedPostgres,
+  postgresVersion,
   startEmbeddedPostgres,
 } from '../../../test/support/embedded-postgres.ts'
 import type { SnapshotPoint } from '../source.ts'
@@ -28,7 +29,9 @@ describe('beginSnapshot()', () => {
     const table = await tableNamed(source, 'c1')
     await source.prepare([table], undefined)
     const snapshot = await source.beginSnapshot(table, [])
-    expect(snapshot.chunks.length).toBeGreaterThan(1)
+    // Before 14 a range of ctids is no range of blocks to the server.
+    if (postgresVersion >= 14) expect(snapshot.chunks.length).toBeGreaterThan(1)
+    else expect(snapshot.chunks.length).toBe(1)
     expect(snapshot.chunks.map(({ id }) => id)).toEqual(snapshot.chunks.map((_, id) => id))
     // Written after the snapshot: not in it.
     await server.sql("insert into c1 values (1000000, 'late'); delete from c1 where id < 100")

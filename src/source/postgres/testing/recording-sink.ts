@@ -125,7 +125,8 @@ export class RecordingSink implements ChangeSink {
     this.#flush()
     if (this.#open === undefined) throw new Error('no transaction is open')
     this.#open.position = position
-    this.transactions.push(this.#open)
+    // Servers before 15 send a transaction also when nothing of it is published.
+    if (this.#open.rows.length + this.#open.truncated.length > 0) this.transactions.push(this.#open)
     this.#open = undefined
     this.onPosition(position)
   }
