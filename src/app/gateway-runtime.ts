@@ -14,6 +14,7 @@ import type { Log } from '../observe/log.ts'
 import { createNews, type News } from '../pipeline/news.ts'
 import { createPostgresSource, type PostgresSource } from '../source/postgres/postgres-source.ts'
 import { salvageLog } from '../staging/salvage-log.ts'
+import { spoolFolder } from '../staging/layout.ts'
 import { openStagingLog, type StagingLog } from '../staging/staging-log.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
@@ -45,17 +46,26 @@ export function selectionOf(pipelines: readonly PipelineDefinition[]): TableSele
 export function openSource(
   context: Context,
   address: ConnectionAddress,
-  gateway: { readonly definition: GatewayDefinition; readonly identity: GatewayIdentity },
+  gateway: {
+    readonly definition: GatewayDefinition
+    readonly identity: GatewayIdentity
+    /** Of the gateway's own, for transactions in progress. */
+    readonly spoolFolder?: string | undefined
+  },
 ): PostgresSource {
-  const { definition, identity } = gateway
+  const { definition, identity, spoolFolder } = gateway
   const revealed = Object.entries(address.secrets).map(([name, secret]) => [name, secret.reveal()])
   const options = {
     ...address.options,
     ...(Object.fromEntries(revealed) as Record<string, string>),
     ...(definition.sourceCatalog === undefined ? {} : { database: definition.sourceCatalog }),
   }
+  const maxBytes = settingValue(definition.settings, pipelineSettings.transactionSpool)
+  const spool =
+    maxBytes > 0 && spoolFolder !== undefined ? { folder: spoolFolder, maxBytes } : undefined
   return createPostgresSource({
     options,
+    ...(spool === undefined ? {} : { spool }),
     slotName: identity.slot,
     publicationName: identity.publication,
     log: context.log.child({ gateway: definition.key }),
@@ -101,7 +111,11 @@ export async function openGatewayRuntime(
   const { isSalvage = false } = wiring
   const storage = createLocalStorage((await context.folders()).volume(definition.staging))
   const identity = await gatewayIdentity(storage, definition.key, { isSalvage })
-  const source = openSource(context, wiring.address, { definition, identity })
+  const source = openSource(context, wiring.address, {
+    definition,
+    identity,
+    spoolFolder: storage.localPath(spoolFolder),
+  })
   const { clock, failpoints } = context
   const log = context.log.child({ gateway: definition.key })
   let staging: StagingLog

@@ -3,7 +3,7 @@
  * of a gateway or an ingestion pipeline. Each is declared here once; docs/configuration.md lists
  * them. Definitions keep the text, so that a stored one can be read by any later version.
  */
-import { integer, type SettingKind } from './setting-kinds.ts'
+import { bytesSize, integer, type SettingKind } from './setting-kinds.ts'
 
 export interface PipelineSetting<T> {
   readonly key: `sluice.${string}`
@@ -26,6 +26,14 @@ export const pipelineSettings = {
     summary: 'Pieces of tables that are copied at once, each over a connection of its own.',
     initial: '2',
     kind: integer(1, 16),
+  },
+  transactionSpool: {
+    key: 'sluice.transactions.spool',
+    on: 'gateway',
+    summary:
+      'Room on disk for large transactions that the source sends before they commit; `off`: it sends them when they have committed.',
+    initial: '16GiB',
+    kind: bytesSize(0, 2 ** 50),
   },
 } as const satisfies Readonly<Record<string, PipelineSetting<unknown>>>
 

@@ -9,6 +9,9 @@ export const logBasePath = '_log/_first'
 /** All schemas and data files. */
 export const tablesFolder = 'tables/'
 
+/** Of the gateway that holds the volume: what it need not find again. No part of what is staged. */
+export const spoolFolder = '_spool'
+
 const digits = 20
 const manifestPattern = /^_log\/(\d{20})\.json$/
 const snapshotPattern = /^tables\/([^/]+)\/snapshot\/(\d+)\/(\d+)-(\d+)\.parquet$/

@@ -238,6 +238,20 @@ export const sourceErrors = {
     retry: 'after-remedy',
     exitCode: 1,
   },
+  SOURCE_SPOOL_FULL: {
+    when: 'Transactions in progress at the source need more room on the disk of the gateway than there is or is allowed.',
+    remedy:
+      'Nothing: until the next start such transactions are read when they have committed. Free disk space, or raise sluice.transactions.spool of the gateway.',
+    retry: 'backoff',
+    exitCode: 1,
+  },
+  SOURCE_SPOOL_FAILED: {
+    when: 'Transactions in progress at the source could not be written to, or read from, the disk of the gateway.',
+    remedy:
+      'Nothing: until the next start such transactions are read when they have committed. Look into what is wrong with the folder that the message names.',
+    retry: 'backoff',
+    exitCode: 1,
+  },
   SOURCE_LOG_RETENTION: {
     when: 'The source keeps too little log, or so much that its disk may fill, while we do not read.',
     remedy: "ALTER SYSTEM SET max_slot_wal_keep_size = '64GB'; SELECT pg_reload_conf();",

@@ -41,6 +41,8 @@ import {
 } from './replication-slot.ts'
 import { beginTableSnapshot } from './snapshot.ts'
 import { parseSnapshotPoint } from './snapshot-point.ts'
+import { isSpoolError } from './spool-file.ts'
+import type { SpoolOptions } from './spooled-transactions.ts'
 import { ChangeStream } from './stream.ts'
 import { checkTables } from './table-prerequisites.ts'
 import { openVerification } from './verification.ts'
@@ -60,6 +62,11 @@ export interface PostgresSourceOptions {
   readonly blockedTimeoutMs?: number
   /** How often the publication is looked at while streaming; a minute when left out. */
   readonly watchIntervalMs?: number
+  /**
+   * Where transactions in progress are kept until they commit. When left out, and when it proves
+   * unusable, the server keeps them and sends them at their commit.
+   */
+  readonly spool?: SpoolOptions
 }
 
 /** A Source with what only PostgreSQL offers. */
@@ -93,9 +100,11 @@ class ComposedSource implements PostgresSource {
   #serverVersion: number | undefined
   #stream: ChangeStream | undefined
   #acknowledged: Lsn = zeroLsn
+  #spool: SpoolOptions | undefined
 
   constructor(how: PostgresSourceOptions) {
     this.#how = how
+    this.#spool = how.spool
     this.#options = parsePostgresOptions(how.options)
     this.#control = createControl(this.#options)
     this.#blockedTimeoutMs = how.blockedTimeoutMs ?? 60_000
@@ -258,6 +267,8 @@ class ComposedSource implements PostgresSource {
         publication,
         watchIntervalMs,
         slotWaitMs: this.#slotWaitMs,
+        serverVersion: await this.#version(),
+        spool: this.#spool,
       },
       stream,
     )
@@ -265,6 +276,10 @@ class ComposedSource implements PostgresSource {
     this.#stream = reader
     try {
       return await reader.run()
+    } catch (error) {
+      // The next stream does without: the server then keeps large transactions itself.
+      if (isSpoolError(error)) this.#spool = undefined
+      throw error
     } finally {
       this.#stream = undefined
     }

@@ -18,6 +18,14 @@ import { RelationBinder } from './relation-binder.ts'
 import { expectSlotReaches, readSlot, takenError } from './replication-slot.ts'
 import { sqlStateOf } from './server-error.ts'
 import { quoteIdentifier } from './sql-text.ts'
+import { RolledBackRelations } from './spool-relations.ts'
+import {
+  prepareSpoolFolder,
+  SpooledTransactions,
+  type SpooledTarget,
+  type SpoolOptions,
+} from './spooled-transactions.ts'
+import { canStream, startOptions } from './start-options.ts'
 import { ReplicationConnection, type ReplicationHandler } from './wire/replication-connection.ts'
 import { WireConnection } from './wire/wire-connection.ts'
 
@@ -32,6 +40,10 @@ export interface StreamContext {
   readonly watchIntervalMs: number
   /** How long a former reader of ours, or somebody else, may still hold the slot. */
   readonly slotWaitMs: number
+  /** `server_version_num`. */
+  readonly serverVersion: number
+  /** Where transactions in progress wait for their end; undefined: they are to come when they commit. */
+  readonly spool: SpoolOptions | undefined
 }
 
 const beginMessage = 66
@@ -47,6 +59,8 @@ export class ChangeStream implements ReplicationHandler {
   readonly #until: Lsn | undefined
   readonly #binder: RelationBinder
   readonly #decoder: PgoutputDecoder
+  readonly #spooled: SpooledTransactions | undefined
+  readonly #rolledBack = new RolledBackRelations()
   #replication: ReplicationConnection | undefined
   /** Before this everything was delivered, unless a transaction is open. */
   #deliveredTo: Lsn
@@ -68,6 +82,22 @@ export class ChangeStream implements ReplicationHandler {
       relations: this.#binder.relations,
       position: toPosition,
     })
+    const { spool, serverVersion } = context
+    if (spool !== undefined && canStream(serverVersion)) {
+      this.#spooled = new SpooledTransactions(spool, this.#spooledTarget())
+    }
+  }
+
+  #spooledTarget(): SpooledTarget {
+    const isDone = (): boolean => this.#isDone
+    return {
+      message: (bytes, start, end) => this.#committed(bytes, start, end),
+      rolledBackRelation: (bytes, start, end) => this.#rolledBack.keep(bytes, start, end),
+      pressure: () => this.#decoder.pressure(),
+      get isDone() {
+        return isDone()
+      },
+    }
   }
 
   /** Resolves at `until`, when the signal is aborted, or when the session has to begin anew. */
@@ -80,6 +110,8 @@ export class ChangeStream implements ReplicationHandler {
       sink.heartbeat(toPosition(this.#from))
       return 'ended'
     }
+    const { spool } = this.#context
+    if (this.#spooled !== undefined && spool !== undefined) await prepareSpoolFolder(spool.folder)
     const connection = await WireConnection.open(options, {
       isReplication: true,
       settings: { wal_sender_timeout: '60000' },
@@ -102,6 +134,7 @@ export class ChangeStream implements ReplicationHandler {
       for (const timer of timers) clearInterval(timer)
       signal.removeEventListener('abort', stop)
       connection.close()
+      await this.#spooled?.close()
       log.debug('replication stream ended', {
         reads: connection.readCount,
         bytes: connection.readBytes,
@@ -129,10 +162,10 @@ export class ChangeStream implements ReplicationHandler {
   }
 
   #startSql(): string {
-    const { slotName, publicationName } = this.#context
-    // The grammar of replication commands knows no escapes but doubled quotes.
-    const names = quoteIdentifier(publicationName).replaceAll("'", "''")
-    return `START_REPLICATION SLOT ${quoteIdentifier(slotName)} LOGICAL ${formatLsn(this.#from)} (proto_version '1', publication_names '${names}')`
+    const { slotName } = this.#context
+    const withStreaming = this.#spooled !== undefined
+    const asked = startOptions({ ...this.#context, withStreaming })
+    return `START_REPLICATION SLOT ${quoteIdentifier(slotName)} LOGICAL ${formatLsn(this.#from)} ${asked}`
   }
 
   /** Throws unless the slot has everything after `from` and nobody else reads from it. */
@@ -175,6 +208,27 @@ export class ChangeStream implements ReplicationHandler {
   }
 
   data(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
+    return this.#spooled?.takes(bytes[start]) === true
+      ? this.#spooled.message(bytes, start, end)
+      : this.#committed(bytes, start, end)
+  }
+
+  /** A message of a transaction that is known to have committed. */
+  #committed(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
+    if (this.#rolledBack.isEmpty) return this.#decode(bytes, start, end)
+    const due = this.#rolledBack.takeFor(bytes, start, end)
+    if (due.length === 0) return this.#decode(bytes, start, end)
+    return this.#decodeAfter(due, bytes.subarray(start, end))
+  }
+
+  async #decodeAfter(due: readonly Buffer[], message: Buffer): Promise<void> {
+    for (const one of [...due, message]) {
+      if (this.#isDone) return
+      await this.#decode(one, 0, one.length)
+    }
+  }
+
+  #decode(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
     const type = bytes[start]
     if (type === beginMessage) {
       const { finalLsn } = readBegin(bytes, start, end)

@@ -1,0 +1,35 @@
+/** What is asked of pgoutput when streaming begins (PostgreSQL documentation, "Logical Streaming Replication Parameters"). */
+import { quoteIdentifier } from './sql-text.ts'
+
+export interface StartOptions {
+  /** `server_version_num`. */
+  readonly serverVersion: number
+  readonly publicationName: string
+  /** Transactions may be sent before they commit. */
+  readonly withStreaming: boolean
+}
+
+/** Protocol 2 came with server 14 (streaming), 3 with 15 (two-phase), 4 with 16 (parallel apply). */
+export function protocolVersion(serverVersion: number): 1 | 2 | 3 | 4 {
+  if (serverVersion < 140_000) return 1
+  if (serverVersion < 150_000) return 2
+  return serverVersion < 160_000 ? 3 : 4
+}
+
+/** True when the server can send transactions in progress. */
+export function canStream(serverVersion: number): boolean {
+  return protocolVersion(serverVersion) >= 2
+}
+
+/**
+ * The parenthesised options of START_REPLICATION. Two-phase decoding stays off: a prepared
+ * transaction comes at its commit, like any other.
+ */
+export function startOptions(options: StartOptions): string {
+  // The grammar of replication commands knows no escapes but doubled quotes.
+  const names = quoteIdentifier(options.publicationName).replaceAll("'", "''")
+  const version = protocolVersion(options.serverVersion)
+  const all = [`proto_version '${version}'`, `publication_names '${names}'`]
+  if (options.withStreaming && canStream(options.serverVersion)) all.push(`streaming 'on'`)
+  return `(${all.join(', ')})`
+}
