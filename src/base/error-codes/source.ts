@@ -128,6 +128,19 @@ export const sourceErrors = {
     retry: 'after-remedy',
     exitCode: 1,
   },
+  SOURCE_PLUGIN_REFUSED: {
+    when: "The server's output_plugin_libraries does not list pgoutput.",
+    remedy: "ALTER SYSTEM SET output_plugin_libraries = 'pgoutput'; SELECT pg_reload_conf();",
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
+  SOURCE_ENCODING: {
+    when: 'A text of the source cannot be read as UTF8: the database is SQL_ASCII, or holds a character that UTF8 has not.',
+    remedy:
+      'Correct the text in the source; keep new ones out by moving the database into one with encoding UTF8.',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
   SOURCE_REPLICATION_DENIED: {
     when: 'The user of the connection may not replicate.',
     remedy: 'ALTER ROLE <user> REPLICATION;',

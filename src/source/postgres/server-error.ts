@@ -12,6 +12,8 @@ export interface ServerError {
 /** SQLSTATE, or its class of two characters → our code. */
 const codes: Readonly<Record<string, ErrorCode>> = {
   '08': 'SOURCE_CONNECTION_LOST',
+  '22021': 'SOURCE_ENCODING',
+  '22P05': 'SOURCE_ENCODING',
   '28': 'SOURCE_AUTHENTICATION_FAILED',
   '3D': 'SOURCE_DATABASE_MISSING',
   '42501': 'SOURCE_PERMISSION_DENIED',

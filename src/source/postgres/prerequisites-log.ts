@@ -1,0 +1,110 @@
+/** What is checked of the log: how much of it is kept, our slot, and who holds things up. */
+import { errorTable } from '../../base/error-codes.ts'
+import type { Finding } from '../finding.ts'
+import type { ControlRow } from './connect.ts'
+import type { Control } from './control.ts'
+import type { ManagedService } from './managed-service.ts'
+import { ok, unmet } from './prerequisite-finding.ts'
+import { dropStrangerRemedy, readSlot, slotLoss } from './replication-slot.ts'
+
+const leastKeepBytes = 1024 * 1024 * 1024
+const leastIdleSeconds = 24 * 3600
+const longTransactionSeconds = 300
+
+const retentionSql = `
+  SELECT current_setting('max_slot_wal_keep_size', true) AS keep,
+    pg_size_bytes(NULLIF(current_setting('max_slot_wal_keep_size', true), '-1'))::text AS keep_bytes,
+    (SELECT setting || ' ' || coalesce(unit, '') FROM pg_settings WHERE name = 'idle_replication_slot_timeout') AS idle,
+    (SELECT setting::bigint * CASE unit WHEN 'min' THEN 60 ELSE 1 END FROM pg_settings
+      WHERE name = 'idle_replication_slot_timeout')::text AS idle_seconds`
+
+const longTransactionsSql = `
+  SELECT pid::text, usename AS role, state, extract(epoch FROM now() - xact_start)::bigint::text AS seconds
+  FROM pg_stat_activity
+  WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+    AND xact_start < now() - make_interval(secs => $1::int4)
+  ORDER BY xact_start LIMIT 10`
+
+export async function retentionFindings(
+  control: Control,
+  service: ManagedService,
+): Promise<Finding[]> {
+  const [row] = await control.query(retentionSql)
+  return row === undefined ? [] : [keepFinding(row, service), ...idleFindings(row, service)]
+}
+
+function keepFinding(row: ControlRow, service: ManagedService): Finding {
+  const subject = 'max_slot_wal_keep_size'
+  const keep = row['keep'] ?? ''
+  const limit = row['keep_bytes']
+  const isUnlimited = limit === null || limit === undefined
+  if (!isUnlimited && Number(limit) >= leastKeepBytes) return ok(subject, keep)
+  const message = isUnlimited
+    ? 'There is no limit: while nobody reads, the log may fill the disk of the server'
+    : `It is ${keep}: the log may be gone before it is read`
+  // Services set it in megabytes; with a unit where ALTER SYSTEM is run.
+  const value = service.kind === 'own' ? '64GB' : '65536'
+  const remedy = service.settingRemedy(subject, value, false)
+  return unmet('warning', 'SOURCE_LOG_RETENTION', subject, message, remedy)
+}
+
+function idleFindings(row: ControlRow, service: ManagedService): Finding[] {
+  const subject = 'idle_replication_slot_timeout'
+  const idle = Number(row['idle_seconds'] ?? 0)
+  if (idle <= 0 || idle >= leastIdleSeconds) return []
+  const message = `It is ${row['idle']}: a gateway that stands still for longer loses its slot`
+  const value = service.kind === 'own' ? '2d' : String(2 * 24 * 3600)
+  const remedy = service.settingRemedy(subject, value, false)
+  return [unmet('warning', 'SOURCE_LOG_RETENTION', subject, message, remedy)]
+}
+
+export async function transactionFindings(control: Control): Promise<Finding[]> {
+  const rows = await control.query(longTransactionsSql, [String(longTransactionSeconds)])
+  const held = rows.map((row) =>
+    unmet(
+      'warning',
+      'SOURCE_SLOT_BLOCKED',
+      'long-running transactions',
+      `Process ${row['pid']} (role ${row['role']}, ${row['state']}) has written in a transaction that is ${row['seconds']} s old; a slot or a copy waits for its end`,
+      `SELECT pg_terminate_backend(${row['pid']});`,
+    ),
+  )
+  const prepared = await control.query(
+    'SELECT gid, database FROM pg_prepared_xacts WHERE database = current_database() LIMIT 10',
+  )
+  for (const row of prepared) {
+    const gid = (row['gid'] ?? '').replaceAll("'", "''")
+    held.push(
+      unmet(
+        'warning',
+        'SOURCE_SLOT_BLOCKED',
+        'prepared transactions',
+        `Prepared transaction ${row['gid']} is open; a slot or a copy waits for its end`,
+        `ROLLBACK PREPARED '${gid}';`,
+      ),
+    )
+  }
+  return held.length > 0 ? held : [ok('long-running transactions', 'none')]
+}
+
+export async function slotFinding(
+  control: Control,
+  slotName: string,
+  database: string,
+): Promise<Finding> {
+  const slot = await readSlot(control, slotName)
+  const subject = 'replication slot'
+  if (slot === undefined) return ok(subject, `Slot "${slotName}" will be made`)
+  if (slot.type !== 'logical' || slot.plugin !== 'pgoutput' || slot.database !== database) {
+    const message = `Slot "${slotName}" is ${slot.type}, plugin ${slot.plugin}, database ${slot.database}`
+    const remedy = dropStrangerRemedy(slotName)
+    return unmet('error', 'SOURCE_SLOT_TAKEN', subject, message, remedy)
+  }
+  const loss = slotLoss(slot)
+  if (loss !== undefined) {
+    const message = `Slot "${slotName}" is of no use: ${loss}`
+    const remedy = errorTable.SOURCE_LOG_LOST.remedy
+    return unmet('error', 'SOURCE_LOG_LOST', subject, message, remedy)
+  }
+  return ok(subject, `Slot "${slotName}" is ${slot.walStatus}`)
+}
