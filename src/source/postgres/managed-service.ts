@@ -85,90 +85,58 @@ const inConsole =
   (name, value, restart) =>
     `${where}: set ${name} to ${value}${restart ? ', then restart' : ''}`
 
-function service(
-  kind: ServiceKind,
-  name: string,
-  walLevelRemedy: string,
-  settingRemedy: SettingCommand,
-  replicationRemedy: (role: string) => string = alterRole,
-): ManagedService {
-  return { kind, name, walLevelRemedy, settingRemedy, replicationRemedy }
-}
-
 const grantRds = (role: string): string => `GRANT rds_replication TO ${quoteIdentifier(role)};`
 
 const rdsInstance = parameterGroup('db', 'the instance')
 const auroraCluster = parameterGroup('db-cluster', 'the writer instance')
 
+const supabaseConfig: SettingCommand = (name, value) =>
+  `supabase --experimental postgres-config update --config ${name}=${value} --project-ref PROJECT`
+
+type ServiceWords = Omit<ManagedService, 'kind'>
+
+/** One that is set up with one command. */
+function words(
+  name: string,
+  setting: SettingCommand,
+  walLevelRemedy: string,
+  replicationRemedy: (role: string) => string = alterRole,
+): ServiceWords {
+  return { name, settingRemedy: setting, walLevelRemedy, replicationRemedy }
+}
+
+const rdsParameter = 'rds.logical_replication'
+
+const known: Readonly<Record<ServiceKind, ServiceWords>> = {
+  own: words(
+    'PostgreSQL',
+    alterSystem,
+    'ALTER SYSTEM SET wal_level = logical; -- then restart the server',
+  ),
+  rds: words('Amazon RDS', rdsInstance, rdsInstance(rdsParameter, '1', true), grantRds),
+  aurora: words('Amazon Aurora', auroraCluster, auroraCluster(rdsParameter, '1', true), grantRds),
+  azure: words(
+    'Azure Database for PostgreSQL',
+    azureParameter,
+    azureParameter('wal_level', 'logical', true),
+  ),
+  cloudsql: words('Cloud SQL', cloudSqlFlag, cloudSqlFlag('cloudsql.logical_decoding', 'on', true)),
+  alloydb: words('AlloyDB', alloyDbFlag, alloyDbFlag('alloydb.logical_decoding', 'on', true)),
+  neon: words(
+    'Neon',
+    inConsole('Ask the support of Neon'),
+    'In the console of Neon, Settings, Logical Replication: enable it',
+  ),
+  supabase: words('Supabase', supabaseConfig, supabaseConfig('wal_level', 'logical', true)),
+  other: words(
+    'a managed service',
+    inConsole('In the settings of the service'),
+    'In the settings of the service: turn logical replication on (wal_level = logical)',
+  ),
+}
+
 export function managedService(kind: ServiceKind): ManagedService {
-  switch (kind) {
-    case 'rds':
-      return service(
-        kind,
-        'Amazon RDS',
-        rdsInstance('rds.logical_replication', '1', true),
-        rdsInstance,
-        grantRds,
-      )
-    case 'aurora':
-      return service(
-        kind,
-        'Amazon Aurora',
-        auroraCluster('rds.logical_replication', '1', true),
-        auroraCluster,
-        grantRds,
-      )
-    case 'azure':
-      return service(
-        kind,
-        'Azure Database for PostgreSQL',
-        azureParameter('wal_level', 'logical', true),
-        azureParameter,
-      )
-    case 'cloudsql':
-      return service(
-        kind,
-        'Cloud SQL',
-        cloudSqlFlag('cloudsql.logical_decoding', 'on', true),
-        cloudSqlFlag,
-      )
-    case 'alloydb':
-      return service(
-        kind,
-        'AlloyDB',
-        alloyDbFlag('alloydb.logical_decoding', 'on', true),
-        alloyDbFlag,
-      )
-    case 'neon':
-      return service(
-        kind,
-        'Neon',
-        'In the console of Neon, Settings, Logical Replication: enable it',
-        inConsole('Ask the support of Neon'),
-      )
-    case 'supabase':
-      return service(
-        kind,
-        'Supabase',
-        'supabase --experimental postgres-config update --config wal_level=logical --project-ref PROJECT',
-        (name, value) =>
-          `supabase --experimental postgres-config update --config ${name}=${value} --project-ref PROJECT`,
-      )
-    case 'other':
-      return service(
-        kind,
-        'a managed service',
-        'In the settings of the service: turn logical replication on (wal_level = logical)',
-        inConsole('In the settings of the service'),
-      )
-    case 'own':
-      return service(
-        kind,
-        'PostgreSQL',
-        'ALTER SYSTEM SET wal_level = logical; -- then restart the server',
-        alterSystem,
-      )
-  }
+  return { kind, ...known[kind] }
 }
 
 function alterSystem(name: string, value: string, restart: boolean): string {
