@@ -5,7 +5,7 @@
 import { SluiceError } from '../base/errors.ts'
 import type { Log } from '../observe/log.ts'
 import type { Finding } from '../source/finding.ts'
-import type { Source, SourceState } from '../source/source.ts'
+import type { Position, PreparedSource, Source, SourceState } from '../source/source.ts'
 import type { SourceTable } from '../source/table-schema.ts'
 import type { StagingLog } from '../staging/staging-log.ts'
 import { tableEntry, tableGone } from './begin-copy.ts'
@@ -67,6 +67,8 @@ export class TablePlan {
     const refused = refusals(this.#withoutLostLog(await source.check(selected.tables)))
     const good = selected.tables.filter((table) => !refused.has(nameOf(table)))
     const state = await this.#prepareSource(good)
+    // On record no later than the source that has them.
+    if (state.branchedAt !== undefined) this.#endCopiesAfter(state.branchedAt)
     await this.#addTables(selected.tables, state)
     if (progress.state === undefined) {
       progress.begin(state)
@@ -139,7 +141,7 @@ export class TablePlan {
   }
 
   /** A lost log is survived only when a person has asked to copy everything anew. */
-  async #prepareSource(good: readonly SourceTable[]): Promise<SourceState> {
+  async #prepareSource(good: readonly SourceTable[]): Promise<PreparedSource> {
     const { source, progress, recovered } = this.#options
     const saved = progress.state ?? recovered.state
     try {
@@ -156,6 +158,25 @@ export class TablePlan {
       }
       await progress.publish({ entries: [] })
       return state
+    }
+  }
+
+  /** Copies that show what the source, which goes on from `branchedAt` differently, never had. */
+  #endCopiesAfter(branchedAt: Position): void {
+    const { tables, recovered, source } = this.#options
+    const reason = 'the copy shows what the promoted server never had'
+    for (const known of recovered.tables.values()) {
+      const { started, isFinished, hasGap } = known
+      if (started === undefined || isFinished || hasGap) continue
+      if (tables.get(known.tableId) !== undefined) continue
+      if (source.parseSnapshotPoint(started.point).isPassedBy(branchedAt)) continue
+      this.#announce(known, reason)
+      known.hasGap = true
+    }
+    for (const table of tables.all()) {
+      const { point } = table
+      if (!table.isFollowed || point === undefined || point.isPassedBy(branchedAt)) continue
+      tables.gap(table, reason)
     }
   }
 

@@ -16,6 +16,16 @@ export interface SourceState {
   readonly position: Position
 }
 
+/** Where a session goes on. */
+export interface PreparedSource extends SourceState {
+  /**
+   * Present when the log goes on elsewhere than it was read before, for example on a promoted
+   * server: both are the same up to here, no earlier than `position`. A copy whose point is later
+   * shows what this source never had.
+   */
+  readonly branchedAt?: Position
+}
+
 /** One piece of a table copy. `id` is dense from 0. */
 export interface SnapshotChunk {
   readonly id: number
@@ -77,7 +87,7 @@ export interface Source {
    * With `saved`: proves that the log still is the one we read and reaches back to the position,
    * else throws SOURCE_INCARNATION_CHANGED or SOURCE_LOG_LOST. Without: starts now.
    */
-  prepare(tables: readonly SourceTable[], saved: SourceState | undefined): Promise<SourceState>
+  prepare(tables: readonly SourceTable[], saved: SourceState | undefined): Promise<PreparedSource>
   /** No earlier than any change visible to whoever looks at the source before this call. */
   currentPosition(): Promise<Position>
   /**

@@ -51,11 +51,10 @@ export function parseIncarnation(text: Incarnation): IncarnationRecord {
   return record as IncarnationRecord
 }
 
-/** Throws SOURCE_INCARNATION_CHANGED that names what differs. */
+/** Throws SOURCE_INCARNATION_CHANGED that names what differs; timelines are another question. */
 export function expectSameLog(saved: LogIdentity, now: LogIdentity): void {
   const names = {
     system: 'system identifier',
-    timeline: 'timeline',
     database: 'database oid',
     slot: 'slot name',
   } as const

@@ -7,6 +7,7 @@ import type { TransactionInfo } from '../change-sink.ts'
 import type { Finding } from '../finding.ts'
 import type {
   Position,
+  PreparedSource,
   Source,
   SourceHealth,
   SourceState,
@@ -21,8 +22,8 @@ import { type Control, createControl } from './control.ts'
 import { discoverSchemas } from './discover.ts'
 import { type ExactSnapshot, exactSnapshot } from './exact-snapshot.ts'
 import { type Lsn, zeroLsn } from './lsn.ts'
+import { identifyLog, readServerState, type ServerState } from './log-guard.ts'
 import {
-  expectSameLog,
   formatIncarnation,
   fromPosition,
   type LogIdentity,
@@ -47,7 +48,6 @@ import { ChangeStream } from './stream.ts'
 import { checkTables } from './table-prerequisites.ts'
 import { openVerification } from './verification.ts'
 import { endOfLog } from './wal-flush.ts'
-import { WireConnection } from './wire/wire-connection.ts'
 
 export interface PostgresSourceOptions {
   /** As in a resource file: host, port, database, user, password, sslmode, sslrootcert. */
@@ -97,7 +97,7 @@ class ComposedSource implements PostgresSource {
   readonly #control: Control
   readonly #blockedTimeoutMs: number
   readonly #publication: PublicationGuard
-  #serverVersion: number | undefined
+  #server: ServerState | undefined
   #stream: ChangeStream | undefined
   #acknowledged: Lsn = zeroLsn
   #spool: SpoolOptions | undefined
@@ -121,12 +121,8 @@ class ComposedSource implements PostgresSource {
     return Math.min(slotWaitMs, this.#blockedTimeoutMs)
   }
 
-  async #version(): Promise<number> {
-    if (this.#serverVersion === undefined) {
-      const [row] = await this.#control.query('SHOW server_version_num')
-      this.#serverVersion = Number(row?.['server_version_num'])
-    }
-    return this.#serverVersion
+  async #serverState(): Promise<ServerState> {
+    return (this.#server ??= await readServerState(this.#control))
   }
 
   async check(tables: readonly SourceTable[] | undefined): Promise<readonly Finding[]> {
@@ -144,7 +140,7 @@ class ComposedSource implements PostgresSource {
       control: this.#control,
       log,
       publicationName,
-      serverVersion: await this.#version(),
+      serverVersion: (await this.#serverState()).version,
     }
     return [...server, ...(await checkTables(context, tables))]
   }
@@ -157,13 +153,14 @@ class ComposedSource implements PostgresSource {
   async prepare(
     tables: readonly SourceTable[],
     saved: SourceState | undefined,
-  ): Promise<SourceState> {
-    const { slotName, failpoints } = this.#how
-    const identity = await this.#identify()
-    const record = saved === undefined ? undefined : parseIncarnation(saved.incarnation)
-    if (record !== undefined) expectSameLog(record, identity)
-    if (saved === undefined || record === undefined) {
-      await this.#publication.prepare(tables, await this.#version(), undefined)
+  ): Promise<PreparedSource> {
+    const { slotName, failpoints, log } = this.#how
+    // Not one that a server keeps open which is not the one behind this name any more.
+    await this.#control.close()
+    const server = (this.#server = await readServerState(this.#control))
+    if (saved === undefined) {
+      const { identity } = await identifyLog(this.#options, slotName, undefined, log)
+      await this.#publication.prepare(tables, server, undefined)
       const lsn = await this.#startSlot()
       this.#publication.slotMade(lsn)
       this.#publication.trust.begin(lsn)
@@ -171,34 +168,29 @@ class ComposedSource implements PostgresSource {
       return { incarnation: this.#incarnation(identity), position: toPosition(lsn) }
     }
     const position = fromPosition(saved.position)
+    const record = parseIncarnation(saved.incarnation)
+    const savedLog = { identity: record, position }
+    const { identity, branchedAt } = await identifyLog(this.#options, slotName, savedLog, log)
     const slot = await readSlot(this.#control, slotName)
-    expectSlotReaches(slotName, slot, position, this.#options.database)
-    const before = { fingerprint: record.publication, position }
-    await this.#publication.prepare(tables, await this.#version(), before)
+    const isPromoted = branchedAt !== undefined
+    expectSlotReaches(slot, {
+      name: slotName,
+      position,
+      database: this.#options.database,
+      isPromoted,
+    })
+    const before = { fingerprint: record.publication, position, isPromoted }
+    await this.#publication.prepare(tables, server, before)
     this.#publication.trust.begin(position)
-    return { incarnation: this.#incarnation(identity), position: saved.position }
+    return {
+      incarnation: this.#incarnation(identity),
+      position: saved.position,
+      ...(branchedAt === undefined ? {} : { branchedAt: toPosition(branchedAt) }),
+    }
   }
 
   #incarnation(identity: LogIdentity): SourceState['incarnation'] {
     return formatIncarnation({ ...identity, publication: this.#publication.fingerprint })
-  }
-
-  async #identify(): Promise<LogIdentity> {
-    const connection = await WireConnection.open(this.#options, { isReplication: true })
-    try {
-      const [row] = await connection.query('IDENTIFY_SYSTEM', 'identifying the system')
-      const [database] = await connection.query(
-        'SELECT oid FROM pg_database WHERE datname = current_database()',
-      )
-      return {
-        system: row?.[0] ?? '',
-        timeline: row?.[1] ?? '',
-        database: database?.[0] ?? '',
-        slot: this.#how.slotName,
-      }
-    } finally {
-      connection.close()
-    }
   }
 
   async #startSlot(): Promise<Lsn> {
@@ -241,7 +233,7 @@ class ComposedSource implements PostgresSource {
       control: this.#control,
       log: this.#how.log,
       clock: this.#how.clock,
-      serverVersion: await this.#version(),
+      serverVersion: (await this.#serverState()).version,
       timeoutMs: this.#blockedTimeoutMs,
     }
     const since = this.#publication.sinceOf(table.id)

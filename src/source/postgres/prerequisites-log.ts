@@ -1,5 +1,4 @@
 /** What is checked of the log: how much of it is kept, our slot, and who holds things up. */
-import { errorTable } from '../../base/error-codes.ts'
 import type { Finding } from '../finding.ts'
 import type { ControlRow } from './connect.ts'
 import type { Control } from './control.ts'
@@ -102,9 +101,8 @@ export async function slotFinding(
   }
   const loss = slotLoss(slot)
   if (loss !== undefined) {
-    const message = `Slot "${slotName}" is of no use: ${loss}`
-    const remedy = errorTable.SOURCE_LOG_LOST.remedy
-    return unmet('error', 'SOURCE_LOG_LOST', subject, message, remedy)
+    const message = `Slot "${slotName}" is of no use: ${loss.why}`
+    return unmet('error', 'SOURCE_LOG_LOST', subject, message, loss.remedy)
   }
   return ok(subject, `Slot "${slotName}" is ${slot.walStatus}`)
 }

@@ -106,8 +106,10 @@ test('trap: a table taken out and put back while another one is repaired', async
     blockedTimeoutMs: 1000,
   })
   await server.sql('alter publication gap drop table gap_a')
-  const before = { fingerprint: parseIncarnation(state.incarnation).publication }
-  await guard.prepare(tables, 180000, { ...before, position: fromPosition(state.position) })
+  const { publication } = parseIncarnation(state.incarnation)
+  const position = fromPosition(state.position)
+  const before = { fingerprint: publication, position, isPromoted: false }
+  await guard.prepare(tables, { version: 180000, isStandby: false }, before)
   expect([...guard.takeGaps().keys()]).toEqual(tables.map(({ id }) => id))
   await control.close()
   await source.dispose()

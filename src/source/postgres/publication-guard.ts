@@ -8,11 +8,13 @@ import { SluiceError } from '../../base/errors.ts'
 import type { Log } from '../../observe/log.ts'
 import type { SourceTable, TableId } from '../table-schema.ts'
 import type { Control } from './control.ts'
-import { type Lsn, parseLsn } from './lsn.ts'
+import type { ServerState } from './log-guard.ts'
+import type { Lsn } from './lsn.ts'
 import {
   addTablesStatement,
   ensurePublication,
   fingerprint,
+  notAfter,
   publicationGaps,
   type PublicationFingerprint,
   type PublicationState,
@@ -22,7 +24,7 @@ import {
 import { describeBlockers } from './replication-slot.ts'
 import { SessionTrust } from './session-trust.ts'
 import { shownTable } from './sql-text.ts'
-import { pushLog } from './wal-flush.ts'
+import { insertedTo, pushLog } from './wal-flush.ts'
 
 export interface PublicationGuardOptions {
   readonly control: Control
@@ -37,13 +39,15 @@ export interface PublicationBefore {
   readonly fingerprint: PublicationFingerprint
   /** Where reading goes on. */
   readonly position: Lsn
+  /** The server was promoted meanwhile: it may give ids again that its predecessor gave. */
+  readonly isPromoted: boolean
 }
 
 export class PublicationGuard {
   /** Of the session that streams, or the next one. */
   readonly trust = new SessionTrust()
   readonly #options: PublicationGuardOptions
-  #serverVersion = 0
+  #server: ServerState = { version: 0, isStandby: false }
   #tables: readonly SourceTable[] = []
   #fingerprint: PublicationFingerprint
   /** Tables that the publication cannot be made to publish whole, with the reason. */
@@ -65,19 +69,19 @@ export class PublicationGuard {
   /** Makes, extends and repairs the publication; what went missing meanwhile is a gap. */
   async prepare(
     tables: readonly SourceTable[],
-    serverVersion: number,
+    server: ServerState,
     before: PublicationBefore | undefined,
   ): Promise<void> {
     const { control, name } = this.#options
-    this.#serverVersion = serverVersion
+    this.#server = server
     this.#tables = tables
     // What stood before it is repaired tells whether changes are missing.
     if (before !== undefined) {
       const state = await this.#read()
       this.#recordGaps(publicationGaps(before.fingerprint, state, before.position))
     }
-    await ensurePublication(control, name, tables, serverVersion)
-    await this.#takeFingerprint(before?.fingerprint)
+    await ensurePublication(control, name, tables, server)
+    await this.#takeFingerprint(before?.fingerprint, before?.isPromoted === true)
     if (before !== undefined) {
       this.#fingerprint = withGaps(this.#fingerprint, this.#gaps, before.position)
     }
@@ -97,9 +101,9 @@ export class PublicationGuard {
     if (gaps.size === 0) return
     this.#recordGaps(gaps)
     try {
-      await ensurePublication(control, name, this.#tables, this.#serverVersion)
+      await ensurePublication(control, name, this.#tables, this.#server)
     } finally {
-      await this.#takeFingerprint(this.#fingerprint)
+      await this.#takeFingerprint(this.#fingerprint, false)
     }
   }
 
@@ -158,15 +162,14 @@ export class PublicationGuard {
       'SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS oldest',
     )
     if (BigInt(row?.['oldest'] ?? '0') < since) return
-    const [end] = await control.query('SELECT pg_current_wal_insert_lsn()::text AS lsn')
-    this.trust.settle(table, since, parseLsn(end?.['lsn'] ?? ''))
+    this.trust.settle(table, since, await insertedTo(control))
     await pushLog(control)
   }
 
   async #read(): Promise<PublicationState> {
     const { control, name } = this.#options
     const ids = this.#tables.map((table) => table.id)
-    return await readPublication(control, name, ids, this.#serverVersion)
+    return await readPublication(control, name, ids, this.#server.version)
   }
 
   #recordGaps(gaps: ReadonlyMap<TableId, string>): void {
@@ -182,14 +185,19 @@ export class PublicationGuard {
   }
 
   /** Also what somebody changed between the look before and this one is a gap. */
-  async #takeFingerprint(before: PublicationFingerprint | undefined): Promise<void> {
+  async #takeFingerprint(
+    before: PublicationFingerprint | undefined,
+    isPromoted: boolean,
+  ): Promise<void> {
     const { control, name } = this.#options
     const state = await this.#read()
     if (before !== undefined) this.#recordGaps(publicationGaps(before, state))
     const [row] = await control.query(
       'SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS next',
     )
-    this.#fingerprint = fingerprint(name, state, before, row?.['next'] ?? '')
+    const next = row?.['next'] ?? ''
+    const known = before !== undefined && isPromoted ? notAfter(before, next) : before
+    this.#fingerprint = fingerprint(name, state, known, next)
     this.#problems = new Map(state.problems)
     for (const { id } of this.#tables) {
       if (!state.signatures.has(id)) this.#problems.set(id, 'it does not publish the table')

@@ -6,6 +6,7 @@
 import { SluiceError } from '../../base/errors.ts'
 import type { SourceTable, TableId } from '../table-schema.ts'
 import type { Control } from './control.ts'
+import type { ServerState } from './log-guard.ts'
 import { formatLsn, type Lsn, parseLsn } from './lsn.ts'
 import { sqlStateOf } from './server-error.ts'
 import { idArray, quoteIdentifier, quoteTable } from './sql-text.ts'
@@ -139,16 +140,24 @@ export function makeForRoleStatements(name: string, role: string): string {
 /**
  * Makes the publication if it is missing, adds tables, and repairs one that we made. What it may
  * not do it leaves; read the outcome with `readPublication`. Throws SOURCE_PUBLICATION_MISSING when
- * there is none and none can be made.
+ * there is none and none can be made. On a standby nothing can be changed.
  */
 export async function ensurePublication(
   control: Control,
   name: string,
   tables: readonly SourceTable[],
-  serverVersion: number,
+  server: ServerState,
 ): Promise<void> {
   const ids = tables.map((table) => table.id)
-  const state = await readPublication(control, name, ids, serverVersion)
+  const state = await readPublication(control, name, ids, server.version)
+  if (server.isStandby) {
+    if (state.exists) return
+    throw new SluiceError(
+      'SOURCE_PUBLICATION_MISSING',
+      `Publication "${name}" does not exist, and the server is a standby: it can only be made on the primary`,
+      { remedy: `On the primary: ${createStatement(name, tables)}` },
+    )
+  }
   if (!state.exists) {
     await create(control, name)
   } else if (state.isOurs && state.hasOtherOptions) {
@@ -212,6 +221,15 @@ export function withGaps(
     tables[table] = { signature, since, ...gapAt }
   }
   return { ...fingerprinted, tables }
+}
+
+/** No `since` is later than `nextXid`, the first id not yet given out. */
+export function notAfter(before: PublicationFingerprint, nextXid: string): PublicationFingerprint {
+  const tables: Record<string, TablePublication> = {}
+  for (const [table, entry] of Object.entries(before.tables)) {
+    tables[table] = BigInt(entry.since) > BigInt(nextXid) ? { ...entry, since: nextXid } : entry
+  }
+  return { ...before, tables }
 }
 
 /**

@@ -101,7 +101,13 @@ describe('a slot that does not reach back to us', () => {
 test('another system is another incarnation', async () => {
   const { source, state } = await prepared('i1')
   const tables = [await tableNamed(source, 'i1')]
-  for (const change of [{ system: '1' }, { timeline: '9' }, { database: '1' }, { slot: 'x' }]) {
+  for (const change of [
+    { system: '1' },
+    { timeline: '9' },
+    { timeline: '0' },
+    { database: '1' },
+    { slot: 'x' },
+  ]) {
     const record = { ...(JSON.parse(state.incarnation) as object), ...change }
     const incarnation = JSON.stringify(record) as Incarnation
     await expect(source.prepare(tables, { ...state, incarnation })).rejects.toMatchObject({

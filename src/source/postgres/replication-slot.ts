@@ -28,7 +28,8 @@ export interface SlotState {
 
 const slotSql = `
   SELECT s.plugin, s.slot_type, s.database, s.active_pid::text, s.wal_status, s.safe_wal_size::text,
-    s.restart_lsn::text, s.confirmed_flush_lsn::text, pg_current_wal_lsn()::text AS current_lsn,
+    s.restart_lsn::text, s.confirmed_flush_lsn::text, 
+    CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text AS current_lsn,
     to_jsonb(s) ->> 'invalidation_reason' AS invalidation, to_jsonb(s) ->> 'conflicting' AS conflicting
   FROM pg_replication_slots s WHERE s.slot_name = $1`
 
@@ -58,11 +59,39 @@ export async function readSlot(control: Control, name: string): Promise<SlotStat
   }
 }
 
+export interface SlotLoss {
+  readonly why: string
+  readonly remedy: string
+}
+
+/** What ends every remedy of a lost log. */
+const copyAnew = 'Run: sluice refresh --all --full'
+
+/** By `invalidation_reason` (PostgreSQL documentation, pg_replication_slots). */
+const losses: Readonly<Record<string, SlotLoss>> = {
+  wal_removed: {
+    why: 'the server removed log that it needs (wal_removed)',
+    remedy: `Raise max_slot_wal_keep_size: ALTER SYSTEM SET max_slot_wal_keep_size = '64GB'; SELECT pg_reload_conf(); ${copyAnew}`,
+  },
+  rows_removed: {
+    why: 'the primary removed catalog rows that it needs (rows_removed)',
+    remedy: `On the standby: ALTER SYSTEM SET hot_standby_feedback = on; SELECT pg_reload_conf(); and let it follow the primary through a physical slot (primary_slot_name). ${copyAnew}`,
+  },
+  wal_level_insufficient: {
+    why: 'wal_level was lowered below logical (wal_level_insufficient)',
+    remedy: `ALTER SYSTEM SET wal_level = logical; -- on the primary, then restart it. ${copyAnew}`,
+  },
+  idle_timeout: {
+    why: 'nobody read from it for longer than idle_replication_slot_timeout (idle_timeout)',
+    remedy: `ALTER SYSTEM SET idle_replication_slot_timeout = 0; SELECT pg_reload_conf(); ${copyAnew}`,
+  },
+}
+
 /** Why nothing can be read from the slot any more; undefined while it can. */
-export function slotLoss(slot: SlotState): string | undefined {
-  if (slot.invalidation !== undefined) return `the server invalidated it (${slot.invalidation})`
-  if (slot.walStatus === 'lost') return 'the server removed log that it needs (wal_status lost)'
-  return undefined
+export function slotLoss(slot: SlotState): SlotLoss | undefined {
+  const reason = slot.invalidation ?? (slot.walStatus === 'lost' ? 'wal_removed' : undefined)
+  if (reason === undefined) return undefined
+  return losses[reason] ?? { why: `the server invalidated it (${reason})`, remedy: copyAnew }
 }
 
 /** Slot names are random, so whoever made another kind of slot under ours did it by mistake. */
@@ -80,23 +109,38 @@ function expectOurKind(name: string, slot: SlotState, database: string): void {
   )
 }
 
+export interface SlotExpectation {
+  readonly name: string
+  /** End of the last transaction that is durably staged. */
+  readonly position: Lsn
+  readonly database: string
+  /** The server was a standby of the one that was read before. */
+  readonly isPromoted?: boolean
+}
+
 /**
  * Proves that everything after `position` can still be read from the slot. Throws SOURCE_LOG_LOST
  * when it is gone, lost or already ahead of us, which it is too after it was made anew.
  */
 export function expectSlotReaches(
-  name: string,
   slot: SlotState | undefined,
-  position: Lsn,
-  database: string,
+  { name, position, database, isPromoted = false }: SlotExpectation,
 ): SlotState {
-  const lost = (why: string): SluiceError =>
-    new SluiceError('SOURCE_LOG_LOST', `Slot "${name}" does not reach back to us: ${why}`)
-  if (slot === undefined) throw lost('it does not exist any more')
+  const lost = (why: string, remedy = copyAnew): SluiceError =>
+    new SluiceError('SOURCE_LOG_LOST', `Slot "${name}" does not reach back to us: ${why}`, {
+      remedy,
+    })
+  if (slot === undefined && isPromoted) {
+    throw lost(
+      'the server was promoted and does not have it, because it was not synchronised before',
+      `Synchronise the slot to standbys: sync_replication_slots = on, hot_standby_feedback = on, primary_slot_name and a dbname in primary_conninfo there. ${copyAnew}`,
+    )
+  }
+  if (slot === undefined) throw lost('it was dropped')
   expectOurKind(name, slot, database)
   const loss = slotLoss(slot)
-  if (loss !== undefined) throw lost(loss)
-  if (slot.confirmedLsn === undefined) throw lost('it has no position')
+  if (loss !== undefined) throw lost(loss.why, loss.remedy)
+  if (slot.confirmedLsn === undefined) throw lost('it was never completely made')
   if (slot.confirmedLsn > position) {
     throw lost(
       `it stands at ${formatLsn(slot.confirmedLsn)}, our data ends at ${formatLsn(position)}; somebody advanced it or made it anew`,

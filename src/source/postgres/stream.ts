@@ -15,7 +15,12 @@ import type { Relation } from './pgoutput/relation.ts'
 import { fromPosition, toPosition } from './position.ts'
 import type { PublicationGuard } from './publication-guard.ts'
 import { RelationBinder } from './relation-binder.ts'
-import { expectSlotReaches, readSlot, takenError } from './replication-slot.ts'
+import {
+  expectSlotReaches,
+  readSlot,
+  type SlotExpectation,
+  takenError,
+} from './replication-slot.ts'
 import { sqlStateOf } from './server-error.ts'
 import { quoteIdentifier } from './sql-text.ts'
 import { RolledBackRelations } from './spool-relations.ts'
@@ -168,13 +173,18 @@ export class ChangeStream implements ReplicationHandler {
     return `START_REPLICATION SLOT ${quoteIdentifier(slotName)} LOGICAL ${formatLsn(this.#from)} ${asked}`
   }
 
+  #expected(): SlotExpectation {
+    const { slotName: name, options } = this.#context
+    return { name, position: this.#from, database: options.database }
+  }
+
   /** Throws unless the slot has everything after `from` and nobody else reads from it. */
   async #expectSlot(): Promise<void> {
-    const { control, slotName, options, clock, slotWaitMs } = this.#context
+    const { control, slotName, clock, slotWaitMs } = this.#context
     const deadline = clock.elapsedMs() + slotWaitMs
     for (;;) {
       const found = await readSlot(control, slotName)
-      const slot = expectSlotReaches(slotName, found, this.#from, options.database)
+      const slot = expectSlotReaches(found, this.#expected())
       if (slot.activePid === undefined || this.#stream.signal.aborted) return
       if (clock.elapsedMs() >= deadline) throw await takenError(control, slotName, slot.activePid)
       await sleep(100)
@@ -183,12 +193,12 @@ export class ChangeStream implements ReplicationHandler {
 
   /** An error of the stream, told by the state of slot and publication rather than by its text. */
   async #explain(error: unknown): Promise<unknown> {
-    const { control, slotName, publicationName, options } = this.#context
+    const { control, slotName, publicationName } = this.#context
     const state = sqlStateOf(error)
     if (state === undefined || !['42704', '55000', '55006', '58P01'].includes(state)) return error
     try {
       const found = await readSlot(control, slotName)
-      const slot = expectSlotReaches(slotName, found, this.#from, options.database)
+      const slot = expectSlotReaches(found, this.#expected())
       if (state === '55006' && slot.activePid !== undefined) {
         return await takenError(control, slotName, slot.activePid)
       }
