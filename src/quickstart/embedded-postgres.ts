@@ -14,8 +14,12 @@ import { serverFolder, serverPrograms, unprivileged } from './server-programs.ts
 export interface EmbeddedPostgresOptions {
   /** Server settings, `wal_level` and friends; added to sensible defaults. */
   readonly settings?: Readonly<Record<string, string>>
-  /** Folder for the cluster; a fresh temporary one when left out, removed by `stop`. */
+  /**
+   * Folder for the cluster; a fresh temporary one when left out, removed by `stop`. One that holds a
+   * cluster already is started as it is; then `password` is that of its user.
+   */
   readonly folder?: string
+  readonly password?: string
   /** Lines of `pg_hba.conf` before the default ones. */
   readonly hba?: readonly string[]
   /** Folder with `bin/initdb` and `bin/postgres`; those of the npm package when left out. */
@@ -173,7 +177,9 @@ async function createCluster(
 ): Promise<void> {
   mkdirSync(folder, { recursive: true })
   chmodSync(folder, 0o755)
-  await initialise(native, folder, options.password)
+  if (!existsSync(join(folder, 'data', 'PG_VERSION'))) {
+    await initialise(native, folder, options.password)
+  }
   configure(folder, options.settings ?? {})
   if (options.hba === undefined) return
   const rest = [
@@ -216,7 +222,7 @@ export async function startEmbeddedPostgres(
 ): Promise<EmbeddedPostgres> {
   const native = options.programs ?? (await serverPrograms())
   const folder = options.folder ?? mkdtempSync(join(serverFolder(), 'sluice-pg-'))
-  const password = randomBytes(12).toString('hex')
+  const password = options.password ?? randomBytes(12).toString('hex')
   const place = { port: 0 }
   const { connect, sql } = clientsOf(place, password)
   let child: ChildProcess | undefined

@@ -259,7 +259,7 @@ class ComposedSource implements PostgresSource {
         publication,
         watchIntervalMs,
         slotWaitMs: this.#slotWaitMs,
-        serverVersion: await this.#version(),
+        serverVersion: (await this.#serverState()).version,
         spool: this.#spool,
       },
       stream,
