@@ -17,6 +17,7 @@ import {
   digestColumns,
   type DestinationState,
 } from './destination-state.ts'
+import { rewriteTable } from './evolve-table.ts'
 import { loadSnapshot } from './load-snapshot.ts'
 import type { FileFate } from './mark-rows.ts'
 import { mergeChanges } from './merge-changes.ts'
@@ -52,7 +53,10 @@ export async function applyWork(
 function filesOf(work: TableWork): readonly Parameters<TableTools['verifyFile']>[0][] {
   return [
     ...work.chunks.flatMap((chunk) => chunk.files),
-    ...work.steps.flatMap((step) => (step.kind === 'changes' ? [step.file] : [])),
+    ...work.steps.flatMap((step) => {
+      if (step.kind === 'schema_change') return step.fill === undefined ? [] : [step.fill]
+      return step.kind === 'changes' ? [step.file] : []
+    }),
   ]
 }
 
@@ -60,7 +64,8 @@ function filesOf(work: TableWork): readonly Parameters<TableTools['verifyFile']>
 function isDue(work: TableWork, state: DestinationState): boolean {
   const isSameCopy =
     state.snapshotId === work.snapshotId && state.snapshotPoint === work.snapshotPoint
-  const isSameShape = state.columns === digestColumns(work.columns.columns)
+  const isSameShape =
+    state.columns === digestColumns((work.evolution?.from ?? work.columns).columns)
   if (work.kind === 'changes') {
     // Not even a part of it may be applied already: absent cells are those of the rows as planned.
     return isSameCopy && isSameShape && state.applied === work.from
@@ -100,8 +105,9 @@ async function prepareActions(
   const changes = stagedChanges(work.steps)
   const present = [...(state.snapshot?.files.values() ?? [])]
   const isEmptied = changes.after !== undefined
-  const loaded = work.kind === 'load' && !isEmptied ? await loadSnapshot(tools, work, written) : []
-  const base = work.kind === 'load' ? loaded : isEmptied ? [] : present
+  const isReplaced = work.kind === 'load' || work.evolution !== undefined
+  const loaded = isEmptied ? [] : await freshFiles(tools, work, { state, written })
+  const base = isReplaced ? loaded : isEmptied ? [] : present
   const fates: readonly FileFate[] =
     changes.files.length === 0
       ? base.map((file) => ({ file, deadPositions: undefined, isGone: false }))
@@ -110,7 +116,7 @@ async function prepareActions(
   const marked = await writeVectors(tools, fates)
   const nowMs = tools.clock.nowMs()
   const isFresh = new Set(loaded)
-  const replaced = work.kind === 'load' || isEmptied ? present : []
+  const replaced = isReplaced || isEmptied ? present : []
   const removes = [...replaced, ...fates.filter((fate) => isTouched(fate)).map(({ file }) => file)]
     .filter((file) => !isFresh.has(file))
     .map((file) => ({ remove: removeOf(file, nowMs) }))
@@ -122,11 +128,24 @@ async function prepareActions(
   ]
   return [
     { commitInfo: commitInfo(tools, work, changes) },
-    ...(work.kind === 'load' ? tableActions(tools, work, state.snapshot) : []),
+    ...(isReplaced ? tableActions(tools, work, state.snapshot) : []),
     { txn: { appId: applicationId(tools.identity), version: work.target, lastUpdated: nowMs } },
     ...removes,
     ...adds.map((add) => ({ add })),
   ]
+}
+
+/** Files that come in place of all the table has. */
+async function freshFiles(
+  tools: TableTools,
+  work: TableWork,
+  { state, written }: { readonly state: DestinationState; readonly written: AddFile[] },
+): Promise<readonly AddFile[]> {
+  if (work.kind === 'load') return loadSnapshot(tools, work, written)
+  const { evolution } = work
+  const { snapshot } = state
+  if (evolution === undefined || snapshot === undefined) return []
+  return rewriteTable(tools, work, { snapshot, evolution, written })
 }
 
 function isTouched(fate: FileFate): boolean {

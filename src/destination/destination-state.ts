@@ -36,6 +36,8 @@ export interface DestinationState {
   readonly snapshotId: number | undefined
   readonly snapshotPoint: string | undefined
   readonly columns: string | undefined
+  /** Of the staged schema that its columns were chosen from. */
+  readonly schemaVersion: number | undefined
 }
 
 /** `txn.appId` of a (pipeline, table). */
@@ -51,7 +53,12 @@ export function destinationState(
   snapshot: DeltaSnapshot | undefined,
   identity: DestinationIdentity,
 ): DestinationState {
-  const nothing = { applied: undefined, snapshotId: undefined, snapshotPoint: undefined }
+  const nothing = {
+    applied: undefined,
+    snapshotId: undefined,
+    snapshotPoint: undefined,
+    schemaVersion: undefined,
+  }
   if (snapshot === undefined) return { snapshot, ...nothing, columns: undefined }
   const { configuration } = snapshot.metadata
   const owner = configuration[configurationKeys.pipelineId]
@@ -74,6 +81,7 @@ export function destinationState(
     snapshotId: Number(configuration[configurationKeys.snapshotId]),
     snapshotPoint: configuration[configurationKeys.snapshotPoint],
     columns,
+    schemaVersion: Number(configuration[configurationKeys.schemaVersion]),
   }
 }
 

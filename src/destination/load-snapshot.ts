@@ -4,7 +4,7 @@ import { encodeDataPath } from '../delta/data-path.ts'
 import { deltaStatsJson } from '../delta/statistics.ts'
 import type { StagedFile } from '../staging/manifest.ts'
 import { inTable, localFile } from './data-path.ts'
-import { stagedRowsSql } from './staged-projection.ts'
+import { groupByUpgrade, stagedRowsSql } from './staged-projection.ts'
 import type { TableTools, TableWork } from './table-work.ts'
 import { newDataFileName, writeDataFiles } from './write-data-file.ts'
 
@@ -23,7 +23,7 @@ export async function loadSnapshot(
 ): Promise<readonly AddFile[]> {
   const files = work.chunks.flatMap((chunk) => chunk.files).filter((file) => file.rows > 0)
   if (files.length === 0) return []
-  if (work.columns.isComplete) {
+  if (work.columns.isComplete && !files.some(({ path }) => work.upgrades?.has(path) === true)) {
     const added: AddFile[] = Array.from({ length: files.length })
     let next = 0
     const link = async (): Promise<void> => {
@@ -38,11 +38,16 @@ export async function loadSnapshot(
     await Promise.all(Array.from({ length: linkConcurrency }, link))
     return added
   }
-  const paths = files.map((file) => localFile(tools.staging, file.path))
+  const groups = groupByUpgrade(files, work.upgrades).map(({ files: of, ...upgrade }) => ({
+    ...upgrade,
+    paths: of.map((file) => localFile(tools.staging, file.path)),
+    schema: work.columns.staged,
+    hasAbsent: false,
+  }))
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
   const added = await writeDataFiles(
     { ...tools, columns: work.columns.columns },
-    stagedRowsSql([{ paths, schema: work.columns.staged, hasAbsent: false }], work.columns),
+    stagedRowsSql(groups, work.columns),
     bytes > 2 ** 28,
   )
   written.push(...added)

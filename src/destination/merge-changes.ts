@@ -12,6 +12,7 @@ import { deadPositionsOf, fileLoad, markRows, type FileFate } from './mark-rows.
 import { loadPositions } from './read-table.ts'
 import { reduceChanges } from './reduce-changes.ts'
 import { fileColumn, positionColumn, positionedScanSql, scanSql } from './scan.ts'
+import { groupByUpgrade } from './staged-projection.ts'
 import type { StagedChanges } from './staged-changes.ts'
 import type { TableTools, TableWork } from './table-work.ts'
 import { engineTypeOf } from './type-mapping.ts'
@@ -54,9 +55,13 @@ async function mergeInSession(
 ): Promise<readonly FileFate[]> {
   const { engine, table } = tools
   const { columns, key } = work.columns
-  const paths = changes.files.map((file) => localFile(tools.staging, file.path))
-  const group = { paths, schema: work.columns.staged, hasAbsent: changes.hasAbsent }
-  const reduced = await reduceChanges(engine, { ...changes, groups: [group] }, work.columns)
+  const groups = groupByUpgrade(changes.files, work.upgrades).map(({ files: of, ...upgrade }) => ({
+    ...upgrade,
+    paths: of.map((file) => localFile(tools.staging, file.path)),
+    schema: work.columns.staged,
+    hasAbsent: changes.absentPaths.size > 0 && of.some(({ path }) => changes.absentPaths.has(path)),
+  }))
+  const reduced = await reduceChanges(engine, { ...changes, groups }, work.columns)
   const marked = await markRows(engine, { table, files, columns: work.columns, reduced })
   const { fates } = marked
   const choice = chooseRewrites(fates.map(fileLoad))

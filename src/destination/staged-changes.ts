@@ -7,6 +7,8 @@ export interface StagedChanges {
   readonly files: readonly StagedFile[]
   readonly bytes: number
   readonly hasAbsent: boolean
+  /** Those of the files that have an `_absent` column. */
+  readonly absentPaths: ReadonlySet<string>
   /** Smallest sequence in the files. */
   readonly firstSequence: bigint
   /** The last truncate: every row before it is gone, in the table and in the files. */
@@ -26,6 +28,7 @@ export function stagedChanges(steps: TableWork['steps']): StagedChanges {
     files: entries.map((entry) => entry.file),
     bytes: entries.reduce((sum, entry) => sum + entry.file.bytes, 0),
     hasAbsent: entries.some((entry) => entry.has_absent),
+    absentPaths: new Set(entries.filter((one) => one.has_absent).map(({ file }) => file.path)),
     firstSequence: sequences.reduce(
       (min, value) => (value < min ? value : min),
       sequences[0] ?? 0n,

@@ -5,8 +5,10 @@
 import { isDeepStrictEqual } from 'node:util'
 import { quoteIdentifier } from '../engine/quote.ts'
 import type { TableSchema } from '../source/table-schema.ts'
+import type { StagedFile } from '../staging/manifest.ts'
 import type { DestinationColumns } from './destination-columns.ts'
 import { scanSql } from './scan.ts'
+import { upgradedScanSql, type SchemaUpgrade } from './schema-upgrade.ts'
 import { engineTypeOf } from './type-mapping.ts'
 
 /** Staged files that were written with one schema; at least one path. */
@@ -17,6 +19,32 @@ export interface StagedFiles {
   readonly schema: TableSchema
   /** Some of them have an `_absent` column; the others then have NULL there. */
   readonly hasAbsent: boolean
+  /** The files were written with an earlier schema than `schema`. */
+  readonly upgrade?: SchemaUpgrade
+}
+
+/** Files in groups of one schema each, in order. */
+export function groupByUpgrade(
+  files: readonly StagedFile[],
+  upgrades: ReadonlyMap<string, SchemaUpgrade> | undefined,
+): readonly { readonly files: readonly StagedFile[]; readonly upgrade?: SchemaUpgrade }[] {
+  const groups = new Map<SchemaUpgrade | undefined, StagedFile[]>()
+  for (const file of files) {
+    const upgrade = upgrades?.get(file.path)
+    const group = groups.get(upgrade)
+    if (group === undefined) groups.set(upgrade, [file])
+    else group.push(file)
+  }
+  return [...groups].map(([upgrade, of]) => ({
+    files: of,
+    ...(upgrade === undefined ? {} : { upgrade }),
+  }))
+}
+
+/** A relation of the rows of `group` with the columns of its schema. */
+function stagedScanSql({ paths, hasAbsent, upgrade }: StagedFiles): string {
+  if (upgrade === undefined) return scanSql(paths, { unionByName: hasAbsent })
+  return upgradedScanSql(paths, upgrade, { hasAbsent, hasUnfit: false })
 }
 
 /**
@@ -50,7 +78,7 @@ export function stagedRowsSql(
   const selects = groups.map((group) => {
     const list = [...projectColumns(group, columns), ...extra]
     if (hasAbsent) list.push(group.hasAbsent ? '_absent' : 'NULL::INTEGER[] AS _absent')
-    const scan = scanSql(group.paths, { unionByName: group.hasAbsent })
+    const scan = stagedScanSql(group)
     return `SELECT ${list.join(', ')} FROM ${scan}${where === undefined ? '' : ` WHERE ${where}`}`
   })
   return selects.join(' UNION ALL ')

@@ -14,6 +14,7 @@ import type {
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import type { DestinationColumns } from './destination-columns.ts'
 import type { DestinationIdentity } from './destination-state.ts'
+import type { SchemaUpgrade } from './schema-upgrade.ts'
 
 /** Staged entries of one copy of a table, all up to one staged commit. */
 export interface TableWork {
@@ -24,6 +25,13 @@ export interface TableWork {
   readonly snapshotPoint: string
   readonly schemaVersion: number
   readonly columns: DestinationColumns
+  /**
+   * What the table holds is of an earlier schema, and has to become rows of `columns`; only for
+   * changes.
+   */
+  readonly evolution?: SchemaUpgrade
+  /** Path of a staged file of an earlier schema → how its rows become rows of `columns.staged`. */
+  readonly upgrades?: ReadonlyMap<string, SchemaUpgrade>
   /** Only for a load; ascending. */
   readonly chunks: readonly SnapshotChunkEntry[]
   /** As staged, ascending. For a load: on top of the chunks. */

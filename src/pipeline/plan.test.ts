@@ -62,11 +62,17 @@ const manifest = (commit: number, entries: readonly ManifestEntry[]): Manifest =
   entries,
 })
 
-const none: AppliedState = { commit: undefined, snapshotId: undefined, snapshotPoint: undefined }
+const none: AppliedState = {
+  commit: undefined,
+  snapshotId: undefined,
+  snapshotPoint: undefined,
+  schemaVersion: undefined,
+}
 const at = (commit: number, id: number): AppliedState => ({
   commit,
   snapshotId: id,
   snapshotPoint: digestPoint(`p${id}`),
+  schemaVersion: 0,
 })
 
 interface Case {

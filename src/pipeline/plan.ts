@@ -12,6 +12,8 @@ export interface AppliedState {
   readonly snapshotId: number | undefined
   /** Digest of `snapshot_started.point` of the copy it was loaded from. */
   readonly snapshotPoint: string | undefined
+  /** Of the staged schema its columns are from. */
+  readonly schemaVersion: number | undefined
 }
 
 export type TablePlan =
@@ -81,7 +83,7 @@ function planChanges(
   }
   if (lostToPurge(base, table.tableId, applied.commit)) return purged(table, applied, base)
   const steps = stepsBetween(snapshot, applied.commit ?? -1, target)
-  if (steps.length > 0) return checked(table, snapshot, { kind: 'changes', snapshot, steps })
+  if (steps.length > 0) return checked(table, { kind: 'changes', snapshot, steps }, applied)
   return gap === undefined ? { kind: 'nothing' } : { kind: 'blocked', error: gap }
 }
 
@@ -98,21 +100,25 @@ function planLoad(
     return blocked('PIPELINE_STAGING_INCONSISTENT', table, text)
   }
   const steps = stepsBetween(snapshot, -1, target)
-  return checked(table, snapshot, { kind: 'load', snapshot, chunks, steps })
+  return checked(table, { kind: 'load', snapshot, chunks, steps })
 }
 
-/** One copy has one schema; a change of schema begins a new copy. */
-function checked(table: StagedTable, snapshot: StagedSnapshot, plan: TablePlan): TablePlan {
-  const version = snapshot.started.schema_version
-  const entries = [
-    ...(plan.kind === 'load' ? plan.chunks : []),
-    ...(plan.kind === 'load' || plan.kind === 'changes' ? plan.steps.map((s) => s.entry) : []),
-  ]
-  const odd = entries.find((entry) => 'schema_version' in entry && entry.schema_version !== version)
+/** Every schema that something was staged with is that of the copy, or a `schema_change` says so. */
+function checked(table: StagedTable, plan: LoadOrChanges, applied?: AppliedState): TablePlan {
+  const { started, steps } = plan.snapshot
+  const known = new Set([started.schema_version, applied?.schemaVersion])
+  for (const { entry } of steps) {
+    if (entry.kind === 'schema_change') known.add(entry.schema_version)
+  }
+  const chunks = plan.kind === 'load' ? plan.chunks : []
+  const entries = [...chunks, ...plan.steps.map(({ entry }) => entry)]
+  const odd = entries.find((entry) => 'schema_version' in entry && !known.has(entry.schema_version))
   if (odd === undefined) return plan
-  const text = `has a ${odd.kind} of another schema version than ${version} in copy ${snapshot.started.snapshot_id}`
+  const text = `has a ${odd.kind} of a schema version that copy ${started.snapshot_id} does not have`
   return blocked('PIPELINE_STAGING_INCONSISTENT', table, text)
 }
+
+type LoadOrChanges = Extract<TablePlan, { readonly kind: 'load' | 'changes' }>
 
 function newestFinished(table: StagedTable, target: CommitNumber): StagedSnapshot | undefined {
   let newest: StagedSnapshot | undefined

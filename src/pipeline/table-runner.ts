@@ -1,7 +1,6 @@
 /** One destination table of a pipeline: its state between updates, its plan and its apply. */
 import { asSluiceError, type SluiceError } from '../base/errors.ts'
 import { applyWork } from '../destination/apply.ts'
-import { chooseColumns, type DestinationColumns } from '../destination/destination-columns.ts'
 import {
   destinationState,
   digestColumns,
@@ -17,6 +16,7 @@ import type { PipelineTableStatus } from './pipeline-status.ts'
 import { planTable, type AppliedState, type TablePlan } from './plan.ts'
 import type { StagedTable } from './staged-tables.ts'
 import { formatDestinationName, type TableRoute } from './table-selection.ts'
+import { TableSchemas, type WorkColumns } from './table-schemas.ts'
 
 /** The staging log as one update sees it. */
 export interface StagedView {
@@ -50,7 +50,7 @@ export class TableRunner {
   readonly #options: TableRunnerOptions
   #state: DestinationState | undefined
   #problem: Problem | undefined
-  #columns: { readonly version: number; readonly columns: DestinationColumns } | undefined
+  readonly #schemas: TableSchemas
   /** Loads of the whole table by this object. */
   loads = 0
   readonly #counts = { rowsLoaded: 0, inserts: 0, updates: 0, deletes: 0 }
@@ -58,6 +58,8 @@ export class TableRunner {
   constructor(options: TableRunnerOptions) {
     this.route = options.route
     this.#options = options
+    const { tableId, selection } = options.route
+    this.#schemas = new TableSchemas(options.staging, tableId, selection)
   }
 
   get problem(): SluiceError | undefined {
@@ -150,34 +152,19 @@ export class TableRunner {
     const input = { table, target, newest: view.newest, base: view.base }
     const state = this.#known()
     let plan = planTable({ ...input, applied: appliedOf(state) })
-    let columns = await this.#columnsOf(plan, state, table)
-    if (columns !== undefined && state.columns !== digestColumns(columns.columns)) {
-      // The selection of columns changed: the copy is loaded anew with the new ones.
-      plan = planTable({ ...input, applied: nothingApplied })
-      columns = await this.#columnsOf(plan, state, table)
+    let from = versionOf(plan, state, table)
+    if (from !== undefined && plan.kind !== 'load' && state.columns !== undefined) {
+      const present = await this.#schemas.columnsBefore(from)
+      if (state.columns !== digestColumns(present.columns)) {
+        // The selection of columns changed: the copy is loaded anew with the new ones.
+        plan = planTable({ ...input, applied: nothingApplied })
+        from = versionOf(plan, state, table)
+      }
     }
     if (plan.kind === 'blocked') throw plan.error
-    if (columns === undefined || plan.kind === 'nothing' || plan.kind === 'waiting')
-      return undefined
+    if (from === undefined || plan.kind === 'nothing' || plan.kind === 'waiting') return undefined
+    const columns = await this.#schemas.workColumns(plan, from)
     return toWork(plan, { columns, target, view, from: state.applied })
-  }
-
-  async #columnsOf(
-    plan: TablePlan,
-    state: DestinationState,
-    table: StagedTable,
-  ): Promise<DestinationColumns | undefined> {
-    const started =
-      plan.kind === 'load' || plan.kind === 'changes'
-        ? plan.snapshot.started
-        : table.snapshots.get(state.snapshotId ?? -1)?.started
-    if (started === undefined || plan.kind === 'blocked') return undefined
-    const version = started.schema_version
-    if (this.#columns?.version !== version) {
-      const schema = await this.#options.staging.readSchema(table.tableId, version)
-      this.#columns = { version, columns: chooseColumns(schema, this.route.selection) }
-    }
-    return this.#columns.columns
   }
 
   #known(): DestinationState {
@@ -224,11 +211,26 @@ const nothingApplied: AppliedState = {
   commit: undefined,
   snapshotId: undefined,
   snapshotPoint: undefined,
+  schemaVersion: undefined,
 }
 
 function appliedOf(state: DestinationState): AppliedState {
-  const { applied, snapshotId, snapshotPoint } = state
-  return { commit: applied, snapshotId, snapshotPoint }
+  const { applied, snapshotId, snapshotPoint, schemaVersion } = state
+  return { commit: applied, snapshotId, snapshotPoint, schemaVersion }
+}
+
+/** Schema version that the work begins from; undefined: there is none to tell it by. */
+function versionOf(
+  plan: TablePlan,
+  state: DestinationState,
+  table: StagedTable,
+): number | undefined {
+  if (plan.kind === 'blocked') return undefined
+  if (plan.kind === 'load') return plan.snapshot.started.schema_version
+  const snapshot =
+    plan.kind === 'changes' ? plan.snapshot : table.snapshots.get(state.snapshotId ?? -1)
+  if (snapshot === undefined) return undefined
+  return state.schemaVersion ?? snapshot.started.schema_version
 }
 
 /** Of the copies that are finished by `target`: a later one is not what was tried. */
@@ -244,7 +246,7 @@ function newestSnapshotId(table: StagedTable, target: CommitNumber): number | un
 function toWork(
   plan: Extract<TablePlan, { kind: 'load' | 'changes' }>,
   context: {
-    readonly columns: DestinationColumns
+    readonly columns: WorkColumns
     readonly target: CommitNumber
     readonly view: StagedView
     readonly from: CommitNumber | undefined
@@ -262,8 +264,10 @@ function toWork(
     kind: plan.kind,
     snapshotId: started.snapshot_id,
     snapshotPoint: digestPoint(started.point),
-    schemaVersion: started.schema_version,
-    columns,
+    schemaVersion: columns.schemaVersion,
+    columns: columns.columns,
+    ...(columns.evolution === undefined ? {} : { evolution: columns.evolution }),
+    upgrades: columns.upgrades,
     chunks: plan.kind === 'load' ? plan.chunks : [],
     steps: plan.steps.map(({ entry }) => entry),
     from,
