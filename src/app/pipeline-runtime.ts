@@ -107,14 +107,14 @@ export async function createPipelineRuntime(
       if (unknown.length === 0) return
       const manifests = await reader.refresh()
       const names = sourceNames(reader.base(), manifests)
-      for (const { destination, tableId } of unknown) {
+      for (const { destination, tableId, scdType = 'SCD_TYPE_1' } of unknown) {
         const name = parseTableName(destination)
         await context.store.saveDestination({
           name,
           pipelineId: definition.id,
           tableId,
           source: names.get(tableId) ?? tableId,
-          scdType: 'SCD_TYPE_1',
+          scdType,
           location: locationOf(name),
         })
         recorded.set(destination, tableId)

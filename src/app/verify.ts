@@ -3,7 +3,7 @@ import { SluiceError } from '../base/errors.ts'
 import { matchesTableName, nameProblem, parseTableName } from '../catalog/names.ts'
 import type { VerifiedTable, VerifyOptions } from '../cli/app.ts'
 import type { DeltaSnapshot, DeltaTable } from '../delta/delta-table.ts'
-import { columnsOfDeltaSchema } from '../delta/table-schema.ts'
+import { currentRowsOf, currentRowsSql } from '../destination/current-rows.ts'
 import { liveRowsSql } from '../destination/read-table.ts'
 import type { Engine } from '../engine/duckdb.ts'
 import type { SourceTable } from '../source/table-schema.ts'
@@ -175,8 +175,10 @@ async function compareTable(
       ...(problem === undefined ? {} : { problem }),
     }
   }
-  const relation = await liveRowsSql(tools.engine, table, snapshot)
-  const columns = columnsOfDeltaSchema(snapshot.metadata.schemaString).map(({ name }) => name)
+  const live = await liveRowsSql(tools.engine, table, snapshot)
+  const { columns: stored, ...current } = currentRowsOf(snapshot)
+  const relation = currentRowsSql(live, { ...current, columns: stored })
+  const columns = stored.map(({ name }) => name)
   const result = await verifyTable(tools.verification, tools.engine, {
     source,
     destination,

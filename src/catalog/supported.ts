@@ -10,7 +10,7 @@ export interface Supported {
 }
 
 export const supportedNow: Supported = {
-  scdTypes: ['SCD_TYPE_1'],
+  scdTypes: ['SCD_TYPE_1', 'SCD_TYPE_2', 'APPEND_ONLY'],
   tableSettings: ['scd_type', 'include_columns', 'exclude_columns'],
   storageSchemes: ['file'],
 }

@@ -1,6 +1,6 @@
 /**
- * One update of one destination table, SCD type 1: everything staged for it up to one staged
- * commit, in one Delta commit. Order of durability: data files, deletion vectors, commit. A stop
+ * One update of one destination table: everything staged for it up to one staged commit, in one
+ * Delta commit. Order of durability: data files, deletion vectors, commit. A stop
  * between any two changes nothing that a reader sees; the next attempt starts over, and `txn` in
  * the commit itself tells whether it is still to be done.
  */
@@ -10,18 +10,19 @@ import { storagePathOf } from '../delta/data-path.ts'
 import type { DeltaSnapshot } from '../delta/delta-table.ts'
 import { standardTable } from '../delta/standard-table.ts'
 import { withLooseBounds } from '../delta/statistics.ts'
+import { baseFiles } from './base-files.ts'
+import { storedColumns } from './destination-kind.ts'
 import {
   applicationId,
+  clockApplicationId,
   configurationKeys,
   destinationState,
   digestColumns,
   type DestinationState,
 } from './destination-state.ts'
-import { rewriteTable } from './evolve-table.ts'
-import { loadSnapshot } from './load-snapshot.ts'
 import type { FileFate } from './mark-rows.ts'
-import { mergeChanges } from './merge-changes.ts'
-import { stagedChanges, type StagedChanges } from './staged-changes.ts'
+import { mergeChanges, type MergedFiles } from './merge-changes.ts'
+import { baseTime } from './scd2-versions.ts'
 import type { TableTools, TableWork } from './table-work.ts'
 
 export type ApplyOutcome =
@@ -64,8 +65,10 @@ function filesOf(work: TableWork): readonly Parameters<TableTools['verifyFile']>
 function isDue(work: TableWork, state: DestinationState): boolean {
   const isSameCopy =
     state.snapshotId === work.snapshotId && state.snapshotPoint === work.snapshotPoint
-  const isSameShape =
-    state.columns === digestColumns((work.evolution?.from ?? work.columns).columns)
+  const { kind, stored } = work.columns
+  const before =
+    work.evolution === undefined ? stored : storedColumns(kind, work.evolution.from.columns)
+  const isSameShape = state.kind === kind && state.columns === digestColumns(before)
   if (work.kind === 'changes') {
     // Not even a part of it may be applied already: absent cells are those of the rows as planned.
     return isSameCopy && isSameShape && state.applied === work.from
@@ -99,24 +102,24 @@ async function attemptCommit(
 /** Everything the actions name is durable when it resolves. */
 async function prepareActions(
   tools: TableTools,
-  work: TableWork,
+  planned: TableWork,
   { state, written }: { readonly state: DestinationState; readonly written: AddFile[] },
 ): Promise<readonly Action[]> {
-  const changes = stagedChanges(work.steps)
-  const present = [...(state.snapshot?.files.values() ?? [])]
-  const isEmptied = changes.after !== undefined
+  const baseUs = baseTime(planned, state)
+  const { copy } = planned
+  const work =
+    copy === undefined || planned.columns.kind !== 'versions'
+      ? planned
+      : { ...planned, copy: { ...copy, takenAtUs: baseUs } }
+  const { files, loaded, replaced, hasChanges } = await baseFiles(tools, work, { state, written })
+  const { fates, clockUs = baseUs }: MergedFiles = hasChanges
+    ? await mergeChanges(tools, work, { files, state, written })
+    : { fates: files.map((file) => ({ file, deadPositions: undefined, isGone: false })) }
   const isReplaced = work.kind === 'load' || work.evolution !== undefined
-  const loaded = isEmptied ? [] : await freshFiles(tools, work, { state, written })
-  const base = isReplaced ? loaded : isEmptied ? [] : present
-  const fates: readonly FileFate[] =
-    changes.files.length === 0
-      ? base.map((file) => ({ file, deadPositions: undefined, isGone: false }))
-      : await mergeChanges(tools, work, { files: base, changes, written })
   tools.failpoints.hit('destination.data-written')
   const marked = await writeVectors(tools, fates)
   const nowMs = tools.clock.nowMs()
   const isFresh = new Set(loaded)
-  const replaced = isReplaced || isEmptied ? present : []
   const removes = [...replaced, ...fates.filter((fate) => isTouched(fate)).map(({ file }) => file)]
     .filter((file) => !isFresh.has(file))
     .map((file) => ({ remove: removeOf(file, nowMs) }))
@@ -127,25 +130,18 @@ async function prepareActions(
     ...written.filter((file) => !isFresh.has(file)),
   ]
   return [
-    { commitInfo: commitInfo(tools, work, changes) },
+    { commitInfo: commitInfo(tools, work) },
     ...(isReplaced ? tableActions(tools, work, state.snapshot) : []),
     { txn: { appId: applicationId(tools.identity), version: work.target, lastUpdated: nowMs } },
+    ...(work.columns.kind === 'versions' ? [clockAction(tools, clockUs)] : []),
     ...removes,
     ...adds.map((add) => ({ add })),
   ]
 }
 
-/** Files that come in place of all the table has. */
-async function freshFiles(
-  tools: TableTools,
-  work: TableWork,
-  { state, written }: { readonly state: DestinationState; readonly written: AddFile[] },
-): Promise<readonly AddFile[]> {
-  if (work.kind === 'load') return loadSnapshot(tools, work, written)
-  const { evolution } = work
-  const { snapshot } = state
-  if (evolution === undefined || snapshot === undefined) return []
-  return rewriteTable(tools, work, { snapshot, evolution, written })
+function clockAction({ identity, clock }: TableTools, clockUs: bigint): Action {
+  const appId = clockApplicationId(identity)
+  return { txn: { appId, version: Number(clockUs), lastUpdated: clock.nowMs() } }
 }
 
 function isTouched(fate: FileFate): boolean {
@@ -199,9 +195,9 @@ function tableActions(
   work: TableWork,
   snapshot: DeltaSnapshot | undefined,
 ): readonly Action[] {
-  const { columns } = work.columns
+  const { stored, kind, key } = work.columns
   const standard = standardTable({
-    columns: columns.map(({ name, type }) => ({ name, type })),
+    columns: stored,
     name: identity.name.split('.').at(-1) ?? identity.name,
     createdAtMs: snapshot?.metadata.createdTime ?? clock.nowMs(),
     ...(snapshot === undefined ? {} : { id: snapshot.metadata.id }),
@@ -212,7 +208,9 @@ function tableActions(
       [configurationKeys.snapshotId]: String(work.snapshotId),
       [configurationKeys.snapshotPoint]: work.snapshotPoint,
       [configurationKeys.schemaVersion]: String(work.schemaVersion),
-      [configurationKeys.columns]: digestColumns(columns),
+      [configurationKeys.columns]: digestColumns(stored),
+      [configurationKeys.kind]: kind,
+      [configurationKeys.key]: JSON.stringify(key),
     },
   })
   const protocol = widened(snapshot?.protocol, standard.protocol)
@@ -233,18 +231,14 @@ function widened(present: Protocol | undefined, needed: Protocol): Protocol | un
   return isEnough ? undefined : { ...needed, readerFeatures, writerFeatures }
 }
 
-function commitInfo(
-  tools: TableTools,
-  work: TableWork,
-  changes: StagedChanges,
-): Readonly<Record<string, unknown>> {
+function commitInfo(tools: TableTools, work: TableWork): Readonly<Record<string, unknown>> {
   const { position, minCommitTimeUs, maxCommitTimeUs } = work.source
   return {
     operation: work.kind === 'load' ? 'WRITE' : 'MERGE',
     operationParameters:
       work.kind === 'load'
         ? { mode: 'Overwrite', snapshotId: String(work.snapshotId) }
-        : { files: String(changes.files.length) },
+        : { files: String(work.steps.filter((step) => step.kind === 'changes').length) },
     isBlindAppend: false,
     engineInfo: `Sluice/${tools.productVersion}`,
     sluice: {

@@ -22,6 +22,8 @@ export interface ChangeKeys {
   readonly follows: ArrayLike<number>
   /** Distinct sets of absent columns, each ascending; set 0 is empty. */
   readonly absentSets: readonly (readonly number[])[]
+  /** 1 for every change whose row is asked for; absent: the last one of each key. */
+  readonly wanted?: ArrayLike<number>
 }
 
 /**
@@ -32,7 +34,7 @@ export type CellSource = number
 export const noSource: CellSource = Number.MIN_SAFE_INTEGER
 
 export interface CarryOver {
-  /** Changes that are the last of their key, are no delete, and have absent cells; ascending. */
+  /** Changes whose rows are asked for, that are no delete, and have absent cells; ascending. */
   readonly changes: readonly number[]
   /** One per entry of `changes`: where each column of its absent set comes from, in that order. */
   readonly sources: readonly (readonly CellSource[])[]
@@ -80,15 +82,19 @@ export function resolveCarryOver(input: ChangeKeys, keyCount: number): CarryOver
     mayMove = false
     current[key] = change
   }
-  return lastOnes(current, resolved)
+  return wantedOnes(input.wanted, current, resolved)
 }
 
-function lastOnes(
+function wantedOnes(
+  wanted: ArrayLike<number> | undefined,
   current: Int32Array,
   resolved: ReadonlyMap<number, readonly CellSource[]>,
 ): CarryOver {
-  const changes = Array.from(current)
-    .filter((change) => resolved.has(change))
-    .sort((a, b) => a - b)
+  const changes =
+    wanted === undefined
+      ? Array.from(current)
+          .filter((change) => resolved.has(change))
+          .toSorted((a, b) => a - b)
+      : [...resolved.keys()].filter((change) => wanted[change] === 1)
   return { changes, sources: changes.map((change) => resolved.get(change) ?? []) }
 }

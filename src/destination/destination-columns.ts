@@ -1,8 +1,17 @@
 /** Which columns of a source table go to a destination table. Pure. */
 import { SluiceError } from '../base/errors.ts'
+import type { ScdType } from '../catalog/pipeline-definition.ts'
 import type { SourceColumn, TableSchema } from '../source/table-schema.ts'
+import {
+  destinationKind,
+  storedColumns,
+  type DestinationKind,
+  type StoredColumn,
+} from './destination-kind.ts'
 
 export interface ColumnChoice {
+  /** Default SCD_TYPE_1. */
+  readonly scdType?: ScdType
   /** Undefined: all. Key columns always come along. */
   readonly includeColumns?: readonly string[]
   readonly excludeColumns?: readonly string[]
@@ -11,16 +20,22 @@ export interface ColumnChoice {
 export interface DestinationColumns {
   /** The staged schema they were chosen from. */
   readonly staged: TableSchema
-  /** In the source's order. */
+  readonly kind: DestinationKind
+  /** Those that come from the source, in its order. */
   readonly columns: readonly SourceColumn[]
-  /** Names, in key order. */
+  /** All columns of the destination: `columns`, then those the kind adds. */
+  readonly stored: readonly StoredColumn[]
+  /** Names, in key order; empty for a table without a key. */
   readonly key: readonly string[]
   /** Ordinal in the source's schema → ordinal here; -1: left out. */
   readonly ordinals: readonly number[]
   readonly isComplete: boolean
 }
 
-/** Throws DESTINATION_COLUMN_UNKNOWN when a list names no column, or leaves out a key column. */
+/**
+ * Throws DESTINATION_COLUMN_UNKNOWN when a list names no column, or leaves out a key column;
+ * PIPELINE_SCD_UNSUPPORTED and DESTINATION_COLUMN_CLASH as the kind of the destination says.
+ */
 export function chooseColumns(schema: TableSchema, choice: ColumnChoice): DestinationColumns {
   const { includeColumns, excludeColumns } = choice
   const isKey = new Set(schema.key)
@@ -37,9 +52,12 @@ export function chooseColumns(schema: TableSchema, choice: ColumnChoice): Destin
     ({ name }) =>
       isKey.has(name) || (!excluded.has(name) && (included === undefined || included.has(name))),
   )
+  const kind = destinationKind(choice.scdType ?? 'SCD_TYPE_1', schema)
   return {
     staged: schema,
+    kind,
     columns,
+    stored: storedColumns(kind, columns),
     key: schema.key,
     ordinals: schema.columns.map((column) => columns.indexOf(column)),
     isComplete: columns.length === schema.columns.length,

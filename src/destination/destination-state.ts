@@ -8,6 +8,7 @@ import type { CanonicalType } from '../columnar/canonical-type.ts'
 import type { DeltaSnapshot } from '../delta/delta-table.ts'
 import { mayWriteDeletionVectors } from '../delta/protocol.ts'
 import { columnsOfDeltaSchema } from '../delta/table-schema.ts'
+import type { DestinationKind } from './destination-kind.ts'
 
 /** Keys of `metaData.configuration`. */
 export const configurationKeys = {
@@ -17,6 +18,10 @@ export const configurationKeys = {
   /** Digest of `snapshot_started.point`: tells a copy from another with the same number. */
   snapshotPoint: 'sluice.snapshotPoint',
   schemaVersion: 'sluice.schemaVersion',
+  /** See `DestinationKind`; absent in tables of earlier versions, which are `current`. */
+  kind: 'sluice.kind',
+  /** JSON list of the key columns. */
+  key: 'sluice.key',
   /** Digest of column names and types as we wrote them: tells when somebody else changed them. */
   columns: 'sluice.columns',
 } as const
@@ -38,6 +43,31 @@ export interface DestinationState {
   readonly columns: string | undefined
   /** Of the staged schema that its columns were chosen from. */
   readonly schemaVersion: number | undefined
+  /** What the table's rows are, also when it is to be loaded anew; undefined: there is no table. */
+  readonly kind: DestinationKind | undefined
+  /** Of the rows it holds now; empty when they have none, or it is not known. */
+  readonly key: readonly string[]
+  /** `versions`: no version begins or ends after this time, microseconds since 1970. */
+  readonly clockUs: bigint
+}
+
+/** What `metaData.configuration` says of the table's rows. */
+export function rowsOfConfiguration(configuration: Readonly<Record<string, string>>): {
+  readonly kind: DestinationKind
+  readonly key: readonly string[]
+} {
+  const text = configuration[configurationKeys.kind]
+  return {
+    kind: kinds.find((kind) => kind === text) ?? 'current',
+    key: JSON.parse(configuration[configurationKeys.key] ?? '[]') as readonly string[],
+  }
+}
+
+const kinds: readonly DestinationKind[] = ['current', 'multiset', 'versions', 'log']
+
+/** `txn.appId` whose version is `clockUs`: it outlives the source table it came from. */
+export function clockApplicationId({ pipelineId }: DestinationIdentity): string {
+  return `sluice/${pipelineId}/clock`
 }
 
 /** `txn.appId` of a (pipeline, table). */
@@ -58,8 +88,9 @@ export function destinationState(
     snapshotId: undefined,
     snapshotPoint: undefined,
     schemaVersion: undefined,
+    columns: undefined,
   }
-  if (snapshot === undefined) return { snapshot, ...nothing, columns: undefined }
+  if (snapshot === undefined) return { snapshot, ...nothing, kind: undefined, key: [], clockUs: 0n }
   const { configuration } = snapshot.metadata
   const owner = configuration[configurationKeys.pipelineId]
   if (owner === undefined) {
@@ -72,11 +103,16 @@ export function destinationState(
   }
   const columns = configuration[configurationKeys.columns]
   assertUnchanged(snapshot, identity, columns)
+  const rows = {
+    ...rowsOfConfiguration(configuration),
+    clockUs: BigInt(snapshot.txnVersions.get(clockApplicationId(identity)) ?? 0),
+  }
   if (configuration[configurationKeys.tableId] !== identity.tableId) {
-    return { snapshot, ...nothing, columns: undefined }
+    return { snapshot, ...nothing, ...rows }
   }
   return {
     snapshot,
+    ...rows,
     applied: snapshot.txnVersions.get(applicationId(identity)),
     snapshotId: Number(configuration[configurationKeys.snapshotId]),
     snapshotPoint: configuration[configurationKeys.snapshotPoint],

@@ -32,7 +32,7 @@ export async function rewriteTable(
     const own = ownColumns(snapshot, evolution)
     const list = [...upgradedColumns(evolution), ...own.map(quoteIdentifier)]
     const files = await writeDataFiles(
-      { ...tools, engine: session, columns: work.columns.columns },
+      { ...tools, engine: session, columns: work.columns.stored },
       `SELECT ${list.join(', ')} FROM ${rows}`,
       true,
     )

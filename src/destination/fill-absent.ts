@@ -5,6 +5,7 @@ import { quoteIdentifier } from '../engine/quote.ts'
 import { int32Column, int64Column } from '../engine/result-columns.ts'
 import { noSource, resolveCarryOver, type CarryOver, type ChangeKeys } from './carry-over.ts'
 import type { DestinationColumns } from './destination-columns.ts'
+import { anyOf } from './exact-value.ts'
 import type { LocatedRows } from './locate-keys.ts'
 import {
   keyNumberColumn,
@@ -13,6 +14,24 @@ import {
   type ReducedChanges,
 } from './reduce-changes.ts'
 import { fileColumn, positionColumn, positionedScanSql } from './scan.ts'
+
+/** The changes and their keys, see `ReducedChanges`. */
+export type NumberedChanges = Pick<ReducedChanges, 'changes' | 'latest' | 'keyCount'>
+
+export interface GatherInput {
+  readonly reduced: NumberedChanges
+  readonly columns: DestinationColumns
+  /** Whose cells: of the last change of each key, of each key and transaction, or of every change. */
+  readonly wanted: 'last' | 'last-of-transaction' | 'all'
+  /**
+   * A relation of the destination's rows under the keys with these numbers: the key's number and
+   * the columns `given`. Throws DESTINATION_CELL_UNKNOWN when one is missing.
+   */
+  readonly storedRows: (
+    keys: ReadonlySet<bigint>,
+    given: readonly string[],
+  ) => Promise<string | undefined>
+}
 
 export interface FillInput {
   readonly reduced: ReducedChanges
@@ -40,54 +59,102 @@ const cellColumn = (column: number): string => `__sluice_cell_${column}`
  */
 export async function fillAbsent(engine: EngineStatements, input: FillInput): Promise<string> {
   const { reduced, columns } = input
+  const names = columns.columns.map(({ name }) => name)
+  const storedRows: GatherInput['storedRows'] = async (keys, given) => {
+    const rows = findDonorRows(keys, input)
+    if (rows.paths.length === 0) return undefined
+    await engine.load(placesTable, [
+      { name: keyNumberColumn, type: 'BIGINT', values: rows.keys },
+      { name: fileColumn, type: 'INTEGER', values: rows.files },
+      { name: positionColumn, type: 'BIGINT', values: rows.positions },
+    ])
+    const list = given.map((name) => `d.${quoteIdentifier(name)}`)
+    return `(SELECT ${[`k.${keyNumberColumn}`, ...list].join(', ')} FROM ${placesTable} k
+      JOIN ${positionedScanSql(rows.paths, given, names)} d
+        ON d.${fileColumn} = k.${fileColumn} AND d.${positionColumn} = k.${positionColumn})`
+  }
+  const filled = await gatherCells(engine, { reduced, columns, wanted: 'last', storedRows })
+  if (filled.size === 0) return survivorsSql(reduced, names.map(quoteIdentifier).join(', '))
+  return filledSql(survivorsSql(reduced, '*'), names, filled)
+}
+
+/** Puts the absent cells that are wanted where `filledSql` finds them; returns their columns' ordinals. */
+export async function gatherCells(
+  engine: EngineStatements,
+  { reduced, columns, wanted, storedRows }: GatherInput,
+): Promise<ReadonlySet<number>> {
   const { keys, orders } = await readChangeKeys(engine, reduced, columns)
-  const donors = gatherDonors(resolveCarryOver(keys, reduced.keyCount), keys, orders)
+  const flags = wanted === 'last' ? {} : { wanted: wantedFlags(wanted, keys, orders) }
+  const carry = resolveCarryOver({ ...keys, ...flags }, reduced.keyCount)
+  const donors = gatherDonors(carry, keys, orders)
   const names = columns.columns.map(({ name }) => name)
   const carried = [...donors.columns].toSorted((a, b) => a - b)
-  if (carried.length === 0) {
-    const list = names.map(quoteIdentifier).join(', ')
-    return survivorsSql(reduced, list)
-  }
+  if (carried.length === 0) return donors.columns
   await loadDonors(engine, donors)
-  const rows = findDonorRows(donors, input)
-  await engine.load(placesTable, [
-    { name: keyNumberColumn, type: 'BIGINT', values: rows.keys },
-    { name: fileColumn, type: 'INTEGER', values: rows.files },
-    { name: positionColumn, type: 'BIGINT', values: rows.positions },
-  ])
-  await engine.run(cellsSql({ reduced, names, carried, rowPaths: rows.paths }))
+  const given = carried.map((column) => names[column] ?? '')
+  const numbers = new Set(donors.donorKeys.filter((key) => key >= 0n))
+  const stored = numbers.size === 0 ? undefined : await storedRows(numbers, given)
+  await engine.run(cellsSql({ reduced, columns, carried, stored }))
+  return donors.columns
+}
+
+/** The rows of `rows`, which have the order column, with cells that were gathered. */
+export function filledSql(
+  rows: string,
+  names: readonly string[],
+  filled: ReadonlySet<number>,
+  more: readonly string[] = [],
+): string {
   const output = names.map((name, column) => {
     const quoted = quoteIdentifier(name)
-    if (!donors.columns.has(column)) return `s.${quoted}`
+    if (!filled.has(column)) return `s.${quoted}`
     return `coalesce(s.${quoted}, c.${cellColumn(column)}) AS ${quoted}`
   })
-  return `SELECT ${output.join(', ')} FROM (${survivorsSql(reduced, '*')}) s
-    LEFT JOIN ${cellsTable} c USING (${orderColumn})`
+  const list = [...output, ...more.map((name) => `s.${name}`)].join(', ')
+  return `SELECT ${list} FROM (${rows}) s LEFT JOIN ${cellsTable} c USING (${orderColumn})`
+}
+
+/** 1 for every change, or for those that no later change of the same key and transaction follows. */
+function wantedFlags(
+  wanted: 'last-of-transaction' | 'all',
+  { keys }: ChangeKeys,
+  orders: BigInt64Array,
+): Uint8Array {
+  const flags = new Uint8Array(orders.length).fill(1)
+  if (wanted === 'all') return flags
+  const later = new Map<number, bigint>()
+  for (let change = orders.length - 1; change >= 0; change--) {
+    const key = keys[change] ?? 0
+    const transaction = (orders[change] ?? 0n) >> 32n
+    if (later.get(key) === transaction) flags[change] = 0
+    later.set(key, transaction)
+  }
+  return flags
 }
 
 /** Brings all cells together, one row per surviving row that had absent ones. */
 function cellsSql(input: {
-  readonly reduced: ReducedChanges
-  readonly names: readonly string[]
+  readonly reduced: NumberedChanges
+  readonly columns: DestinationColumns
   readonly carried: readonly number[]
-  readonly rowPaths: readonly string[]
+  readonly stored: string | undefined
 }): string {
-  const { reduced, names, carried, rowPaths } = input
-  const given = carried.map((column) => names[column] ?? '')
+  const { reduced, carried } = input
+  const { columns } = input.columns
+  const given = carried.map((column) => columns[column]?.name ?? '')
   const list = given.map((name) => `d.${quoteIdentifier(name)}`).join(', ')
   const staged = `SELECT p.*, ${list} FROM ${donorsTable} p
     JOIN ${reduced.changes} d ON p.${donorOrder} = d.${orderColumn}`
   const stored = `SELECT p.*, ${list} FROM ${donorsTable} p
-    JOIN ${placesTable} k ON p.${donorKey} = k.${keyNumberColumn}
-    JOIN ${positionedScanSql(rowPaths, given, names)} d
-      ON d.${fileColumn} = k.${fileColumn} AND d.${positionColumn} = k.${positionColumn}`
-  const cells = carried.map((column) => {
-    const quoted = quoteIdentifier(names[column] ?? '')
-    return `any_value(CASE WHEN ${givesColumn(column)} = 1 THEN ${quoted} END) AS ${cellColumn(column)}`
+    JOIN ${input.stored} d ON p.${donorKey} = d.${keyNumberColumn}`
+  const cells = carried.flatMap((ordinal) => {
+    const column = columns[ordinal]
+    if (column === undefined) return []
+    return [`${anyOf(column, `${givesColumn(ordinal)} = 1`)} AS ${cellColumn(ordinal)}`]
   })
   return `CREATE TEMP TABLE ${cellsTable} AS
     SELECT ${orderColumn}, ${cells.join(', ')}
-    FROM (${rowPaths.length === 0 ? staged : `${staged} UNION ALL ${stored}`})
+    FROM (${input.stored === undefined ? staged : `${staged} UNION ALL ${stored}`})
     GROUP BY ${orderColumn}`
 }
 
@@ -99,7 +166,7 @@ interface OrderedKeys {
 /** Operations, keys and absent sets of all changes in order. Cells are not read. */
 async function readChangeKeys(
   engine: EngineStatements,
-  reduced: ReducedChanges,
+  reduced: NumberedChanges,
   columns: DestinationColumns,
 ): Promise<OrderedKeys> {
   const using = columns.key.map(quoteIdentifier).join(', ')
@@ -208,8 +275,8 @@ interface DonorRows {
 }
 
 /** The live destination rows that give cells. Throws DESTINATION_CELL_UNKNOWN when one is missing. */
-function findDonorRows(donors: Donors, input: FillInput): DonorRows {
-  const wanted = new Set(donors.donorKeys.filter((key) => key >= 0n))
+function findDonorRows(keyNumbers: ReadonlySet<bigint>, input: FillInput): DonorRows {
+  const wanted = new Set(keyNumbers)
   const rows: DonorRows = { keys: [], files: [], positions: [], paths: [] }
   for (const { file, positions, keys } of input.located) {
     const dead = input.deadBefore(file) ?? new BigUint64Array(0)
@@ -231,6 +298,6 @@ function findDonorRows(donors: Donors, input: FillInput): DonorRows {
   return rows
 }
 
-function unknownCell(why: string): SluiceError {
+export function unknownCell(why: string): SluiceError {
   return new SluiceError('DESTINATION_CELL_UNKNOWN', `a staged change keeps cells, but ${why}`)
 }

@@ -3,8 +3,17 @@ import type { AddFile } from '../delta/actions.ts'
 import { encodeDataPath } from '../delta/data-path.ts'
 import { deltaStatsJson } from '../delta/statistics.ts'
 import type { StagedFile } from '../staging/manifest.ts'
-import { inTable, localFile } from './data-path.ts'
-import { groupByUpgrade, stagedRowsSql } from './staged-projection.ts'
+import { inTable } from './data-path.ts'
+import {
+  changeTypeColumn,
+  commitTimeColumn,
+  endColumn,
+  ordinalColumn,
+  sequenceColumn,
+  startColumn,
+} from './destination-kind.ts'
+import { stagedGroups } from './staged-groups.ts'
+import { stagedRowsSql } from './staged-projection.ts'
 import type { TableTools, TableWork } from './table-work.ts'
 import { newDataFileName, writeDataFiles } from './write-data-file.ts'
 
@@ -23,7 +32,12 @@ export async function loadSnapshot(
 ): Promise<readonly AddFile[]> {
   const files = work.chunks.flatMap((chunk) => chunk.files).filter((file) => file.rows > 0)
   if (files.length === 0) return []
-  if (work.columns.isComplete && !files.some(({ path }) => work.upgrades?.has(path) === true)) {
+  const { columns, upgrades } = work
+  const isUnchanged =
+    columns.isComplete &&
+    columns.stored.length === columns.columns.length &&
+    !files.some(({ path }) => upgrades?.has(path) === true)
+  if (isUnchanged) {
     const added: AddFile[] = Array.from({ length: files.length })
     let next = 0
     const link = async (): Promise<void> => {
@@ -38,16 +52,10 @@ export async function loadSnapshot(
     await Promise.all(Array.from({ length: linkConcurrency }, link))
     return added
   }
-  const groups = groupByUpgrade(files, work.upgrades).map(({ files: of, ...upgrade }) => ({
-    ...upgrade,
-    paths: of.map((file) => localFile(tools.staging, file.path)),
-    schema: work.columns.staged,
-    hasAbsent: false,
-  }))
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
   const added = await writeDataFiles(
-    { ...tools, columns: work.columns.columns },
-    stagedRowsSql(groups, work.columns),
+    { ...tools, columns: columns.stored },
+    copiedRowsSql(work, stagedRowsSql(stagedGroups(tools, work, files), columns)),
     bytes > 2 ** 28,
   )
   written.push(...added)
@@ -65,5 +73,23 @@ async function linkFile(tools: TableTools, work: TableWork, file: StagedFile): P
     modificationTime: tools.clock.nowMs(),
     dataChange: true,
     stats: deltaStatsJson(statistics, work.columns.columns),
+  }
+}
+
+/** Rows of a copy with the columns that the destination adds. */
+function copiedRowsSql({ columns, copy }: TableWork, rows: string): string {
+  const { takenAtUs, sequence } = copy ?? { takenAtUs: 0n, sequence: 0n }
+  const taken = `make_timestamptz(${takenAtUs})`
+  switch (columns.kind) {
+    case 'current':
+    case 'multiset':
+      return rows
+    case 'versions':
+      return `SELECT *, ${taken} AS ${startColumn}, NULL::TIMESTAMPTZ AS ${endColumn} FROM (${rows})`
+    case 'log':
+      return `SELECT *, 'insert' AS ${changeTypeColumn}, ${taken} AS ${commitTimeColumn},
+        ${sequence}::BIGINT AS ${sequenceColumn}, -1::INTEGER AS ${ordinalColumn} FROM (${rows})`
+    default:
+      return columns.kind satisfies never
   }
 }

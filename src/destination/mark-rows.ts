@@ -27,6 +27,8 @@ export interface MarkedRows {
   readonly fates: readonly FileFate[]
   /** Query of the rows the changes leave behind, the destination's columns in order. */
   readonly survivors: string
+  /** See `DestinationState.clockUs`; of `versions` only. */
+  readonly clockUs?: bigint
 }
 
 /** Reads; writes nothing but temporary tables of the session. */
@@ -86,7 +88,7 @@ export async function deadPositionsOf(table: DeltaTable, file: AddFile): Promise
   return positions instanceof BigUint64Array ? positions : BigUint64Array.from(positions)
 }
 
-function fateOf(
+export function fateOf(
   file: AddFile,
   before: BigUint64Array | undefined,
   after: BigUint64Array | undefined,

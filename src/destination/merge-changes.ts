@@ -3,25 +3,29 @@
  * result is durable data and a description; nothing is visible before the Delta commit.
  */
 import type { AddFile } from '../delta/actions.ts'
-import type { EngineStatements } from '../engine/duckdb.ts'
 import { quoteIdentifier } from '../engine/quote.ts'
+import { appendChanges } from './append-log.ts'
 import { chooseRewrites } from './choose-rewrites.ts'
-import { localDataFile, localFile } from './data-path.ts'
+import { localDataFile } from './data-path.ts'
 import type { DestinationColumns } from './destination-columns.ts'
-import { deadPositionsOf, fileLoad, markRows, type FileFate } from './mark-rows.ts'
+import { keepsHistory, ordinalColumn, sequenceColumn, startColumn } from './destination-kind.ts'
+import type { DestinationState } from './destination-state.ts'
+import { deadPositionsOf, fileLoad, markRows, type FileFate, type MarkedRows } from './mark-rows.ts'
+import { markMultiset } from './multiset-rows.ts'
 import { loadPositions } from './read-table.ts'
 import { reduceChanges } from './reduce-changes.ts'
 import { fileColumn, positionColumn, positionedScanSql, scanSql } from './scan.ts'
-import { groupByUpgrade } from './staged-projection.ts'
-import type { StagedChanges } from './staged-changes.ts'
-import type { TableTools, TableWork } from './table-work.ts'
+import { markVersions } from './scd2-versions.ts'
+import { stagedChanges, stagedHistory } from './staged-changes.ts'
+import { stagedGroups } from './staged-groups.ts'
+import type { SessionTools, TableTools, TableWork } from './table-work.ts'
 import { engineTypeOf } from './type-mapping.ts'
 import { writeDataFiles } from './write-data-file.ts'
 
 export interface MergeInput {
   /** The table's live files, or those of a fresh load. */
   readonly files: readonly AddFile[]
-  readonly changes: StagedChanges
+  readonly state: DestinationState
   /** Gets every new file as soon as it is there, so that a failure can remove it. */
   readonly written: AddFile[]
 }
@@ -31,12 +35,19 @@ const sortedBytes = 4 * 2 ** 20
 /** Results beyond this are split into several files. */
 const largeBytes = 256 * 2 ** 20
 
-/** What becomes of each file of the base, in order. New files are in `written`, durable. */
+export interface MergedFiles {
+  /** What becomes of each file of the base, in order. */
+  readonly fates: readonly FileFate[]
+  /** See `DestinationState.clockUs`; of `versions` only. */
+  readonly clockUs?: bigint
+}
+
+/** New files are in `written`, durable. */
 export async function mergeChanges(
   tools: TableTools,
   work: TableWork,
   input: MergeInput,
-): Promise<readonly FileFate[]> {
+): Promise<MergedFiles> {
   const session = await tools.engine.openSession()
   try {
     return await mergeInSession({ ...tools, engine: session }, work, input)
@@ -46,29 +57,20 @@ export async function mergeChanges(
   }
 }
 
-type SessionTools = Omit<TableTools, 'engine'> & { readonly engine: EngineStatements }
-
 async function mergeInSession(
   tools: SessionTools,
   work: TableWork,
-  { files, changes, written }: MergeInput,
-): Promise<readonly FileFate[]> {
-  const { engine, table } = tools
-  const { columns, key } = work.columns
-  const groups = groupByUpgrade(changes.files, work.upgrades).map(({ files: of, ...upgrade }) => ({
-    ...upgrade,
-    paths: of.map((file) => localFile(tools.staging, file.path)),
-    schema: work.columns.staged,
-    hasAbsent: changes.absentPaths.size > 0 && of.some(({ path }) => changes.absentPaths.has(path)),
-  }))
-  const reduced = await reduceChanges(engine, { ...changes, groups }, work.columns)
-  const marked = await markRows(engine, { table, files, columns: work.columns, reduced })
+  input: MergeInput,
+): Promise<MergedFiles> {
+  const { written } = input
+  const columns = work.columns.stored
+  const { bytes: stagedBytes, marked } = await markFor(tools, work, input)
   const { fates } = marked
   const choice = chooseRewrites(fates.map(fileLoad))
   const merged = choice.merged.flatMap((index) => fates[index] ?? [])
   const rewritten = choice.rewritten.flatMap((index) => fates[index] ?? [])
   const writer = { ...tools, columns }
-  const bytes = merged.reduce((sum, { file }) => sum + file.size, changes.bytes)
+  const bytes = merged.reduce((sum, { file }) => sum + file.size, stagedBytes)
   const list = columns.map(({ name, type }) => {
     const quoted = quoteIdentifier(name)
     return `CAST(${quoted} AS ${engineTypeOf(type)}) AS ${quoted}`
@@ -77,8 +79,11 @@ async function mergeInSession(
     marked.survivors,
     ...(await liveRowsOf(tools, work, { fates: merged, dead: 'sluice_dead_merged' })),
   ].join(' UNION ALL ')
-  const order =
-    bytes > sortedBytes ? '' : ` ORDER BY ${key.map((name) => orderTerm(name, columns)).join(', ')}`
+  const sortKey = sortKeyOf(work.columns)
+  const isSorted = bytes <= sortedBytes && sortKey.length > 0
+  const order = isSorted
+    ? ` ORDER BY ${sortKey.map((name) => orderTerm(name, columns)).join(', ')}`
+    : ''
   const select = `SELECT ${list.join(', ')} FROM (${rows})${order}`
   written.push(...(await writeDataFiles(writer, select, bytes > largeBytes)))
   const large = await liveRowsOf(tools, work, {
@@ -90,11 +95,49 @@ async function mergeInSession(
     written.push(...(await writeDataFiles(writer, all, true)))
   }
   const moved = new Set([...merged, ...rewritten])
-  return fates.map((fate) => (moved.has(fate) ? { ...fate, isGone: true } : fate))
+  return {
+    fates: fates.map((fate) => (moved.has(fate) ? { ...fate, isGone: true } : fate)),
+    ...(marked.clockUs === undefined ? {} : { clockUs: marked.clockUs }),
+  }
+}
+
+/** Which rows die and which come, as the kind of the destination has it. */
+async function markFor(
+  tools: SessionTools,
+  work: TableWork,
+  { files, state }: MergeInput,
+): Promise<{ readonly bytes: number; readonly marked: MarkedRows }> {
+  const { engine, table } = tools
+  const { columns } = work
+  if (keepsHistory(columns.kind)) {
+    const history = stagedHistory(work.steps)
+    const copied = work.history === 'replaced' ? [] : work.chunks.flatMap((chunk) => chunk.files)
+    const bytes = copied.reduce((sum, file) => sum + file.bytes, history.bytes)
+    const input = { files, history, state }
+    return columns.kind === 'versions'
+      ? { bytes, marked: await markVersions(tools, work, input) }
+      : { bytes, marked: await appendChanges(tools, work, input) }
+  }
+  const changes = stagedChanges(work.steps)
+  if (columns.kind === 'multiset') {
+    return { bytes: changes.bytes, marked: await markMultiset(tools, work, { files, changes }) }
+  }
+  const groups = stagedGroups(tools, work, changes.files, changes.absentPaths)
+  const reduced = await reduceChanges(engine, { ...changes, groups }, columns)
+  return {
+    bytes: changes.bytes,
+    marked: await markRows(engine, { table, files, columns, reduced }),
+  }
+}
+
+/** Rows of a file lie in this order, so that files can be left out by their bounds. */
+function sortKeyOf({ kind, key }: DestinationColumns): readonly string[] {
+  if (kind === 'log') return [sequenceColumn, ordinalColumn]
+  return kind === 'versions' ? [...key, startColumn] : key
 }
 
 /** The engine gives a column that it sorts by back from the sort key, where -0 has become 0. */
-function orderTerm(name: string, columns: DestinationColumns['columns']): string {
+function orderTerm(name: string, columns: DestinationColumns['stored']): string {
   const kind = columns.find((column) => column.name === name)?.type.kind
   const quoted = quoteIdentifier(name)
   return kind === 'float32' || kind === 'float64' ? `${quoted} + 0` : quoted
@@ -106,7 +149,7 @@ async function liveRowsOf(
   work: TableWork,
   { fates, dead }: { readonly fates: readonly FileFate[]; readonly dead: string },
 ): Promise<readonly string[]> {
-  const names = work.columns.columns.map(({ name }) => name)
+  const names = work.columns.stored.map(({ name }) => name)
   const list = names.map(quoteIdentifier).join(', ')
   const vectors = await Promise.all(
     fates.map(

@@ -28,8 +28,20 @@ export async function liveRowsSql(
 ): Promise<string> {
   const all = columnsOfDeltaSchema(snapshot.metadata.schemaString)
   const wanted = chosenColumns(all, options.columns)
+  return await liveRowsOfFilesSql(engine, table, [...snapshot.files.values()], { all, wanted })
+}
+
+/** The same of single files; `all`: every column they may have, `wanted`: those asked for. */
+export async function liveRowsOfFilesSql(
+  engine: EngineStatements,
+  table: DeltaTable,
+  files: readonly AddFile[],
+  {
+    all,
+    wanted,
+  }: { readonly all: readonly DeltaColumn[]; readonly wanted: readonly DeltaColumn[] },
+): Promise<string> {
   const names = all.map(({ name }) => name)
-  const files = [...snapshot.files.values()]
   const whole = files.filter((file) => file.deletionVector === undefined)
   const marked = files.filter((file) => file.deletionVector !== undefined)
   const parts = [emptyRelation(wanted)]

@@ -52,3 +52,47 @@ function lastTruncate(
   }
   return last
 }
+
+export interface StagedTruncate {
+  readonly sequence: bigint
+  readonly ordinal: number
+  /** Microseconds since 1970; undefined when it was staged without. */
+  readonly commitTimeUs: bigint | undefined
+}
+
+/** Everything staged, for a destination that keeps what was before: nothing is taken out by a truncate. */
+export interface StagedHistory {
+  readonly files: readonly StagedFile[]
+  readonly bytes: number
+  readonly hasAbsent: boolean
+  readonly absentPaths: ReadonlySet<string>
+  /** Smallest sequence of all. */
+  readonly firstSequence: bigint
+  /** Ascending. */
+  readonly truncates: readonly StagedTruncate[]
+}
+
+export function stagedHistory(steps: TableWork['steps']): StagedHistory {
+  const truncates = steps.flatMap((step): StagedTruncate[] => {
+    if (step.kind !== 'truncate') return []
+    const { sequence, ordinal, commit_time_us: time } = step
+    const commitTimeUs = time === undefined ? undefined : BigInt(time)
+    return [{ sequence: BigInt(sequence), ordinal, commitTimeUs }]
+  })
+  const { firstSequence, ...changes } = stagedChanges(
+    steps.filter((step) => step.kind === 'changes'),
+  )
+  const sequences = truncates.map(({ sequence }) => sequence)
+  if (changes.files.length > 0) sequences.push(firstSequence)
+  return {
+    files: changes.files,
+    bytes: changes.bytes,
+    hasAbsent: changes.hasAbsent,
+    absentPaths: changes.absentPaths,
+    firstSequence: sequences.reduce(
+      (min, value) => (value < min ? value : min),
+      sequences[0] ?? 0n,
+    ),
+    truncates,
+  }
+}

@@ -2,7 +2,7 @@
 import type { SteadyClock } from '../base/clock.ts'
 import type { Failpoints } from '../base/failpoint.ts'
 import type { DeltaTable } from '../delta/delta-table.ts'
-import type { Engine } from '../engine/duckdb.ts'
+import type { Engine, EngineStatements } from '../engine/duckdb.ts'
 import type {
   ChangesEntry,
   CommitNumber,
@@ -15,6 +15,20 @@ import type { ObjectStorage } from '../storage/object-storage.ts'
 import type { DestinationColumns } from './destination-columns.ts'
 import type { DestinationIdentity } from './destination-state.ts'
 import type { SchemaUpgrade } from './schema-upgrade.ts'
+
+/**
+ * `replaced`: the table begins anew. `continued`: what it holds stays, the copy is compared with it
+ * and the changes on top follow. `compared`: it has met copy and changes before; only what comes out
+ * of them is compared with it.
+ */
+export type HistoryPlan = 'replaced' | 'continued' | 'compared'
+
+export interface TableCopyPoint {
+  /** Microseconds since 1970. */
+  readonly takenAtUs: bigint
+  /** Above the sequence of every change before the copy, not above that of any change after it. */
+  readonly sequence: bigint
+}
 
 /** Staged entries of one copy of a table, all up to one staged commit. */
 export interface TableWork {
@@ -32,6 +46,10 @@ export interface TableWork {
   readonly evolution?: SchemaUpgrade
   /** Path of a staged file of an earlier schema → how its rows become rows of `columns.staged`. */
   readonly upgrades?: ReadonlyMap<string, SchemaUpgrade>
+  /** A load: when the copy was taken, and where it stands among the changes. */
+  readonly copy?: TableCopyPoint
+  /** Of a load of a table that keeps what was before. */
+  readonly history: HistoryPlan
   /** Only for a load; ascending. */
   readonly chunks: readonly SnapshotChunkEntry[]
   /** As staged, ascending. For a load: on top of the chunks. */
@@ -61,3 +79,6 @@ export interface TableTools {
   /** For `commitInfo.engineInfo`. */
   readonly productVersion: string
 }
+
+/** On one session of the engine: its temporary tables serve one attempt. */
+export type SessionTools = Omit<TableTools, 'engine'> & { readonly engine: EngineStatements }

@@ -57,6 +57,14 @@ export class FollowedTables {
     this.changed()
   }
 
+  /** A person asked for a full refresh. */
+  refresh(table: FollowedTable): void {
+    this.#discontinue(table, 'a full refresh was asked for', true)
+    table.meet('gap')
+    table.mustDescribe = true
+    this.changed()
+  }
+
   /** The table needs a person. */
   refuse(table: FollowedTable, error: SluiceError): void {
     const { code, message, remedy } = error
@@ -122,9 +130,10 @@ export class FollowedTables {
     return this.all().map((table) => table.status())
   }
 
-  #discontinue(table: FollowedTable, reason: string): void {
+  #discontinue(table: FollowedTable, reason: string, isRefresh = false): void {
     if (table.isFollowed) {
-      this.#options.announce(gapEntry(table.table.id, reason))
+      const entry = gapEntry(table.table.id, reason)
+      this.#options.announce(isRefresh ? { ...entry, full_refresh: true } : entry)
       this.#options.log.warn('table is discontinued', { table: nameOf(table.table), reason })
     }
     table.abortCopy?.()

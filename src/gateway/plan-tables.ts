@@ -119,7 +119,7 @@ export class TablePlan {
     this.#refresh = new Set()
     for (const table of tables.all()) {
       if (asked !== 'all' && !asked.delete(table.table.id)) continue
-      if (table.isFollowed) tables.gap(table, 'a full refresh was asked for')
+      if (table.isFollowed) tables.refresh(table)
       else if (table.state === 'failed') tables.remedy(table)
     }
     if (asked !== 'all') {

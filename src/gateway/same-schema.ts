@@ -4,11 +4,12 @@ import type { SchemaChange } from '../source/change-sink.ts'
 import type { TableSchema } from '../source/table-schema.ts'
 import { clashingColumn } from './change-columns.ts'
 
-/** Same columns, types, nullability and key, in the same order; a column made again is another one. */
+/** Same columns, types, nullability, key and identity, in the same order; a column made again is another one. */
 export function isSameSchema(a: TableSchema, b: TableSchema): boolean {
   return (
     a === b ||
-    (a.columns.length === b.columns.length &&
+    ((a.identity ?? 'key') === (b.identity ?? 'key') &&
+      a.columns.length === b.columns.length &&
       a.key.length === b.key.length &&
       a.key.every((name, at) => name === b.key[at]) &&
       a.columns.every((column, at) => {

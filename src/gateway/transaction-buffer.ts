@@ -117,6 +117,7 @@ export class TransactionBuffer implements ChangeSink {
   }
 
   truncate(tables: readonly TableId[]): void {
+    const open = this.#open
     this.#lastTable = undefined
     let isWanted = false
     for (const id of tables) {
@@ -130,6 +131,7 @@ export class TransactionBuffer implements ChangeSink {
         snapshot_id: table.snapshotId,
         sequence: this.#cursor.sequence.toString(),
         ordinal: this.#cursor.ordinal,
+        ...(open === undefined ? {} : { commit_time_us: open.commitTimeUs.toString() }),
       })
     }
     if (isWanted) this.#cursor.ordinal++

@@ -1,9 +1,11 @@
 /** What a pipeline tells about itself; polled by progress displays and `status`. */
+import type { ScdType } from '../catalog/pipeline-definition.ts'
 
 export interface PipelineTableStatus {
   readonly tableId: string
   /** `catalog.schema.table` of the destination. */
   readonly destination: string
+  readonly scdType?: ScdType
   /** Staged commit the table is applied up to; undefined before its first load. */
   readonly appliedCommit: number | undefined
   /** Delta version after the last commit; undefined before the first. */

@@ -351,9 +351,6 @@ describe('createPipeline()', () => {
   test('refuses what it can not do', () => {
     const at = { staging: createMemoryStorage(), lake: createMemoryStorage() }
     const make = (...tables: TableSelection[]): unknown => pipelineOver(at, engine, { tables })
-    expect(() => make({ ...wholeSchema, scdType: 'SCD_TYPE_2' })).toThrow(
-      expect.objectContaining({ code: 'PIPELINE_SCD_UNSUPPORTED' }),
-    )
     const one = { ...wholeSchema, sourceTable: 'Users' }
     expect(() => make(one, { ...wholeSchema, sourceTable: 'users' })).toThrow(
       expect.objectContaining({ code: 'PIPELINE_NAME_COLLISION' }),

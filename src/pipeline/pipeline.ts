@@ -59,7 +59,7 @@ export interface PipelineOptions {
 const shortPauseMs = 200
 const longPauseMs = 2000
 
-/** Throws PIPELINE_SCD_UNSUPPORTED and PIPELINE_NAME_COLLISION; touches nothing yet. */
+/** Throws PIPELINE_NAME_COLLISION; touches nothing yet. */
 export function createPipeline(options: PipelineOptions): Pipeline {
   checkSelections(options.tables)
   return new StagedPipeline(options)

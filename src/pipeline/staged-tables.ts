@@ -41,6 +41,8 @@ export interface StagedTable {
   readonly snapshots: Map<number, StagedSnapshot>
   /** The newest gap. */
   gap: { readonly commit: CommitNumber; readonly entry: GapEntry } | undefined
+  /** The newest full refresh that a person asked for. */
+  refreshedAt?: CommitNumber
 }
 
 /** Grows with the log; every manifest is looked at once. */
@@ -126,6 +128,7 @@ function takeTableEntry(
 ): void {
   if (entry.kind === 'gap') {
     table.gap = { commit, entry }
+    if (entry.full_refresh === true) table.refreshedAt = commit
     for (const snapshot of table.snapshots.values()) snapshot.isVoid = true
     return
   }

@@ -1,20 +1,27 @@
 /** One destination table of a pipeline: its state between updates, its plan and its apply. */
 import { asSluiceError, type SluiceError } from '../base/errors.ts'
 import { applyWork } from '../destination/apply.ts'
+import type { DestinationColumns } from '../destination/destination-columns.ts'
 import {
   destinationState,
   digestColumns,
   digestPoint,
   type DestinationState,
 } from '../destination/destination-state.ts'
-import type { TableTools, TableWork } from '../destination/table-work.ts'
+import { keepsHistory } from '../destination/destination-kind.ts'
+import type {
+  HistoryPlan,
+  TableCopyPoint,
+  TableTools,
+  TableWork,
+} from '../destination/table-work.ts'
 import type { Log } from '../observe/log.ts'
 import type { LogBase } from '../staging/log-base.ts'
 import type { CommitNumber, Manifest } from '../staging/manifest.ts'
 import type { StagingReader } from '../staging/staging-reader.ts'
 import type { PipelineTableStatus } from './pipeline-status.ts'
 import { planTable, type AppliedState, type TablePlan } from './plan.ts'
-import type { StagedTable } from './staged-tables.ts'
+import type { StagedSnapshot, StagedTable } from './staged-tables.ts'
 import { formatDestinationName, type TableRoute } from './table-selection.ts'
 import { TableSchemas, type WorkColumns } from './table-schemas.ts'
 
@@ -119,6 +126,7 @@ export class TableRunner {
     return {
       tableId: this.route.tableId,
       destination: formatDestinationName(this.route.destination),
+      scdType: this.route.selection.scdType,
       appliedCommit: this.#state?.applied,
       version: this.#state?.snapshot?.version,
       ...this.#counts,
@@ -155,7 +163,7 @@ export class TableRunner {
     let from = versionOf(plan, state, table)
     if (from !== undefined && plan.kind !== 'load' && state.columns !== undefined) {
       const present = await this.#schemas.columnsBefore(from)
-      if (state.columns !== digestColumns(present.columns)) {
+      if (!isSameShape(state, present)) {
         // The selection of columns changed: the copy is loaded anew with the new ones.
         plan = planTable({ ...input, applied: nothingApplied })
         from = versionOf(plan, state, table)
@@ -164,7 +172,8 @@ export class TableRunner {
     if (plan.kind === 'blocked') throw plan.error
     if (from === undefined || plan.kind === 'nothing' || plan.kind === 'waiting') return undefined
     const columns = await this.#schemas.workColumns(plan, from)
-    return toWork(plan, { columns, target, view, from: state.applied })
+    const history = historyOf(plan, { state, columns: columns.columns, table })
+    return toWork(plan, { columns, target, view, history, from: state.applied })
   }
 
   #known(): DestinationState {
@@ -233,6 +242,29 @@ function versionOf(
   return state.schemaVersion ?? snapshot.started.schema_version
 }
 
+function isSameShape(state: DestinationState, columns: DestinationColumns): boolean {
+  return state.kind === columns.kind && state.columns === digestColumns(columns.stored)
+}
+
+/** What a load does to the history that the table may have; a full refresh ends it. */
+function historyOf(
+  plan: Extract<TablePlan, { kind: 'load' | 'changes' }>,
+  context: {
+    readonly state: DestinationState
+    readonly columns: DestinationColumns
+    readonly table: StagedTable
+  },
+): HistoryPlan {
+  const { state, columns, table } = context
+  if (plan.kind !== 'load' || !keepsHistory(columns.kind)) return 'replaced'
+  const isRefreshed = (table.refreshedAt ?? -1) > (state.applied ?? Number.POSITIVE_INFINITY)
+  if (state.kind !== columns.kind || isRefreshed) return 'replaced'
+  const { started } = plan.snapshot
+  const isSameCopy =
+    state.snapshotId === started.snapshot_id && state.snapshotPoint === digestPoint(started.point)
+  return isSameCopy && state.applied !== undefined ? 'compared' : 'continued'
+}
+
 /** Of the copies that are finished by `target`: a later one is not what was tried. */
 function newestSnapshotId(table: StagedTable, target: CommitNumber): number | undefined {
   let newest: number | undefined
@@ -249,10 +281,11 @@ function toWork(
     readonly columns: WorkColumns
     readonly target: CommitNumber
     readonly view: StagedView
+    readonly history: HistoryPlan
     readonly from: CommitNumber | undefined
   },
 ): TableWork {
-  const { columns, target, view, from } = context
+  const { columns, target, view, from, history } = context
   const { manifests } = view
   const first = manifests[0]?.commit ?? 0
   const times = plan.steps.flatMap(({ commit }) => {
@@ -268,6 +301,8 @@ function toWork(
     columns: columns.columns,
     ...(columns.evolution === undefined ? {} : { evolution: columns.evolution }),
     upgrades: columns.upgrades,
+    history,
+    ...(plan.kind === 'load' ? { copy: copyPoint(plan.snapshot, view) } : {}),
     chunks: plan.kind === 'load' ? plan.chunks : [],
     steps: plan.steps.map(({ entry }) => entry),
     from,
@@ -285,5 +320,20 @@ function toWork(
             ),
           }),
     },
+  }
+}
+
+/**
+ * Where a copy stands among the changes. Transactions that were staged before it began are before
+ * it; changes that continue it are of later ones.
+ */
+function copyPoint(snapshot: StagedSnapshot, { manifests, base }: StagedView): TableCopyPoint {
+  const startedAt = snapshot.startedAt ?? 0
+  const before = manifests.filter(({ commit }) => commit <= startedAt)
+  const last = before.findLast(({ last_sequence }) => last_sequence !== undefined)?.last_sequence
+  const started = before.at(-1)
+  return {
+    takenAtUs: BigInt(started?.created_at_ms ?? 0) * 1000n,
+    sequence: BigInt(last ?? base.last_sequence ?? -1) + 1n,
   }
 }

@@ -1,5 +1,6 @@
 /** Which source tables a pipeline ingests, and where each one goes. Pure. */
 import { SluiceError } from '../base/errors.ts'
+import type { ScdType } from '../catalog/pipeline-definition.ts'
 import { groupBy } from './group-by.ts'
 import type { SourceTableName } from '../source/table-schema.ts'
 
@@ -15,7 +16,7 @@ export interface TableSelection {
   /** Key columns always come along. */
   readonly includeColumns?: readonly string[]
   readonly excludeColumns?: readonly string[]
-  readonly scdType: 'SCD_TYPE_1' | 'SCD_TYPE_2' | 'APPEND_ONLY'
+  readonly scdType: ScdType
 }
 
 /** Three-level name of a destination table. */
@@ -43,17 +44,10 @@ export interface Routing {
   readonly refused: readonly { readonly route: TableRoute; readonly error: SluiceError }[]
 }
 
-/** Throws PIPELINE_SCD_UNSUPPORTED and PIPELINE_NAME_COLLISION for what no table needs to be known for. */
+/** Throws PIPELINE_NAME_COLLISION for what no table needs to be known for. */
 export function checkSelections(selections: readonly TableSelection[]): void {
   const seen = new Map<string, string>()
   for (const selection of selections) {
-    if (selection.scdType !== 'SCD_TYPE_1') {
-      const source = `${selection.sourceSchema}.${selection.sourceTable ?? '*'}`
-      throw new SluiceError(
-        'PIPELINE_SCD_UNSUPPORTED',
-        `${source} asks for scd_type ${selection.scdType}`,
-      )
-    }
     if (selection.sourceTable === undefined) continue
     const destination = formatDestinationName(
       destinationOf(selection, { schema: selection.sourceSchema, table: selection.sourceTable }),

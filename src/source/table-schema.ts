@@ -30,13 +30,22 @@ export interface TableStorage {
   readonly lastColumn: number
 }
 
+export type RowIdentity = 'key' | 'full-row' | 'insert-only'
+
 export interface TableSchema {
   /** In the source's column order; names are unique ignoring case. */
   readonly columns: readonly SourceColumn[]
-  /** Names of the key columns in key order; empty only for a table that cannot be captured. */
+  /** Names of the key columns in key order; empty for a table whose rows have none. */
   readonly key: readonly string[]
   /** Absent where the source has none, and in schemas written before it was kept. */
   readonly storage?: TableStorage
+  /**
+   * How changes say which row they mean. `full-row`: without a key; a `d` carries the whole old row
+   * and an update is a `d` and, at the next ordinal, an `i` with the whole new row. `insert-only`:
+   * there are only inserts and truncates. Absent: by the key; such a table without a key cannot be
+   * captured.
+   */
+  readonly identity?: RowIdentity
 }
 
 /** A table's name in the source. `catalog` is the database; absent for MySQL. */

@@ -4,6 +4,7 @@ import { JsonFields } from './json-fields.ts'
 import { isTableFolderName, parseDataFilePath } from './layout.ts'
 import type {
   ChangesEntry,
+  GapEntry,
   ManifestEntry,
   SchemaChangeEntry,
   SnapshotStartedEntry,
@@ -57,14 +58,24 @@ function parseEntryOfKind(fields: JsonFields, kind: string, tableId: string): Ma
         snapshot_id: fields.count('snapshot_id'),
         sequence: fields.sequence('sequence'),
         ordinal: fields.count('ordinal'),
+        ...(fields.has('commit_time_us')
+          ? { commit_time_us: fields.decimal('commit_time_us') }
+          : {}),
       }
     case 'schema_change':
       return readSchemaChange(fields, tableId)
     case 'gap':
-      return { kind, table_id: tableId, reason: fields.text('reason') }
+      return readGap(fields, tableId)
     default:
       return fields.fail('kind', `${JSON.stringify(kind)} is not known to this version`)
   }
+}
+
+function readGap(fields: JsonFields, tableId: string): GapEntry {
+  const gap = { kind: 'gap' as const, table_id: tableId, reason: fields.text('reason') }
+  if (!fields.has('full_refresh')) return gap
+  if (!fields.boolean('full_refresh')) fields.fail('full_refresh', 'is false')
+  return { ...gap, full_refresh: true }
 }
 
 function readTable(fields: JsonFields, tableId: string): TableEntry {

@@ -84,6 +84,8 @@ export interface TruncateEntry {
   readonly snapshot_id: number
   readonly sequence: string
   readonly ordinal: number
+  /** Microseconds since 1970, decimal; absent in logs of earlier versions. */
+  readonly commit_time_us?: string
 }
 
 /**
@@ -111,6 +113,8 @@ export interface GapEntry {
   readonly kind: 'gap'
   readonly table_id: string
   readonly reason: string
+  /** A person asked for a full refresh: destinations begin their history anew as well. */
+  readonly full_refresh?: true
 }
 
 export type ManifestEntry =

@@ -1,11 +1,17 @@
 /** `tables/<id>/schema-<n>.json` to bytes and back; see docs/staging-format.md, "Schemas". */
 import type { CanonicalType, ScalarType } from '../columnar/canonical-type.ts'
 import { SluiceError } from '../base/errors.ts'
-import type { SourceColumn, TableSchema, TableStorage } from '../source/table-schema.ts'
+import type {
+  RowIdentity,
+  SourceColumn,
+  TableSchema,
+  TableStorage,
+} from '../source/table-schema.ts'
 import { FieldError, JsonFields } from './json-fields.ts'
 import { decodeSealedJson, encodeSealedJson } from './sealed-json.ts'
 
 const schemaFormat = 1
+const rowIdentities: readonly RowIdentity[] = ['key', 'full-row', 'insert-only']
 
 /** Equal schemas give equal bytes. */
 export function encodeSchema(schema: TableSchema): Uint8Array {
@@ -19,6 +25,7 @@ export function encodeSchema(schema: TableSchema): Uint8Array {
       id: column.id,
     })),
     key: schema.key,
+    identity: schema.identity,
     ...(schema.storage === undefined ? {} : { storage: storageJson(schema.storage) }),
   })
 }
@@ -47,12 +54,13 @@ function parseSchema(value: unknown): TableSchema {
   const fields = new JsonFields(value, '')
   const format = fields.count('format')
   if (format !== schemaFormat) fields.fail('format', `${format} is not known`)
-  const schema = {
+  const schema: TableSchema = {
     columns: fields.array('columns', parseColumn),
     key: fields.array('key', (name, path) => {
       if (typeof name !== 'string') throw new FieldError(path, 'is not a text')
       return name
     }),
+    ...(fields.has('identity') ? { identity: parseIdentity(fields) } : {}),
     ...(fields.has('storage') ? { storage: parseStorage(fields.object('storage')) } : {}),
   }
   fields.end()
@@ -67,6 +75,14 @@ function parseStorage(fields: JsonFields): TableStorage {
   }
   fields.end()
   return storage
+}
+
+function parseIdentity(fields: JsonFields): RowIdentity {
+  const identity = fields.text('identity')
+  const known = rowIdentities.find((one) => one === identity)
+  return (
+    known ?? fields.fail('identity', `${JSON.stringify(identity)} is not known to this version`)
+  )
 }
 
 function parseColumn(value: unknown, path: string): SourceColumn {

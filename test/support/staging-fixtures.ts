@@ -176,12 +176,25 @@ const entriesOf = (table: string): fc.Arbitrary<ManifestEntry> => {
       min_sequence: sequence,
       max_sequence: sequence,
     }),
-    fc.record({ kind: fc.constant('truncate' as const), ...head, sequence, ordinal: count }),
-    fc.record({
-      kind: fc.constant('gap' as const),
-      table_id: fc.constant(table),
-      reason: anyText,
-    }),
+    fc.record(
+      {
+        kind: fc.constant('truncate' as const),
+        ...head,
+        sequence,
+        ordinal: count,
+        commit_time_us: instant,
+      },
+      { requiredKeys: ['kind', 'table_id', 'snapshot_id', 'sequence', 'ordinal'] },
+    ),
+    fc.record(
+      {
+        kind: fc.constant('gap' as const),
+        table_id: fc.constant(table),
+        reason: anyText,
+        full_refresh: fc.constant(true as const),
+      },
+      { requiredKeys: ['kind', 'table_id', 'reason'] },
+    ),
   ) as fc.Arbitrary<ManifestEntry>
 }
 

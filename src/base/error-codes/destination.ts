@@ -44,10 +44,22 @@ export const destinationErrors = {
     retry: 'after-remedy',
     exitCode: 2,
   },
+  DESTINATION_COLUMN_CLASH: {
+    when: 'A source column has a name that the destination needs for itself: __START_AT and __END_AT for SCD_TYPE_2; __CHANGE_TYPE, __COMMIT_AT, __SEQUENCE and __ORDINAL for APPEND_ONLY.',
+    remedy: 'Rename the column, or list it under exclude_columns.',
+    retry: 'after-remedy',
+    exitCode: 2,
+  },
+  DESTINATION_ROW_MISSING: {
+    when: 'A delete of a table without a key names a row that the destination does not hold. Nothing of the update is applied.',
+    remedy: 'Run: sluice refresh TABLE --full',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
   PIPELINE_SCD_UNSUPPORTED: {
-    when: 'An scd_type was asked for that is not supported yet.',
-    remedy: 'Use scd_type: SCD_TYPE_1.',
-    retry: 'never',
+    when: 'The scd_type that was asked for needs more than the source table tells about its rows: SCD_TYPE_2 needs a key, SCD_TYPE_1 needs updates and deletes.',
+    remedy: 'Give the table a primary key, or use scd_type: APPEND_ONLY.',
+    retry: 'after-remedy',
     exitCode: 2,
   },
   PIPELINE_NAME_COLLISION: {

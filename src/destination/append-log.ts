@@ -1,0 +1,145 @@
+/**
+ * Append-only: every change becomes a row of its own, with its kind, commit time and place in the
+ * source's order. Nothing that stands in the table is ever touched.
+ */
+import type { AddFile } from '../delta/actions.ts'
+import { quoteIdentifier } from '../engine/quote.ts'
+import { currentRowsSql } from './current-rows.ts'
+import type { DestinationColumns } from './destination-columns.ts'
+import {
+  changeTypeColumn,
+  commitTimeColumn,
+  ordinalColumn,
+  sequenceColumn,
+} from './destination-kind.ts'
+import { anyOf, exactRow, exactTerm } from './exact-value.ts'
+import {
+  copySql,
+  filledChangesSql,
+  opColumn,
+  orderOf,
+  placeColumn,
+  readHistoryChanges,
+  timeColumn,
+  transactionColumn,
+} from './history-changes.ts'
+import type { MarkedRows } from './mark-rows.ts'
+import { liveRowsOfFilesSql } from './read-table.ts'
+import { orderColumn } from './reduce-changes.ts'
+import type { StagedHistory } from './staged-changes.ts'
+import type { SessionTools, TableWork } from './table-work.ts'
+import { engineTypeOf } from './type-mapping.ts'
+
+const priorTable = 'sluice_prior'
+const nextTable = 'sluice_next'
+
+export async function appendChanges(
+  tools: SessionTools,
+  work: TableWork,
+  { files, history }: { readonly files: readonly AddFile[]; readonly history: StagedHistory },
+): Promise<MarkedRows> {
+  const { engine, table } = tools
+  const { columns } = work
+  const comparesCopy = work.kind === 'load' && work.history !== 'replaced'
+  const read = await readHistoryChanges(engine, tools, work, history)
+  if (comparesCopy || read.hasAbsentCells) {
+    const stored = { all: columns.stored, wanted: columns.stored }
+    const live = await liveRowsOfFilesSql(engine, table, files, stored)
+    await engine.run(
+      `CREATE TEMP TABLE ${priorTable} AS SELECT * FROM ${currentRowsSql(live, columns)}`,
+    )
+  }
+  if (comparesCopy) await engine.run(`CREATE TEMP TABLE ${nextTable} AS ${copySql(tools, work)}`)
+  const changes = await filledChangesSql(engine, read, columns, {
+    wanted: 'all',
+    stored: comparesCopy ? nextTable : priorTable,
+  })
+  const selects = comparesCopy && work.history === 'continued' ? [differenceSql(work)] : []
+  if (work.history === 'compared' && comparesCopy) {
+    await engine.run(foldSql(columns, changes, history))
+    selects.push(differenceSql(work))
+  } else selects.push(changeRowsSql(columns, changes), ...truncateRowsSql(columns, history))
+  return {
+    fates: files.map((file) => ({ file, deadPositions: undefined, isGone: false })),
+    survivors: selects.join(' UNION ALL '),
+  }
+}
+
+const listOf = ({ columns }: DestinationColumns): string =>
+  columns.map(({ name }) => quoteIdentifier(name)).join(', ')
+
+function changeRowsSql(columns: DestinationColumns, changes: string): string {
+  return `SELECT ${listOf(columns)},
+      CASE ${opColumn} WHEN 'd' THEN 'delete' WHEN 'u' THEN 'update' ELSE 'insert' END
+        AS ${changeTypeColumn},
+      make_timestamptz(${timeColumn}) AS ${commitTimeColumn},
+      ${transactionColumn} AS ${sequenceColumn}, ${placeColumn} AS ${ordinalColumn}
+    FROM (${changes})`
+}
+
+/** A row without cells: from here on the table was empty. */
+function truncateRowsSql(columns: DestinationColumns, history: StagedHistory): readonly string[] {
+  const cells = columns.columns.map(({ type }) => `NULL::${engineTypeOf(type)}`).join(', ')
+  return history.truncates.map(
+    ({ sequence, ordinal, commitTimeUs }) =>
+      `SELECT ${cells}, 'truncate', ${commitTimeUs === undefined ? 'NULL' : `make_timestamptz(${commitTimeUs})`},
+        ${sequence}::BIGINT, ${ordinal}::INTEGER`,
+  )
+}
+
+/** What has to be appended to `prior` so that it becomes `next`, as one moment before all changes. */
+function differenceSql({ columns, copy }: TableWork): string {
+  const { takenAtUs, sequence } = copy ?? { takenAtUs: 0n, sequence: 0n }
+  const list = listOf(columns)
+  const marks = (changeType: string): string => `${changeType} AS ${changeTypeColumn},
+    make_timestamptz(${takenAtUs}) AS ${commitTimeColumn},
+    ${sequence}::BIGINT AS ${sequenceColumn}, -1::INTEGER AS ${ordinalColumn}`
+  if (columns.key.length > 0) {
+    const keys = columns.key.map(quoteIdentifier).join(', ')
+    const row = exactRow(columns.columns)
+    return `SELECT ${list}, ${marks(`CASE WHEN __sluice_before IS NULL THEN 'insert' ELSE 'update' END`)}
+      FROM (SELECT n.*, p.__sluice_before FROM ${nextTable} n
+        LEFT JOIN (SELECT ${keys}, ${row} AS __sluice_before FROM ${priorTable}) p USING (${keys}))
+      WHERE __sluice_before IS DISTINCT FROM ${row}
+      UNION ALL SELECT ${list}, ${marks(`'delete'`)}
+      FROM ${priorTable} ANTI JOIN ${nextTable} USING (${keys})`
+  }
+  const values = columns.columns.map(
+    (column) => `${anyOf(column)} AS ${quoteIdentifier(column.name)}`,
+  )
+  const terms = columns.columns.map((column, n) => `${exactTerm(column)} AS __sluice_t${n}`)
+  const groups = columns.columns.map((_, n) => `__sluice_t${n}`).join(', ')
+  const net = `SELECT ${values.join(', ')}, sum(__sluice_n)::BIGINT AS __sluice_n
+    FROM (SELECT *, ${terms.join(', ')} FROM (SELECT ${list}, 1 AS __sluice_n FROM ${nextTable}
+      UNION ALL SELECT ${list}, -1 FROM ${priorTable})) GROUP BY ${groups}`
+  const copies = (count: string, changeType: string): string =>
+    `SELECT ${list}, ${marks(changeType)}
+     FROM (SELECT *, unnest(range(${count})) AS __sluice_copy FROM (${net}))`
+  const inserts = copies('__sluice_n', `'insert'`)
+  // What an insert-only table has lost since is none of its business.
+  if (columns.staged.identity === 'insert-only') return inserts
+  return `${inserts} UNION ALL ${copies('-__sluice_n', `'delete'`)}`
+}
+
+/** Makes `next` what copy and changes come to. */
+function foldSql(columns: DestinationColumns, changes: string, history: StagedHistory): string {
+  const list = listOf(columns)
+  const truncate = history.truncates.at(-1)
+  const after = truncate === undefined ? -2n : orderOf(history, truncate)
+  const all = `SELECT * FROM (SELECT ${list}, 'i' AS ${opColumn}, -1::BIGINT AS ${orderColumn}
+      FROM ${nextTable} UNION ALL SELECT ${list}, ${opColumn}, ${orderColumn} FROM (${changes}))
+    WHERE ${orderColumn} > ${after}`
+  const folded = 'sluice_folded'
+  const rename = `; DROP TABLE ${nextTable}; ALTER TABLE ${folded} RENAME TO ${nextTable}`
+  if (columns.key.length > 0) {
+    const keys = columns.key.map(quoteIdentifier).join(', ')
+    return `CREATE TEMP TABLE ${folded} AS SELECT ${list} FROM (${all} QUALIFY row_number()
+      OVER (PARTITION BY ${keys} ORDER BY ${orderColumn} DESC) = 1) WHERE ${opColumn} <> 'd'${rename}`
+  }
+  const values = columns.columns.map((column, n) => `${anyOf(column)} AS __sluice_c${n}`)
+  const names = columns.columns.map(({ name }, n) => `__sluice_c${n} AS ${quoteIdentifier(name)}`)
+  return `CREATE TEMP TABLE ${folded} AS SELECT ${names.join(', ')} FROM (
+    SELECT ${values.join(', ')},
+      unnest(range(sum(CASE ${opColumn} WHEN 'd' THEN -1 ELSE 1 END)::BIGINT))
+    FROM (${all}) GROUP BY ${columns.columns.map(exactTerm).join(', ')})${rename}`
+}

@@ -1,0 +1,159 @@
+/**
+ * Staged changes for a destination that keeps what was before: every change counts, in order, with
+ * its transaction. All in temporary tables of a session that serves one attempt.
+ */
+import type { AddFile } from '../delta/actions.ts'
+import type { DeltaTable } from '../delta/delta-table.ts'
+import type { EngineStatements } from '../engine/duckdb.ts'
+import { quoteIdentifier } from '../engine/quote.ts'
+import { localDataFile } from './data-path.ts'
+import type { DestinationColumns } from './destination-columns.ts'
+import { filledSql, gatherCells, unknownCell, type GatherInput } from './fill-absent.ts'
+import { deadPositionsOf } from './mark-rows.ts'
+import { emptyRelation, loadPositions } from './read-table.ts'
+import { keyNumberColumn, orderColumn } from './reduce-changes.ts'
+import { fileColumn, positionColumn, positionedScanSql } from './scan.ts'
+import type { StagedHistory } from './staged-changes.ts'
+import { stagedGroups } from './staged-groups.ts'
+import { stagedRowsSql } from './staged-projection.ts'
+import type { TableTools, TableWork } from './table-work.ts'
+
+/** Columns beside the destination's: transaction, place in it, and commit time in microseconds. */
+export const transactionColumn = '__sluice_seq'
+export const placeColumn = '__sluice_ord'
+export const timeColumn = '__sluice_time'
+export const opColumn = '_op'
+
+const changesTable = 'sluice_changes'
+const latestTable = 'sluice_latest'
+const extraTypes = {
+  [opColumn]: 'VARCHAR',
+  [orderColumn]: 'BIGINT',
+  [transactionColumn]: 'BIGINT',
+  [placeColumn]: 'INTEGER',
+  [timeColumn]: 'BIGINT',
+}
+
+type WorkSchemas = Pick<TableWork, 'columns' | 'upgrades'>
+
+export interface HistoryChanges {
+  /** Relation of all changes, the destination's columns and the extra ones; cells not filled in. */
+  readonly changes: string
+  /** Relation of the keys, with numbers. */
+  readonly latest: string
+  readonly keyCount: number
+  readonly hasAbsentCells: boolean
+}
+
+/** Makes the relations; there may be no file at all. */
+export async function readHistoryChanges(
+  engine: EngineStatements,
+  tools: Pick<TableTools, 'staging'>,
+  work: WorkSchemas,
+  history: StagedHistory,
+): Promise<HistoryChanges> {
+  const { columns } = work
+  const key = columns.key.map(quoteIdentifier)
+  const absent = history.hasAbsent
+    ? `coalesce(bool_or(${opColumn} <> 'd' AND _absent IS NOT NULL), false)`
+    : 'false'
+  const latest = [...key, 'row_number() OVER () - 1 AS ' + keyNumberColumn].join(', ')
+  const grouped = key.length === 0 ? '' : `GROUP BY ${key.join(', ')}`
+  const [summary] = await engine.rows(
+    `CREATE TEMP TABLE ${changesTable} AS ${changesSql(tools, work, history)};
+     CREATE TEMP TABLE ${latestTable} AS SELECT ${latest} FROM ${changesTable} ${grouped};
+     SELECT (SELECT count(*) FROM ${latestTable}) AS keys, ${absent} AS absent FROM ${changesTable}`,
+  )
+  return {
+    changes: changesTable,
+    latest: latestTable,
+    keyCount: Number(summary?.['keys'] ?? 0),
+    hasAbsentCells: summary?.['absent'] === true,
+  }
+}
+
+function changesSql(
+  tools: Pick<TableTools, 'staging'>,
+  work: WorkSchemas,
+  { files, absentPaths, firstSequence }: StagedHistory,
+): string {
+  const { columns } = work
+  if (files.length === 0) {
+    const extra = Object.entries(extraTypes).map(([name, type]) => `NULL::${type} AS ${name}`)
+    return `SELECT *, ${extra.join(', ')} FROM (${emptyRelation(columns.columns)})`
+  }
+  return stagedRowsSql(stagedGroups(tools, work, files, absentPaths), columns, {
+    extra: [
+      opColumn,
+      `(_seq - ${firstSequence}) * 4294967296 + _ord AS ${orderColumn}`,
+      `_seq AS ${transactionColumn}`,
+      `_ord AS ${placeColumn}`,
+      `epoch_us(_commit_ts) AS ${timeColumn}`,
+    ],
+  })
+}
+
+/** Query of the rows of the copy, the destination's columns. */
+export function copySql(tools: Pick<TableTools, 'staging'>, work: TableWork): string {
+  const { chunks, columns } = work
+  const files = chunks.flatMap((chunk) => chunk.files).filter((file) => file.rows > 0)
+  if (files.length === 0) return emptyRelation(columns.columns)
+  return stagedRowsSql(stagedGroups(tools, work, files), columns)
+}
+
+/** Where a truncate stands among the changes. */
+export function orderOf(
+  { firstSequence }: StagedHistory,
+  { sequence, ordinal }: { readonly sequence: bigint; readonly ordinal: number },
+): bigint {
+  return (sequence - firstSequence) * 4294967296n + BigInt(ordinal)
+}
+
+/**
+ * Query of all changes, absent cells of those that are `wanted` filled in. `stored`: a relation of
+ * the rows as they were before the first change, at most one per key.
+ */
+export async function filledChangesSql(
+  engine: EngineStatements,
+  read: HistoryChanges,
+  columns: DestinationColumns,
+  { wanted, stored }: { readonly wanted: GatherInput['wanted']; readonly stored: string },
+): Promise<string> {
+  const names = columns.columns.map(({ name }) => name)
+  const extra = Object.keys(extraTypes)
+  const plain = [...names.map(quoteIdentifier), ...extra].join(', ')
+  if (!read.hasAbsentCells) return `SELECT ${plain} FROM ${read.changes}`
+  if (columns.key.length === 0) throw unknownCell('the table has no key')
+  const using = columns.key.map(quoteIdentifier).join(', ')
+  const storedRows: GatherInput['storedRows'] = async (keys, given) => {
+    const list = [keyNumberColumn, ...given.map(quoteIdentifier)].join(', ')
+    const relation = `(SELECT ${list} FROM ${stored} JOIN ${read.latest} USING (${using}))`
+    await engine.load('sluice_wanted', [
+      { name: keyNumberColumn, type: 'BIGINT', values: [...keys] },
+    ])
+    const [missing] = await engine.rows(
+      `SELECT count(*) AS count FROM sluice_wanted ANTI JOIN ${relation} USING (${keyNumberColumn})`,
+    )
+    if (missing?.['count'] !== 0n) throw unknownCell('the destination has no row of its key')
+    return relation
+  }
+  const filled = await gatherCells(engine, { reduced: read, columns, wanted, storedRows })
+  if (filled.size === 0) return `SELECT ${plain} FROM ${read.changes}`
+  return filledSql(`SELECT * FROM ${read.changes}`, names, filled, extra)
+}
+
+/** The rows of `files` that live: all their columns, the file's number and the position. */
+export async function positionedLiveRowsSql(
+  engine: EngineStatements,
+  table: DeltaTable,
+  files: readonly AddFile[],
+  columns: readonly string[],
+): Promise<string> {
+  const dead = 'sluice_dead_before'
+  const vectors = await Promise.all(files.map((file) => deadPositionsOf(table, file)))
+  const paths = files.map((file) => localDataFile(table, file))
+  const scan = positionedScanSql(paths, columns, columns)
+  if (vectors.every((vector) => vector.length === 0)) return scan
+  await loadPositions(engine, dead, vectors)
+  return `(SELECT * FROM ${scan} ANTI JOIN ${dead} USING (${fileColumn}, ${positionColumn}))`
+}
