@@ -10,7 +10,8 @@ import {
   type EmbeddedPostgres,
   startEmbeddedPostgres,
 } from '../src/quickstart/embedded-postgres.ts'
-import { chunkStarts } from '../src/source/postgres/snapshot.ts'
+import { rangeSql, splitRange } from '../src/source/postgres/block-ranges.ts'
+import { chunkBlocks } from '../src/source/postgres/copy-chunks.ts'
 import { runChild } from './support/children.ts'
 import type { DrainJob, DrainReport } from './support/drain-process.ts'
 import type { GatewayJob, GatewayReport } from './support/gateway-process.ts'
@@ -24,16 +25,14 @@ async function copyStatements(server: EmbeddedPostgres): Promise<string[]> {
   const [row] = await server.sql(`select pg_relation_size('orders') / 8192 as blocks,
     (select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
      where attrelid = 'orders'::regclass and attnum > 0) as columns`)
-  const starts = chunkStarts(Number(row?.['blocks']), 8192, true)
+  const blocks = Number(row?.['blocks'])
+  const sizes = { chunkBytes: 64 * 2 ** 20, blockBytes: 8192 }
+  const all = { from: 0, to: undefined }
   const columns = String(row?.['columns'])
-  if (starts.length === 1) return [`COPY orders (${columns}) TO STDOUT`]
-  return starts.map((from, id) => {
-    const to = starts[id + 1]
-    const bounds = [
-      ...(from > 0 ? [`ctid >= '(${from},0)'`] : []),
-      ...(to === undefined ? [] : [`ctid < '(${to},0)'`]),
-    ]
-    return `COPY (SELECT ${columns} FROM ONLY orders WHERE ${bounds.join(' AND ')}) TO STDOUT`
+  return splitRange(all, blocks, chunkBlocks(blocks, sizes, true)).map((range) => {
+    const where = rangeSql(range)
+    if (where === undefined) return `COPY orders (${columns}) TO STDOUT`
+    return `COPY (SELECT ${columns} FROM ONLY orders WHERE ${where}) TO STDOUT`
   })
 }
 

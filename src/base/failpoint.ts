@@ -11,6 +11,8 @@ export const failpointNames = [
   'gateway.acknowledged',
   /** A snapshot point was taken and recorded, no chunk read. */
   'gateway.snapshot-started',
+  /** A chunk of a snapshot is read and durable, and no manifest names it. */
+  'gateway.snapshot-chunk-staged',
   /** All chunks of a snapshot are staged, `snapshot finished` is not. */
   'gateway.snapshot-chunks-staged',
   /** The slot exists, nothing is recorded about it. */

@@ -14,7 +14,6 @@ import {
 } from './destination-kind.ts'
 import { anyOf, exactRow, exactTerm } from './exact-value.ts'
 import {
-  copySql,
   filledChangesSql,
   opColumn,
   orderOf,
@@ -23,6 +22,7 @@ import {
   timeColumn,
   transactionColumn,
 } from './history-changes.ts'
+import { copyRowsSql } from './superseded-rows.ts'
 import type { MarkedRows } from './mark-rows.ts'
 import { liveRowsOfFilesSql } from './read-table.ts'
 import { orderColumn } from './reduce-changes.ts'
@@ -49,7 +49,8 @@ export async function appendChanges(
       `CREATE TEMP TABLE ${priorTable} AS SELECT * FROM ${currentRowsSql(live, columns)}`,
     )
   }
-  if (comparesCopy) await engine.run(`CREATE TEMP TABLE ${nextTable} AS ${copySql(tools, work)}`)
+  if (comparesCopy)
+    await engine.run(`CREATE TEMP TABLE ${nextTable} AS ${await copyRowsSql(engine, tools, work)}`)
   const changes = await filledChangesSql(engine, read, columns, {
     wanted: 'all',
     stored: comparesCopy ? nextTable : priorTable,

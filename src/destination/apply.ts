@@ -54,6 +54,7 @@ export async function applyWork(
 function filesOf(work: TableWork): readonly Parameters<TableTools['verifyFile']>[0][] {
   return [
     ...work.chunks.flatMap((chunk) => chunk.files),
+    ...(work.superseding ?? []).map(({ file }) => file),
     ...work.steps.flatMap((step) => {
       if (step.kind === 'schema_change') return step.fill === undefined ? [] : [step.fill]
       return step.kind === 'changes' ? [step.file] : []

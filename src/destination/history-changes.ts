@@ -93,14 +93,6 @@ function changesSql(
   })
 }
 
-/** Query of the rows of the copy, the destination's columns. */
-export function copySql(tools: Pick<TableTools, 'staging'>, work: TableWork): string {
-  const { chunks, columns } = work
-  const files = chunks.flatMap((chunk) => chunk.files).filter((file) => file.rows > 0)
-  if (files.length === 0) return emptyRelation(columns.columns)
-  return stagedRowsSql(stagedGroups(tools, work, files), columns)
-}
-
 /** Where a truncate stands among the changes. */
 export function orderOf(
   { firstSequence }: StagedHistory,

@@ -1,7 +1,8 @@
 /** The files of a copy become files of the table: linked as they are, unless columns are left out. */
 import type { AddFile } from '../delta/actions.ts'
 import { encodeDataPath } from '../delta/data-path.ts'
-import { deltaStatsJson } from '../delta/statistics.ts'
+import { deltaStatsJson, withLooseBounds } from '../delta/statistics.ts'
+import type { EngineStatements } from '../engine/duckdb.ts'
 import type { StagedFile } from '../staging/manifest.ts'
 import { inTable } from './data-path.ts'
 import {
@@ -12,8 +13,7 @@ import {
   sequenceColumn,
   startColumn,
 } from './destination-kind.ts'
-import { stagedGroups } from './staged-groups.ts'
-import { stagedRowsSql } from './staged-projection.ts'
+import { copyRowsSql, supersededRows } from './superseded-rows.ts'
 import type { TableTools, TableWork } from './table-work.ts'
 import { newDataFileName, writeDataFiles } from './write-data-file.ts'
 
@@ -22,7 +22,8 @@ const linkConcurrency = 8
 
 /**
  * Durable data files with all rows of the copy. Staged files have exactly the table's columns, so
- * no row is written again; with columns left out they are, so that those bytes never arrive.
+ * no row is written again, and rows that a resumed copy has newer elsewhere are marked; with columns
+ * left out rows are written, so that those bytes never arrive.
  * `written` gets every new file at once, so that a failure can remove it.
  */
 export async function loadSnapshot(
@@ -32,37 +33,87 @@ export async function loadSnapshot(
 ): Promise<readonly AddFile[]> {
   const files = work.chunks.flatMap((chunk) => chunk.files).filter((file) => file.rows > 0)
   if (files.length === 0) return []
-  const { columns, upgrades } = work
-  const isUnchanged =
-    columns.isComplete &&
-    columns.stored.length === columns.columns.length &&
-    !files.some(({ path }) => upgrades?.has(path) === true)
-  if (isUnchanged) {
-    const added: AddFile[] = Array.from({ length: files.length })
-    let next = 0
-    const link = async (): Promise<void> => {
-      while (next < files.length) {
-        const index = next++
-        const file = files[index]
-        if (file === undefined) continue
-        added[index] = await linkFile(tools, work, file)
-        written.push(added[index])
-      }
-    }
-    await Promise.all(Array.from({ length: linkConcurrency }, link))
-    return added
+  const session = await tools.engine.openSession()
+  try {
+    const inSession = { ...tools, engine: session }
+    const { columns, upgrades } = work
+    const isUnchanged =
+      columns.isComplete &&
+      columns.stored.length === columns.columns.length &&
+      !files.some(({ path }) => upgrades?.has(path) === true)
+    return isUnchanged
+      ? await linkFiles(inSession, work, { files, written })
+      : await rewriteFiles(inSession, work, { files, written })
+  } finally {
+    session.close()
   }
+}
+
+type SessionTools = Omit<TableTools, 'engine'> & { readonly engine: EngineStatements }
+
+interface LoadInput {
+  readonly files: readonly StagedFile[]
+  readonly written: AddFile[]
+}
+
+async function rewriteFiles(
+  tools: SessionTools,
+  work: TableWork,
+  { files, written }: LoadInput,
+): Promise<readonly AddFile[]> {
+  const rows = await copyRowsSql(tools.engine, tools, work)
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
-  const added = await writeDataFiles(
-    { ...tools, columns: columns.stored },
-    copiedRowsSql(work, stagedRowsSql(stagedGroups(tools, work, files), columns)),
-    bytes > 2 ** 28,
-  )
+  const writer = { ...tools, columns: work.columns.stored }
+  const added = await writeDataFiles(writer, copiedRowsSql(work, rows), bytes > 2 ** 28)
   written.push(...added)
   return added
 }
 
-async function linkFile(tools: TableTools, work: TableWork, file: StagedFile): Promise<AddFile> {
+async function linkFiles(
+  tools: SessionTools,
+  work: TableWork,
+  { files, written }: LoadInput,
+): Promise<readonly AddFile[]> {
+  const superseded = await supersededRows(tools.engine, tools, work)
+  const live = files.filter((file) => (superseded.get(file)?.length ?? 0) < file.rows)
+  const marked = live.filter((file) => superseded.has(file))
+  const vectors =
+    marked.length === 0
+      ? []
+      : await tools.table.writeDeletionVectors(
+          marked.map((file) => superseded.get(file) ?? new BigUint64Array(0)),
+        )
+  const vectorOf = new Map(marked.map((file, index) => [file, vectors[index]]))
+  const added: AddFile[] = Array.from({ length: live.length })
+  let next = 0
+  const link = async (): Promise<void> => {
+    while (next < live.length) {
+      const index = next++
+      const file = live[index]
+      if (file === undefined) continue
+      added[index] = withVector(await linkFile(tools, work, file), vectorOf.get(file))
+      written.push(added[index])
+    }
+  }
+  await Promise.all(Array.from({ length: linkConcurrency }, link))
+  return added
+}
+
+function withVector(file: AddFile, deletionVector: AddFile['deletionVector']): AddFile {
+  if (deletionVector === undefined) return file
+  const { stats } = file
+  return {
+    ...file,
+    deletionVector,
+    ...(stats === undefined ? {} : { stats: withLooseBounds(stats) }),
+  }
+}
+
+async function linkFile(
+  tools: Pick<TableTools, 'table' | 'staging' | 'clock'>,
+  work: TableWork,
+  file: StagedFile,
+): Promise<AddFile> {
   const name = newDataFileName()
   await tools.table.storage.linkFrom(tools.staging, file.path, inTable(tools.table, name))
   const statistics = file.statistics ?? { rowCount: file.rows, columns: [] }

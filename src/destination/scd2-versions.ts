@@ -11,7 +11,6 @@ import type { DestinationState } from './destination-state.ts'
 import { endColumn, startColumn } from './destination-kind.ts'
 import { exactRow } from './exact-value.ts'
 import {
-  copySql,
   filledChangesSql,
   opColumn,
   orderOf,
@@ -21,6 +20,7 @@ import {
   transactionColumn,
   type HistoryChanges,
 } from './history-changes.ts'
+import { copyRowsSql } from './superseded-rows.ts'
 import { fatesOf } from './mark-positions.ts'
 import type { MarkedRows } from './mark-rows.ts'
 import { emptyRelation } from './read-table.ts'
@@ -59,7 +59,8 @@ export async function markVersions(
   const read = await readHistoryChanges(engine, tools, work, history)
   const candidates = files.filter(mayHoldOpen)
   await loadOpen(tools, work, { candidates, all: comparesCopy || history.truncates.length > 0 })
-  if (comparesCopy) await engine.run(`CREATE TEMP TABLE ${copyTable} AS ${copySql(tools, work)}`)
+  if (comparesCopy)
+    await engine.run(`CREATE TEMP TABLE ${copyTable} AS ${await copyRowsSql(engine, tools, work)}`)
   const baseUs = baseTime(work, state)
   await engine.run(timesSql(read, history, baseUs))
   const stored = comparesCopy ? copyTable : openTable

@@ -30,6 +30,13 @@ export interface TableCopyPoint {
   readonly sequence: bigint
 }
 
+/** Rows of a copy's chunks are superseded when they have a key that stands in this file. */
+export interface SupersedingFile {
+  readonly file: StagedFile
+  /** Only rows of chunks with this or an earlier `resumption`. */
+  readonly upTo: number
+}
+
 /** Staged entries of one copy of a table, all up to one staged commit. */
 export interface TableWork {
   /** load: the copy replaces whatever the table holds. */
@@ -52,6 +59,11 @@ export interface TableWork {
   readonly history: HistoryPlan
   /** Only for a load; ascending. */
   readonly chunks: readonly SnapshotChunkEntry[]
+  /**
+   * Only for the load of a copy that was resumed. Whoever reads `chunks` leaves superseded rows out
+   * (`superseded-rows.ts`).
+   */
+  readonly superseding?: readonly SupersedingFile[]
   /** As staged, ascending. For a load: on top of the chunks. */
   readonly steps: readonly (ChangesEntry | TruncateEntry | SchemaChangeEntry)[]
   /** Staged commit the table stands at when this was planned; undefined: not loaded. */

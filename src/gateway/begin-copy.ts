@@ -3,13 +3,16 @@
  * delivered while nobody followed the table must be shown by the copy, and every later one is
  * either shown by it (and filtered by its point) or kept.
  */
+import type { SteadyClock } from '../base/clock.ts'
 import { asSluiceError, hasCode, SluiceError } from '../base/errors.ts'
 import type { Log } from '../observe/log.ts'
-import type { Source, SnapshotPoint, TableSnapshot } from '../source/source.ts'
+import type { SnapshotPoint, Source, TableSnapshot } from '../source/source.ts'
 import type { SourceTable } from '../source/table-schema.ts'
 import type { ManifestEntry, TableEntry } from '../staging/manifest.ts'
 import type { StagingLog } from '../staging/staging-log.ts'
 import { clashingColumn } from './change-columns.ts'
+import { CopyLedger } from './copy-ledger.ts'
+import { CopyPoints } from './copy-points.ts'
 import type { DeliveredTransactions } from './delivered-transactions.ts'
 import type { FollowedTable } from './followed-table.ts'
 import { nameOf } from './followed-tables.ts'
@@ -24,8 +27,11 @@ export interface BeginCopyOptions {
   readonly progress: Progress
   readonly gate: StreamGate
   readonly delivered: DeliveredTransactions
+  readonly clock: SteadyClock
   readonly log: Log
   readonly describe: (table: FollowedTable) => Promise<SourceTable | undefined>
+  /** Aborted: the copy is not wanted any more. */
+  readonly signal: AbortSignal
 }
 
 /** undefined when the table stopped waiting for a copy meanwhile; throws when it can not be begun. */
@@ -80,11 +86,14 @@ interface Plan {
 
 async function beginAtBoundary(
   plan: Plan,
-  { source, progress, delivered, log }: BeginCopyOptions,
+  { source, progress, delivered, log, clock, signal }: BeginCopyOptions,
 ): Promise<TableCopy | undefined> {
   const { table, described, schemaVersion } = plan
   const mark = delivered.count
-  const snapshot = await source.beginSnapshot(described, delivered.recent())
+  const snapshot = await source.beginSnapshot(described, {
+    delivered: delivered.recent(),
+    signal,
+  })
   try {
     const point = source.parseSnapshotPoint(snapshot.point)
     const isExact = (): boolean => showsAll(point, delivered, mark)
@@ -96,8 +105,13 @@ async function beginAtBoundary(
         table.noteRecord(described, schemaVersion)
         if (table.state === 'pending') throw overtaken(described)
       } else {
-        table.beginCopy(described, schemaVersion, point)
-        return new TableCopy(table, snapshot)
+        const ledger = new CopyLedger({
+          schemaVersion,
+          points: [snapshot.point],
+          nextNumber: snapshot.chunks.length,
+        })
+        table.beginCopy(described, schemaVersion, { points: CopyPoints.of([point]), ledger })
+        return new TableCopy(table, snapshot, clock.elapsedMs())
       }
     }
   } catch (error) {
@@ -109,7 +123,11 @@ async function beginAtBoundary(
 }
 
 /** What the stream delivered after `mark`, although it was held, must be in the copy. */
-function showsAll(point: SnapshotPoint, delivered: DeliveredTransactions, mark: number): boolean {
+export function showsAll(
+  point: SnapshotPoint,
+  delivered: DeliveredTransactions,
+  mark: number,
+): boolean {
   return delivered.since(mark)?.every((transaction) => point.covers(transaction)) ?? false
 }
 
@@ -140,7 +158,7 @@ export function tableEntry(table: SourceTable, schemaVersion: number): TableEntr
   }
 }
 
-async function closeQuietly(snapshot: TableSnapshot, log: Log): Promise<void> {
+export async function closeQuietly(snapshot: TableSnapshot, log: Log): Promise<void> {
   await snapshot.close().catch((error: unknown) => {
     log.debug(`closing a snapshot failed: ${asSluiceError(error).message}`)
   })
@@ -160,7 +178,7 @@ function columnClash(table: SourceTable, column: string): SluiceError {
   )
 }
 
-function overtaken(table: SourceTable): SluiceError {
+export function overtaken(table: SourceTable): SluiceError {
   return new SluiceError(
     'GATEWAY_COPY_OVERTAKEN',
     `the stream went on while a copy of ${nameOf(table)} was begun`,

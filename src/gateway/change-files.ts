@@ -24,7 +24,14 @@ export interface ChangeFileKey {
   readonly snapshotId: number
   /** Its number is known before rows are written. */
   readonly version: SchemaVersion
+  /** See `ChangesEntry`. */
+  readonly resumption: number
   readonly schema: TableSchema
+}
+
+/** Left out for a copy that was never resumed. */
+export function resumptionField(resumption: number): { readonly resumption?: number } {
+  return resumption === 0 ? {} : { resumption }
 }
 
 type RowCounts = Omit<TakenRows, 'batch' | 'hasAbsent' | 'hasUnfit'>
@@ -133,6 +140,7 @@ async function closeFile(key: ChangeFileKey, file: OpenFile): Promise<ChangesEnt
     has_absent: file.hasAbsent,
     min_sequence: counts.minSequence.toString(),
     max_sequence: counts.maxSequence.toString(),
+    ...resumptionField(key.resumption),
   }
 }
 

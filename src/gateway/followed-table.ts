@@ -1,7 +1,9 @@
 /** One table of a running gateway: its state, its present snapshot, and what of it is on record. */
 import type { TransactionInfo } from '../source/change-sink.ts'
-import type { SnapshotPoint } from '../source/source.ts'
+import type { Position } from '../source/source.ts'
 import type { SourceTable, TableSchema } from '../source/table-schema.ts'
+import type { CopyLedger } from './copy-ledger.ts'
+import { CopyPoints, type PointChoice } from './copy-points.ts'
 import type { TableStatus, TableSyncState } from './gateway-status.ts'
 import { isSameSchema } from './same-schema.ts'
 import { isFollowed, nextTableSync, type TableSyncEvent } from './table-sync.ts'
@@ -18,8 +20,10 @@ export class FollowedTable {
   recordedSchema: TableSchema | undefined
   /** `schema.table` */
   recordedName: string | undefined
-  /** Of the present copy, until what is staged is past it. */
-  point: SnapshotPoint | undefined
+  /** Of the present copy. */
+  points = CopyPoints.of([])
+  /** Of the present copy, until all of it is staged. */
+  ledger: CopyLedger | undefined
   problem: TableProblem | undefined
   /** Stops the copy in progress. */
   abortCopy: (() => void) | undefined
@@ -36,8 +40,8 @@ export class FollowedTable {
   #state: TableSyncState
   #knownSame: TableSchema | undefined
   #knownFor: TableSchema | undefined
-  #coveredFor: TransactionInfo | undefined
-  #isCovered = false
+  #chosenFor: TransactionInfo | undefined
+  #choice: PointChoice = 0
 
   constructor(table: SourceTable, state: TableSyncState = 'pending') {
     this.table = table
@@ -56,14 +60,13 @@ export class FollowedTable {
     this.#state = nextTableSync(this.#state, event)
   }
 
-  /** The present copy already shows the transaction. */
-  covers(transaction: TransactionInfo): boolean {
-    if (this.point === undefined) return false
-    if (this.#coveredFor !== transaction) {
-      this.#coveredFor = transaction
-      this.#isCovered = this.point.covers(transaction)
+  /** Whether the present copy shows the transaction; cheap for the same one again. */
+  choose(transaction: TransactionInfo): PointChoice {
+    if (this.#chosenFor !== transaction) {
+      this.#chosenFor = transaction
+      this.#choice = this.points.choose(transaction)
     }
-    return this.#isCovered
+    return this.#choice
   }
 
   /** `schema` means the same as `present`; cheap for a schema seen before. */
@@ -77,13 +80,18 @@ export class FollowedTable {
     return true
   }
 
-  /** A copy begins, shows what `point` says, and is on record under the next snapshot id. */
-  beginCopy(table: SourceTable, schemaVersion: number, point: SnapshotPoint): void {
+  /** A copy begins, shows what `points` say, and is on record under the next snapshot id. */
+  beginCopy(
+    table: SourceTable,
+    schemaVersion: number,
+    copy: { readonly points: CopyPoints; readonly ledger: CopyLedger },
+  ): void {
     this.meet('copy-begun')
     this.table = table
     this.noteRecord(table, schemaVersion)
-    this.point = point
-    this.#knownSame = this.#coveredFor = undefined
+    this.setPoints(copy.points)
+    this.ledger = copy.ledger
+    this.#knownSame = undefined
     this.snapshotRows = this.snapshotBytes = this.stagedRows = 0
     this.problem = undefined
   }
@@ -108,11 +116,22 @@ export class FollowedTable {
     this.#knownSame = undefined
   }
 
-  /** What is staged is past the copy: nothing is to be filtered any more. */
-  passPoint(): void {
-    this.point = undefined
-    this.#coveredFor = undefined
-    this.copyFailures = 0
+  setPoints(points: CopyPoints): void {
+    this.points = points
+    this.#chosenFor = undefined
+  }
+
+  /** Everything before `position` is staged. */
+  passPoints(position: Position): void {
+    const { points } = this
+    this.setPoints(points.passedBy(position))
+    if (this.points.isPassed && !points.isPassed) this.copyFailures = 0
+  }
+
+  /** The copy in progress can not be gone on with. */
+  forgetCopy(): void {
+    this.ledger = undefined
+    this.setPoints(CopyPoints.of([]))
   }
 
   status(): TableStatus {

@@ -98,7 +98,7 @@ export class FollowedTables {
   awaits(position: Position): boolean {
     if (this.#catchingUp === 0) return false
     return this.all().some(
-      (table) => table.state === 'catching-up' && table.point?.isPassedBy(position) !== false,
+      (table) => table.state === 'catching-up' && table.points.isPassedBy(position),
     )
   }
 
@@ -106,7 +106,7 @@ export class FollowedTables {
   finishedBy(position: Position, staged: readonly FollowedTable[]): readonly FollowedTable[] {
     const waiting = this.all().filter((table) => table.state === 'catching-up')
     const copied = staged.filter((table) => table.state === 'snapshotting')
-    return [...waiting, ...copied].filter((table) => table.point?.isPassedBy(position) !== false)
+    return [...waiting, ...copied].filter((table) => table.points.isPassedBy(position))
   }
 
   /** What `finishedBy` found, and the chunks of `staged`, are published, with `position`. */
@@ -115,14 +115,18 @@ export class FollowedTables {
     staged: readonly FollowedTable[],
     finished: readonly FollowedTable[],
   ): void {
-    for (const table of staged) if (table.state === 'snapshotting') table.meet('copy-staged')
+    for (const table of staged) {
+      if (table.state !== 'snapshotting') continue
+      table.meet('copy-staged')
+      table.ledger = undefined
+    }
     for (const table of finished) {
       if (table.state !== 'catching-up') continue
       table.meet('point-passed')
       const rows = table.stagedRows
       this.#options.log.info('table copied', { table: nameOf(table.table), rows })
     }
-    for (const table of this.all()) if (table.point?.isPassedBy(position)) table.passPoint()
+    for (const table of this.all()) if (!table.points.isPassed) table.passPoints(position)
     if (staged.length > 0 || finished.length > 0) this.changed()
   }
 
@@ -138,7 +142,7 @@ export class FollowedTables {
     }
     table.abortCopy?.()
     table.abortCopy = undefined
-    table.point = undefined
+    table.forgetCopy()
   }
 }
 

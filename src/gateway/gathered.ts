@@ -1,20 +1,11 @@
 /** Whole transactions gathered for the next staged commit. */
 import type { Clock } from '../base/clock.ts'
 import type { TruncateEntry } from '../staging/manifest.ts'
-import type { ChangeFileKey } from './change-files.ts'
-import type { ChangeRows } from './change-rows.ts'
-import type { FollowedTable } from './followed-table.ts'
 import type { StagedTransactions } from './progress.ts'
 import type { GatewaySettings } from './settings.ts'
 
 /** Staged commits that may wait to be published before the decoder has to pause. */
 export const maximumWaitingCommits = 4
-
-/** Rows of one table under one snapshot and one schema. */
-export interface Lane extends ChangeFileKey {
-  readonly table: FollowedTable
-  readonly rows: ChangeRows
-}
 
 export interface Gathered {
   truncates: TruncateEntry[]

@@ -9,10 +9,11 @@ import type { Position, PreparedSource, Source, SourceState } from '../source/so
 import type { SourceTable } from '../source/table-schema.ts'
 import type { StagingLog } from '../staging/staging-log.ts'
 import { tableEntry, tableGone } from './begin-copy.ts'
+import { CopyPoints } from './copy-points.ts'
 import { FollowedTable } from './followed-table.ts'
 import { gapEntry, nameOf, type FollowedTables } from './followed-tables.ts'
 import type { Progress } from './progress.ts'
-import { recoveredState, type Recovered, type RecoveredTable } from './recover.ts'
+import { ledgerOf, recoveredState, type Recovered, type RecoveredTable } from './recover.ts'
 import {
   refusals,
   selectTables,
@@ -169,13 +170,13 @@ export class TablePlan {
       const { started, isFinished, hasGap } = known
       if (started === undefined || isFinished || hasGap) continue
       if (tables.get(known.tableId) !== undefined) continue
-      if (source.parseSnapshotPoint(started.point).isPassedBy(branchedAt)) continue
+      const points = known.points.map((point) => source.parseSnapshotPoint(point))
+      if (points.every((point) => point.isPassedBy(branchedAt))) continue
       this.#announce(known, reason)
       known.hasGap = true
     }
     for (const table of tables.all()) {
-      const { point } = table
-      if (!table.isFollowed || point === undefined || point.isPassedBy(branchedAt)) continue
+      if (!table.isFollowed || table.points.isPassedBy(branchedAt)) continue
       tables.gap(table, reason)
     }
   }
@@ -211,8 +212,9 @@ export class TablePlan {
     }
     if (table.isFollowed && table.recordedSchema !== undefined && known.started !== undefined) {
       table.table = { ...source, schema: table.recordedSchema }
-      const point = this.#options.source.parseSnapshotPoint(known.started.point)
-      table.point = point.isPassedBy(state.position) ? undefined : point
+      const points = known.points.map((point) => this.#options.source.parseSnapshotPoint(point))
+      table.setPoints(CopyPoints.of(points).passedBy(state.position))
+      if (table.state === 'snapshotting') table.ledger = ledgerOf(known)
     }
     return table
   }

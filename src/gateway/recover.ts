@@ -5,6 +5,7 @@
 import type { Incarnation, Position, SourceState } from '../source/source.ts'
 import type { LogBase } from '../staging/log-base.ts'
 import type { Manifest, ManifestEntry, SnapshotStartedEntry } from '../staging/manifest.ts'
+import { CopyLedger, type StagedChunk } from './copy-ledger.ts'
 import type { TableSyncState } from './gateway-status.ts'
 
 export interface RecoveredTable {
@@ -15,8 +16,13 @@ export interface RecoveredTable {
   schemaVersion: number
   /** The newest copy that was begun; undefined before the first. */
   started: SnapshotStartedEntry | undefined
-  /** Chunks of that copy that are staged, and their rows. */
-  readonly chunks: Set<number>
+  /** Of that copy and each time it was resumed. */
+  points: string[]
+  /** Number of the first chunk under the newest point, and how many there are. */
+  firstChunk: number
+  chunkCount: number
+  /** Chunks of that copy that are staged, by number, and their rows. */
+  readonly chunks: Map<number, StagedChunk>
   rows: number
   isFinished: boolean
   /** The table was discontinued after that copy was begun. */
@@ -51,17 +57,26 @@ export function recover(base: LogBase, manifests: readonly Manifest[]): Recovere
 }
 
 /**
- * Where the table stands at a start. A copy that was cut off begins anew; one whose chunks are all
- * staged only waits for its point.
+ * Where the table stands at a start. A copy that was cut off goes on from its staged chunks, or
+ * begins anew where it can not; one whose chunks are all staged only waits for its point.
  */
-export function recoveredState(
-  table: RecoveredTable,
-): Extract<TableSyncState, 'pending' | 'catching-up' | 'streaming'> {
+export function recoveredState(table: RecoveredTable): Exclude<TableSyncState, 'failed'> {
   const { started, hasGap, isFinished, chunks } = table
   if (started === undefined || hasGap) return 'pending'
   if (isFinished) return 'streaming'
   // Without chunks nothing on record tells a copy that holds from one that was given up at once.
-  return chunks.size > 0 && chunks.size >= started.chunk_count ? 'catching-up' : 'pending'
+  if (chunks.size === 0) return 'pending'
+  const last = [...chunks.keys()].filter((number) => number >= table.firstChunk)
+  if (last.length >= table.chunkCount) return 'catching-up'
+  return ledgerOf(table).canResume ? 'snapshotting' : 'pending'
+}
+
+/** From which the copy in progress can go on. */
+export function ledgerOf(table: RecoveredTable): CopyLedger {
+  const { started, points, firstChunk, chunkCount, chunks } = table
+  const schemaVersion = started?.schema_version ?? -1
+  const begun = { schemaVersion, points, nextNumber: firstChunk + chunkCount }
+  return new CopyLedger(begun, [...chunks.values()])
 }
 
 function note(tables: Map<string, RecoveredTable>, entry: ManifestEntry): void {
@@ -73,13 +88,22 @@ function note(tables: Map<string, RecoveredTable>, entry: ManifestEntry): void {
       break
     case 'snapshot_started':
       table.started = entry
+      table.points = [entry.point]
+      table.firstChunk = 0
+      table.chunkCount = entry.chunk_count
       table.chunks.clear()
       table.rows = 0
       table.isFinished = table.hasGap = false
       break
+    case 'snapshot_resumed':
+      if (table.started?.snapshot_id !== entry.snapshot_id) break
+      table.points.push(entry.point)
+      table.firstChunk = entry.first_chunk
+      table.chunkCount = entry.chunk_count
+      break
     case 'snapshot_chunk':
       if (table.started?.snapshot_id !== entry.snapshot_id || table.chunks.has(entry.chunk)) break
-      table.chunks.add(entry.chunk)
+      table.chunks.set(entry.chunk, { range: entry.range, point: entry.resumption ?? 0 })
       for (const file of entry.files) table.rows += file.rows
       break
     case 'snapshot_finished':
@@ -110,7 +134,10 @@ function tableOf(tables: Map<string, RecoveredTable>, tableId: string): Recovere
       name: undefined,
       schemaVersion: -1,
       started: undefined,
-      chunks: new Set(),
+      points: [],
+      firstChunk: 0,
+      chunkCount: 0,
+      chunks: new Map(),
       rows: 0,
       isFinished: false,
       hasGap: false,

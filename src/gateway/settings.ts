@@ -28,6 +28,11 @@ export interface GatewaySettings {
   readonly backoff: BackoffSettings
   /** Failures in a row, without progress, after which `once` and `until` give up. */
   readonly onceFailures: number
+  /**
+   * A snapshot this old is given up for a newer one between two chunks: it holds back what the
+   * source can clean up.
+   */
+  readonly snapshotMaxAgeMs: number
   /** Tries of one chunk inside one snapshot before the table is copied anew. */
   readonly chunkTries: number
 }
@@ -49,5 +54,6 @@ export const defaultGatewaySettings: GatewaySettings = {
   healthIntervalMs: 10_000,
   backoff: defaultBackoff,
   onceFailures: 5,
+  snapshotMaxAgeMs: 30 * 60_000,
   chunkTries: 3,
 }

@@ -1,7 +1,9 @@
 /**
  * Copies tables beside the stream: a few workers, each reading one chunk at a time. A worker without
- * a chunk begins the next pending table. A copy that is cut off begins anew under the next snapshot
- * id; one bad table never stops the others.
+ * a chunk begins the next pending table. A copy that is cut off goes on under a newer point of the
+ * source, or, where it can not, begins anew under the next snapshot id; a copy also goes on under a
+ * newer point when its snapshot has held the source back for long enough. One bad table never stops
+ * the others.
  */
 import { backoffMs } from '../base/backoff.ts'
 import type { SteadyClock } from '../base/clock.ts'
@@ -20,6 +22,7 @@ import type { FollowedTable } from './followed-table.ts'
 import { nameOf, type FollowedTables } from './followed-tables.ts'
 import type { Progress } from './progress.ts'
 import type { GatewaySettings } from './settings.ts'
+import { resumeCopy } from './resume-copy.ts'
 import type { StreamGate } from './stream-gate.ts'
 import type { TableCopy } from './table-copy.ts'
 
@@ -97,7 +100,14 @@ export class Snapshots {
   async #work(): Promise<void> {
     const { signal, timers, clock } = this.#options
     while (!signal.aborted) {
-      const copy = [...this.#copies.values()].find((candidate) => candidate.hasWork)
+      const old = [...this.#copies.values()].find(
+        (candidate) => this.#isTooOld(candidate) && !candidate.isReading,
+      )
+      if (old !== undefined) {
+        await this.#renew(old)
+        continue
+      }
+      const copy = this.#nextWithWork()
       const chunk = copy?.takeChunk()
       const pending = this.#beginning === undefined ? this.#nextPending() : undefined
       if (copy !== undefined && chunk !== undefined) {
@@ -108,6 +118,15 @@ export class Snapshots {
         await this.#rest(timers, pending)
       }
     }
+  }
+
+  #nextWithWork(): TableCopy | undefined {
+    return [...this.#copies.values()].find((copy) => copy.hasWork && !this.#isTooOld(copy))
+  }
+
+  #isTooOld(copy: TableCopy): boolean {
+    const { clock, settings } = this.#options
+    return copy.isTooOld(clock.elapsedMs(), settings.snapshotMaxAgeMs)
   }
 
   /** Until something changes, or until it is time to try `pending` again. */
@@ -123,7 +142,11 @@ export class Snapshots {
   #nextPending(): FollowedTable | undefined {
     const pending = this.#options.tables
       .all()
-      .filter((table) => table.state === 'pending' && !this.#copies.has(table))
+      .filter(
+        ({ state, ledger }) =>
+          state === 'pending' || (state === 'snapshotting' && ledger !== undefined),
+      )
+      .filter((table) => !this.#copies.has(table))
     return pending.toSorted((a, b) => a.retryAtMs - b.retryAtMs)[0]
   }
 
@@ -134,7 +157,7 @@ export class Snapshots {
         table.retryAtMs = this.#options.clock.elapsedMs() + notYetMs
         return
       }
-      const copy = await beginCopy(table, this.#options)
+      const copy = await this.#beginOrResume(table)
       if (copy === undefined) return
       this.#copies.set(table, copy)
       table.abortCopy = () => void this.#drop(copy)
@@ -148,18 +171,44 @@ export class Snapshots {
     }
   }
 
+  /** undefined when there is nothing to be read just now. */
+  async #beginOrResume(table: FollowedTable): Promise<TableCopy | undefined> {
+    const { ledger } = table
+    if (table.state !== 'snapshotting' || ledger === undefined) {
+      return await beginCopy(table, this.#options)
+    }
+    const outcome = await resumeCopy(table, ledger, this.#options)
+    if (outcome.kind === 'resumed') return outcome.copy
+    if (outcome.kind === 'refused' && table.ledger === ledger) {
+      // On record, so that nobody takes the copy up again after the table was left alone.
+      const reason = `its copy can not be resumed: ${outcome.reason}`
+      this.#options.tables.gap(table, reason, outcome.table)
+    }
+    return undefined
+  }
+
   async #stageChunk(copy: TableCopy, chunk: SnapshotChunk): Promise<void> {
     const { clock, progress, settings } = this.#options
+    const { ledger } = copy
     try {
-      const files = await this.#readChunk(copy, chunk)
+      const files = await this.#readChunk(copy, chunk).finally(() => copy.endChunk())
+      if (!copy.isCurrent) throw new SluiceError('ABORTED', 'the copy was stopped')
       copy.stage(chunk, files, clock.elapsedMs())
+      this.#options.failpoints.hit('gateway.snapshot-chunk-staged')
       if (copy.isStaged) await this.#finish(copy)
-      else if (copy.waitedMs(clock.elapsedMs()) >= settings.chunkIntervalMs) {
-        await progress.publish({ entries: copy.takeEntries() })
+      else if (ledger.waitedMs(clock.elapsedMs()) >= settings.chunkIntervalMs) {
+        await progress.publish({ entries: ledger.takeEntries() })
       }
     } catch (error) {
       if (this.#copies.get(copy.table) === copy) await this.#lose(copy.table, error)
     }
+  }
+
+  /** Lets the snapshot go that nobody reads under just now; the copy then is one to be resumed. */
+  async #renew(copy: TableCopy): Promise<void> {
+    const table = nameOf(copy.table.table)
+    this.#options.log.info('snapshot is old, the copy goes on under a newer one', { table })
+    await this.#drop(copy)
   }
 
   /** Tries a few times inside the same snapshot; other chunks need not be read again. */
@@ -217,7 +266,7 @@ export class Snapshots {
     const { failpoints, progress } = this.#options
     if (!copy.isCurrent) throw new SluiceError('ABORTED', 'the copy was stopped')
     failpoints.hit('gateway.snapshot-chunks-staged')
-    await progress.publish({ entries: copy.takeEntries(), staged: copy.table })
+    await progress.publish({ entries: copy.ledger.takeEntries(), staged: copy.table })
     await this.#drop(copy)
   }
 
@@ -242,9 +291,11 @@ export class Snapshots {
     if (wasStopped || signal.aborted) return
     if (table.state !== 'pending' && table.state !== 'snapshotting') return
     const error = asSluiceError(thrown)
-    if (table.state === 'snapshotting') table.meet('copy-lost')
+    if (table.state === 'snapshotting' && table.ledger?.canResume !== true) {
+      table.meet('copy-lost')
+      table.forgetCopy()
+    }
     table.mustDescribe = true
-    table.point = undefined
     table.copyFailures++
     table.retryAtMs = clock.elapsedMs() + backoffMs(table.copyFailures, settings.backoff, random)
     const { code, message, remedy, retry } = error

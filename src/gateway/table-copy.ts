@@ -1,7 +1,8 @@
-/** One copy of one table in progress: which chunks are left, which are staged but not published. */
+/** One copy of one table in progress under one snapshot: which chunks are left, which are staged. */
 import type { SnapshotChunk, TableSnapshot } from '../source/source.ts'
 import type { SnapshotChunkEntry, StagedFile } from '../staging/manifest.ts'
 import { snapshotFilePath } from '../staging/layout.ts'
+import type { CopyLedger } from './copy-ledger.ts'
 import type { FollowedTable } from './followed-table.ts'
 
 export class TableCopy {
@@ -9,22 +10,31 @@ export class TableCopy {
   readonly snapshot: TableSnapshot
   readonly snapshotId: number
   readonly schemaVersion: number
+  readonly ledger: CopyLedger
   readonly #abort = new AbortController()
   readonly #left: SnapshotChunk[]
+  readonly #beganMs: number
+  /** Number of the first chunk. */
+  readonly #first: number
+  readonly #resumption: number
   #unstaged: number
-  #entries: SnapshotChunkEntry[] = []
-  #entriesSinceMs = 0
-  #fileNumber = 0
+  #reading = 0
+  #isRefreshing = false
   readonly #named = new Set<number>()
 
-  /** `table` was told of the copy already. */
-  constructor(table: FollowedTable, snapshot: TableSnapshot) {
+  /** `table` was told of the copy already; its ledger already counts these chunks. */
+  constructor(table: FollowedTable, snapshot: TableSnapshot, beganMs: number) {
     this.table = table
     this.snapshot = snapshot
     this.snapshotId = table.snapshotId
     this.schemaVersion = table.schemaVersion
+    if (table.ledger === undefined) throw new RangeError('the table knows nothing of its copy')
+    this.ledger = table.ledger
+    this.#resumption = this.ledger.resumption
+    this.#first = this.ledger.nextNumber - snapshot.chunks.length
     this.#left = [...snapshot.chunks]
     this.#unstaged = snapshot.chunks.length
+    this.#beganMs = beganMs
   }
 
   get signal(): AbortSignal {
@@ -33,6 +43,11 @@ export class TableCopy {
 
   get hasWork(): boolean {
     return this.#left.length > 0 && !this.#abort.signal.aborted
+  }
+
+  /** Chunks under way. */
+  get isReading(): boolean {
+    return this.#reading > 0
   }
 
   /** All chunks are staged, though not all published. */
@@ -49,8 +64,28 @@ export class TableCopy {
     )
   }
 
+  /**
+   * The snapshot is older than `maxAgeMs` and the rest can be read under another one. Never before
+   * one chunk is staged, so that every snapshot brings the copy on; never once the refresh has
+   * begun, which has to be as of one moment.
+   */
+  isTooOld(nowMs: number, maxAgeMs: number): boolean {
+    if (nowMs - this.#beganMs < maxAgeMs || this.#isRefreshing || !this.hasWork) return false
+    const staged = this.snapshot.chunks.length - this.#left.length - this.#reading
+    return staged > 0 && this.ledger.canResume
+  }
+
   takeChunk(): SnapshotChunk | undefined {
-    return this.#left.shift()
+    const chunk = this.#left.shift()
+    if (chunk === undefined) return undefined
+    this.#reading++
+    if (chunk.refresh === true) this.#isRefreshing = true
+    return chunk
+  }
+
+  /** Whatever came of a chunk that was taken. */
+  endChunk(): void {
+    this.#reading--
   }
 
   abort(): void {
@@ -59,46 +94,31 @@ export class TableCopy {
 
   /** The chunk's own number first; further files of it and repeated tries get numbers beyond. */
   pathFor(chunk: SnapshotChunk, epoch: number): string {
-    const { length } = this.snapshot.chunks
-    const number = chunk.id < length && this.#isFirstFile(chunk) ? chunk.id : this.#nextNumber()
+    const isFirst = !this.#named.has(chunk.id)
+    this.#named.add(chunk.id)
     return snapshotFilePath({
       tableId: this.table.table.id,
       snapshotId: this.snapshotId,
-      chunk: number,
+      chunk: isFirst ? this.#first + chunk.id : this.ledger.takeNumber(),
       epoch,
     })
   }
 
   stage(chunk: SnapshotChunk, files: readonly StagedFile[], nowMs: number): void {
-    if (this.#entries.length === 0) this.#entriesSinceMs = nowMs
     this.#unstaged--
     for (const file of files) this.table.stagedRows += file.rows
-    this.#entries.push({
+    const entry: SnapshotChunkEntry = {
       kind: 'snapshot_chunk',
       table_id: this.table.table.id,
       snapshot_id: this.snapshotId,
       schema_version: this.schemaVersion,
-      chunk: chunk.id,
+      chunk: this.#first + chunk.id,
       files,
-    })
-  }
-
-  /** How long the oldest unpublished chunk has waited, ms; 0 without one. */
-  waitedMs(nowMs: number): number {
-    return this.#entries.length === 0 ? 0 : nowMs - this.#entriesSinceMs
-  }
-
-  takeEntries(): readonly SnapshotChunkEntry[] {
-    return this.#entries.splice(0)
-  }
-
-  #isFirstFile(chunk: SnapshotChunk): boolean {
-    if (this.#named.has(chunk.id)) return false
-    this.#named.add(chunk.id)
-    return true
-  }
-
-  #nextNumber(): number {
-    return this.snapshot.chunks.length + this.#fileNumber++
+      ...(chunk.range === undefined ? {} : { range: chunk.range }),
+      ...(this.#resumption === 0 ? {} : { resumption: this.#resumption }),
+      ...(chunk.refresh === true ? { refresh: true } : {}),
+    }
+    this.ledger.stage(entry, nowMs)
+    this.table.copyFailures = 0
   }
 }

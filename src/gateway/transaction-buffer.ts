@@ -13,15 +13,15 @@ import type { Timers } from '../base/timers.ts'
 import type { ChangeSink, RowTarget, SchemaChange, TransactionInfo } from '../source/change-sink.ts'
 import type { Position } from '../source/source.ts'
 import type { SourceTable, TableId } from '../source/table-schema.ts'
-import { ChangeFiles, type ChangeFilesOptions } from './change-files.ts'
-import { ChangeRows, type TakenRows, type TransactionCursor } from './change-rows.ts'
+import { ChangeFiles, type ChangeFilesOptions, resumptionField } from './change-files.ts'
+import { ChangeLanes, type Lane } from './change-lanes.ts'
+import type { ChangeRows, TakenRows, TransactionCursor } from './change-rows.ts'
 import type { DeliveredTransactions } from './delivered-transactions.ts'
 import type { FollowedTable } from './followed-table.ts'
 import type { FollowedTables } from './followed-tables.ts'
 import {
   flushIntervalMs,
   type Gathered,
-  type Lane,
   maximumWaitingCommits,
   nothingGathered,
   withTransaction,
@@ -46,14 +46,19 @@ export interface TransactionBufferOptions {
   readonly onFailure: (error: unknown) => void
 }
 
+interface Wanted {
+  readonly table: FollowedTable
+  /** See `ChangesEntry`. */
+  readonly resumption: number
+}
+
 export class TransactionBuffer implements ChangeSink {
   readonly #options: TransactionBufferOptions
   readonly #files: ChangeFiles
   readonly #steps: SchemaSteps
   readonly #sequence: SequenceCounter
   readonly #cursor: TransactionCursor
-  #lanes: Lane[] = []
-  #laneOf = new Map<FollowedTable, Lane>()
+  readonly #lanes: ChangeLanes
   #open: TransactionInfo | undefined
   /** The open transaction has a sequence. */
   #isWanted = false
@@ -92,6 +97,7 @@ export class TransactionBuffer implements ChangeSink {
       fullBytes: options.settings.bufferBytes >> 2,
       onFull: () => this.#spill(),
     }
+    this.#lanes = new ChangeLanes(this.#cursor)
   }
 
   /** Most bytes of rows that were held at one time. */
@@ -121,14 +127,16 @@ export class TransactionBuffer implements ChangeSink {
     this.#lastTable = undefined
     let isWanted = false
     for (const id of tables) {
-      const table = this.#wanted(id)
-      if (table === undefined) continue
+      const wanted = this.#wanted(id)
+      if (wanted === undefined) continue
+      const { table } = wanted
       this.#takeSequence()
       isWanted = true
       this.#gathered.truncates.push({
         kind: 'truncate',
         table_id: id,
         snapshot_id: table.snapshotId,
+        ...resumptionField(wanted.resumption),
         sequence: this.#cursor.sequence.toString(),
         ordinal: this.#cursor.ordinal,
         ...(open === undefined ? {} : { commit_time_us: open.commitTimeUs.toString() }),
@@ -208,41 +216,27 @@ export class TransactionBuffer implements ChangeSink {
   }
 
   #resolve(source: SourceTable): ChangeRows | undefined {
-    const table = this.#wanted(source.id)
-    if (table === undefined) return undefined
-    if (!table.hasSchema(source.schema, this.#steps.current(table).schema)) {
+    const wanted = this.#wanted(source.id)
+    if (wanted === undefined) return undefined
+    const { table, resumption } = wanted
+    const { schema } = this.#steps.current(table)
+    if (!table.hasSchema(source.schema, schema)) {
       this.#options.tables.gap(table, 'the table has a new schema')
       return undefined
     }
     this.#takeSequence()
-    let lane = this.#laneOf.get(table)
-    if (lane?.snapshotId !== table.snapshotId || lane.version !== this.#steps.version(table)) {
-      lane = this.#addLane(table)
-    }
+    const version = this.#steps.version(table)
+    const lane = this.#lanes.of({ table, resumption, version, schema })
     lane.rows.openTransaction()
     return lane.rows
   }
 
-  #wanted(tableId: TableId): FollowedTable | undefined {
+  #wanted(tableId: TableId): Wanted | undefined {
     const open = this.#open
     const table = this.#options.tables.get(tableId)
     if (open === undefined || table === undefined || !table.isFollowed) return undefined
-    return table.covers(open) ? undefined : table
-  }
-
-  #addLane(table: FollowedTable): Lane {
-    const { schema } = this.#steps.current(table)
-    const lane: Lane = {
-      table,
-      tableId: table.table.id,
-      snapshotId: table.snapshotId,
-      version: this.#steps.version(table),
-      schema,
-      rows: new ChangeRows(schema, this.#cursor),
-    }
-    this.#laneOf.set(table, lane)
-    this.#lanes.push(lane)
-    return lane
+    const choice = table.choose(open)
+    return choice === 'drop' ? undefined : { table, resumption: choice }
   }
 
   #takeSequence(): void {
@@ -316,8 +310,7 @@ export class TransactionBuffer implements ChangeSink {
     this.#takenAtMs = this.#options.clock.elapsedMs()
     this.#forgetTimer?.()
     this.#forgetTimer = undefined
-    this.#lanes = []
-    this.#laneOf = new Map()
+    this.#lanes.clear()
     this.#lastTable = undefined
     this.#waiting++
     this.#enqueue(async () => {
@@ -339,7 +332,7 @@ export class TransactionBuffer implements ChangeSink {
   /** Hands the rows so far over for writing; may be in the middle of a transaction. */
   #spill(): void {
     this.#notePeak()
-    for (const lane of this.#lanes) {
+    for (const lane of this.#lanes.all()) {
       const taken = lane.rows.take()
       if (taken === undefined || this.#isEnded) continue
       this.#gathered.bytes += taken.batch.byteLength

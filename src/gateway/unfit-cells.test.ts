@@ -89,7 +89,7 @@ test('a change file has _absent and _unfit side by side, whichever came first', 
   }
   const rows = new ChangeRows(schema, cursor)
   const files = new ChangeFiles({ staging, numbers: new FileNumbers(), fileBytes: 2 ** 20 })
-  const key = { tableId: '1', snapshotId: 0, version: { number: 0 }, schema }
+  const key = { tableId: '1', snapshotId: 0, version: { number: 0 }, resumption: 0, schema }
   rows.openTransaction()
   for (const days of [
     [1, 1],

@@ -2,6 +2,7 @@
 import { SluiceError } from '../base/errors.ts'
 import { digestPoint } from '../destination/destination-state.ts'
 import { lostToPurge, type LogBase } from '../staging/log-base.ts'
+import type { SupersedingFile } from '../destination/table-work.ts'
 import type { CommitNumber, SnapshotChunkEntry } from '../staging/manifest.ts'
 import type { StagedSnapshot, StagedStep, StagedTable } from './staged-tables.ts'
 
@@ -26,6 +27,9 @@ export type TablePlan =
       readonly kind: 'load'
       readonly snapshot: StagedSnapshot
       readonly chunks: readonly SnapshotChunkEntry[]
+      /** What supersedes rows of chunks that were read before the copy was resumed. */
+      readonly superseding: readonly SupersedingFile[]
+      /** After the newest point of the copy. */
       readonly steps: readonly StagedStep[]
     }
   | {
@@ -95,12 +99,41 @@ function planLoad(
     return purged(table, applied, base)
   }
   const chunks = [...snapshot.chunks.values()].toSorted((a, b) => a.chunk - b.chunk)
-  if (chunks.length !== snapshot.started.chunk_count) {
-    const text = `has ${chunks.length} of ${snapshot.started.chunk_count} chunks of copy ${snapshot.started.snapshot_id}, which the log calls finished`
+  const first = snapshot.resumed?.first_chunk ?? 0
+  const count = (snapshot.resumed ?? snapshot.started).chunk_count
+  const last = chunks.filter(({ chunk }) => chunk >= first)
+  if (last.length !== count) {
+    const text = `has ${last.length} of the last ${count} chunks of copy ${snapshot.started.snapshot_id}, which the log calls finished`
     return blocked('PIPELINE_STAGING_INCONSISTENT', table, text)
   }
-  const steps = stepsBetween(snapshot, -1, target)
-  return checked(table, { kind: 'load', snapshot, chunks, steps })
+  const all = stepsBetween(snapshot, -1, target)
+  const point = snapshot.resumed?.resumption ?? 0
+  // What the newest point shows is in the chunks, or supersedes rows of earlier ones.
+  const isShown = ({ entry }: StagedStep): boolean =>
+    entry.kind !== 'schema_change' && (entry.resumption ?? 0) < point
+  const steps = all.filter((step) => !isShown(step))
+  const shown = all.filter(isShown)
+  if (shown.some(({ entry }) => entry.kind === 'truncate')) {
+    const text = `was truncated before copy ${snapshot.started.snapshot_id} of it was resumed`
+    return blocked('PIPELINE_STAGING_INCONSISTENT', table, text)
+  }
+  const superseding = supersedingFiles(chunks, shown)
+  return checked(table, { kind: 'load', snapshot, chunks, superseding, steps })
+}
+
+function supersedingFiles(
+  chunks: readonly SnapshotChunkEntry[],
+  shown: readonly StagedStep[],
+): readonly SupersedingFile[] {
+  const refreshed = chunks.filter((chunk) => chunk.refresh === true)
+  return [
+    ...shown.flatMap(({ entry }) =>
+      entry.kind === 'changes' ? [{ file: entry.file, upTo: entry.resumption ?? 0 }] : [],
+    ),
+    ...refreshed.flatMap(({ files, resumption = 0 }) =>
+      files.map((file) => ({ file, upTo: resumption - 1 })),
+    ),
+  ].filter(({ file }) => file.rows > 0)
 }
 
 /** Every schema that something was staged with is that of the copy, or a `schema_change` says so. */

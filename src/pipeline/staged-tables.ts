@@ -10,6 +10,7 @@ import type {
   ManifestEntry,
   SchemaChangeEntry,
   SnapshotChunkEntry,
+  SnapshotResumedEntry,
   SnapshotStartedEntry,
   TruncateEntry,
 } from '../staging/manifest.ts'
@@ -19,6 +20,9 @@ export interface StagedSnapshot {
   readonly started: SnapshotStartedEntry
   /** undefined: the entry was purged, and the files before `LogBase.first` with it. */
   readonly startedAt: CommitNumber | undefined
+  /** The newest time it went on after it had been cut off; undefined: it never was. */
+  resumed: SnapshotResumedEntry | undefined
+  resumedAt: CommitNumber | undefined
   /** By chunk number; a chunk staged again replaces the earlier one. */
   readonly chunks: Map<number, SnapshotChunkEntry>
   /** Ascending by commit, inside a commit as the manifest lists them. */
@@ -134,13 +138,18 @@ function takeTableEntry(
   }
   if (entry.kind === 'snapshot_started') {
     const startedAt = commit < 0 ? undefined : commit
-    const empty = { chunks: new Map(), steps: [], finishedAt: undefined, isVoid: false }
-    table.snapshots.set(entry.snapshot_id, { started: entry, startedAt, ...empty })
+    const empty = { resumed: undefined, resumedAt: undefined, chunks: new Map(), steps: [] }
+    const open = { finishedAt: undefined, isVoid: false }
+    table.snapshots.set(entry.snapshot_id, { started: entry, startedAt, ...empty, ...open })
     return
   }
   const snapshot = table.snapshots.get(entry.snapshot_id)
   if (snapshot === undefined || snapshot.isVoid) return
   switch (entry.kind) {
+    case 'snapshot_resumed':
+      snapshot.resumed = entry
+      snapshot.resumedAt = commit
+      break
     case 'snapshot_chunk':
       snapshot.chunks.set(entry.chunk, entry)
       break

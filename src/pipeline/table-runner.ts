@@ -304,6 +304,7 @@ function toWork(
     history,
     ...(plan.kind === 'load' ? { copy: copyPoint(plan.snapshot, view) } : {}),
     chunks: plan.kind === 'load' ? plan.chunks : [],
+    superseding: plan.kind === 'load' ? plan.superseding : [],
     steps: plan.steps.map(({ entry }) => entry),
     from,
     target,
@@ -328,7 +329,7 @@ function toWork(
  * it; changes that continue it are of later ones.
  */
 function copyPoint(snapshot: StagedSnapshot, { manifests, base }: StagedView): TableCopyPoint {
-  const startedAt = snapshot.startedAt ?? 0
+  const startedAt = snapshot.resumedAt ?? snapshot.startedAt ?? 0
   const before = manifests.filter(({ commit }) => commit <= startedAt)
   const last = before.findLast(({ last_sequence }) => last_sequence !== undefined)?.last_sequence
   const started = before.at(-1)

@@ -31,7 +31,36 @@ export interface SnapshotChunk {
   readonly id: number
   /** undefined when unknown. */
   readonly estimatedRows: number | undefined
+  /** Bytes to be read at the source, as a measure of progress only. */
+  readonly estimatedBytes?: number
+  /** Durable text: which part of the table it reads. Absent: a copy cannot be resumed from it. */
+  readonly range?: string
+  /** Reads a part again that was read under an earlier point: only rows that may be newer. */
+  readonly refresh?: true
 }
+
+export interface BeginSnapshotOptions {
+  /**
+   * Transactions the stream has delivered lately, newest last: the copy shows every one of them
+   * (the call waits until it does).
+   */
+  readonly delivered: readonly TransactionInfo[]
+  /** Aborted: the call rejects soon. */
+  readonly signal?: AbortSignal
+}
+
+/** What is durably staged of a copy that was cut off. */
+export interface UnfinishedCopy {
+  /** Of its begin and of every time it was resumed, oldest first. */
+  readonly points: readonly string[]
+  /** Chunks that were read to their end; `point` is a number in `points`. */
+  readonly chunks: readonly { readonly range: string; readonly point: number }[]
+}
+
+/** refused: the table has to be copied from its beginning; `reason` is for people. */
+export type ResumedSnapshot =
+  | { readonly kind: 'resumed'; readonly snapshot: TableSnapshot }
+  | { readonly kind: 'refused'; readonly reason: string }
 
 /**
  * A consistent copy of one table, beside the stream. `point` is a durable text from which
@@ -95,11 +124,18 @@ export interface Source {
    * little later; the stream has to go on meanwhile. Throws like `beginSnapshot`.
    */
   canBeginCopy(table: SourceTable): Promise<boolean>
+  /** Begins a copy of one table. */
+  beginSnapshot(table: SourceTable, options: BeginSnapshotOptions): Promise<TableSnapshot>
   /**
-   * Begins a copy of one table. `delivered` are the transactions the stream has delivered lately,
-   * newest last: the returned copy shows every one of them (the call waits until it does).
+   * Goes on with a copy that was cut off, under a new point that shows all the earlier ones show:
+   * its chunks are the parts that were not read, and a refresh of those that were. Of a row that
+   * changed since its part was read, some chunk has the version at the new point.
    */
-  beginSnapshot(table: SourceTable, delivered: readonly TransactionInfo[]): Promise<TableSnapshot>
+  resumeSnapshot(
+    table: SourceTable,
+    copy: UnfinishedCopy,
+    options: BeginSnapshotOptions,
+  ): Promise<ResumedSnapshot>
   parseSnapshotPoint(point: string): SnapshotPoint
   /** Changes after `from`, whole transactions, commit order, each exactly once per call. */
   streamChanges(options: StreamOptions): Promise<StreamEnd>

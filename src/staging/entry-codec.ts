@@ -7,6 +7,8 @@ import type {
   GapEntry,
   ManifestEntry,
   SchemaChangeEntry,
+  SnapshotChunkEntry,
+  SnapshotResumedEntry,
   SnapshotStartedEntry,
   StagedFile,
   TableEntry,
@@ -33,15 +35,10 @@ function parseEntryOfKind(fields: JsonFields, kind: string, tableId: string): Ma
       return readTable(fields, tableId)
     case 'snapshot_started':
       return readSnapshotStarted(fields, tableId)
+    case 'snapshot_resumed':
+      return readSnapshotResumed(fields, tableId)
     case 'snapshot_chunk':
-      return {
-        kind,
-        table_id: tableId,
-        snapshot_id: fields.count('snapshot_id'),
-        schema_version: fields.count('schema_version'),
-        chunk: fields.count('chunk'),
-        files: fields.array('files', (file, path) => parseStagedFile(file, path, tableId)),
-      }
+      return readSnapshotChunk(fields, tableId)
     case 'snapshot_finished':
       return {
         kind,
@@ -58,6 +55,7 @@ function parseEntryOfKind(fields: JsonFields, kind: string, tableId: string): Ma
         snapshot_id: fields.count('snapshot_id'),
         sequence: fields.sequence('sequence'),
         ordinal: fields.count('ordinal'),
+        ...readResumption(fields),
         ...(fields.has('commit_time_us')
           ? { commit_time_us: fields.decimal('commit_time_us') }
           : {}),
@@ -114,6 +112,7 @@ function readChanges(fields: JsonFields, tableId: string): ChangesEntry {
     has_absent: fields.boolean('has_absent'),
     min_sequence: fields.sequence('min_sequence'),
     max_sequence: fields.sequence('max_sequence'),
+    ...readResumption(fields),
   }
 }
 
@@ -129,6 +128,39 @@ function readSchemaChange(fields: JsonFields, tableId: string): SchemaChangeEntr
       ? { fill: parseStagedFile(fields.take('fill'), fields.pathOf('fill'), tableId) }
       : {}),
   }
+}
+
+function readSnapshotResumed(fields: JsonFields, tableId: string): SnapshotResumedEntry {
+  return {
+    kind: 'snapshot_resumed',
+    table_id: tableId,
+    snapshot_id: fields.count('snapshot_id'),
+    resumption: fields.count('resumption'),
+    point: fields.text('point'),
+    first_chunk: fields.count('first_chunk'),
+    chunk_count: fields.count('chunk_count'),
+  }
+}
+
+function readSnapshotChunk(fields: JsonFields, tableId: string): SnapshotChunkEntry {
+  const entry: SnapshotChunkEntry = {
+    kind: 'snapshot_chunk',
+    table_id: tableId,
+    snapshot_id: fields.count('snapshot_id'),
+    schema_version: fields.count('schema_version'),
+    chunk: fields.count('chunk'),
+    files: fields.array('files', (file, path) => parseStagedFile(file, path, tableId)),
+    ...(fields.has('range') ? { range: fields.text('range') } : {}),
+    ...readResumption(fields),
+  }
+  if (!fields.has('refresh')) return entry
+  return fields.boolean('refresh')
+    ? { ...entry, refresh: true }
+    : fields.fail('refresh', 'is false')
+}
+
+function readResumption(fields: JsonFields): { readonly resumption?: number } {
+  return fields.has('resumption') ? { resumption: fields.count('resumption') } : {}
 }
 
 function parseStagedFile(value: unknown, path: string, tableId: string): StagedFile {

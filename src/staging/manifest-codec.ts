@@ -118,6 +118,7 @@ function parseBaseEntry(value: unknown, path: string): BaseTable['entries'][numb
     case 'snapshot_finished':
     case 'gap':
       return entry
+    case 'snapshot_resumed':
     case 'snapshot_chunk':
     case 'changes':
     case 'truncate':

@@ -44,6 +44,23 @@ export interface SnapshotStartedEntry {
   readonly estimated_rows?: number
 }
 
+/**
+ * The copy goes on under a newer point of the source: from here on it is a copy of that point.
+ * Chunks staged before stay; rows of theirs that changed since are superseded (see
+ * docs/staging-format.md, "A copy that was resumed").
+ */
+export interface SnapshotResumedEntry {
+  readonly kind: 'snapshot_resumed'
+  readonly table_id: string
+  readonly snapshot_id: number
+  /** Dense per copy from 1. */
+  readonly resumption: number
+  readonly point: string
+  /** The chunks still to come have the numbers from here on, `chunk_count` of them. */
+  readonly first_chunk: number
+  readonly chunk_count: number
+}
+
 export interface SnapshotChunkEntry {
   readonly kind: 'snapshot_chunk'
   readonly table_id: string
@@ -52,6 +69,12 @@ export interface SnapshotChunkEntry {
   readonly chunk: number
   /** Empty when the chunk has no rows. Columns of the table only. */
   readonly files: readonly StagedFile[]
+  /** Opaque text of the source: the part of the table it read. Absent: it cannot be resumed from. */
+  readonly range?: string
+  /** The resumption under whose point it was read; absent: the copy's own point. */
+  readonly resumption?: number
+  /** It read a part of the table again that an earlier chunk had read: only rows that may be newer. */
+  readonly refresh?: true
 }
 
 /** The copy is whole and the stream has passed its point: the table may be loaded. */
@@ -76,12 +99,19 @@ export interface ChangesEntry {
   readonly has_absent: boolean
   readonly min_sequence: string
   readonly max_sequence: string
+  /**
+   * The newest resumption of the copy whose point does not show these changes; absent: 0, none.
+   * Every later point of the copy shows them.
+   */
+  readonly resumption?: number
 }
 
 export interface TruncateEntry {
   readonly kind: 'truncate'
   readonly table_id: string
   readonly snapshot_id: number
+  /** As of `ChangesEntry`. */
+  readonly resumption?: number
   readonly sequence: string
   readonly ordinal: number
   /** Microseconds since 1970, decimal; absent in logs of earlier versions. */
@@ -120,6 +150,7 @@ export interface GapEntry {
 export type ManifestEntry =
   | TableEntry
   | SnapshotStartedEntry
+  | SnapshotResumedEntry
   | SnapshotChunkEntry
   | SnapshotFinishedEntry
   | ChangesEntry

@@ -94,6 +94,7 @@ function foldEntry(
     case 'snapshot_finished':
     case 'gap':
       return { ...head, entries: [...entries.filter(({ kind }) => kind !== entry.kind), entry] }
+    case 'snapshot_resumed':
     case 'snapshot_chunk':
     case 'changes':
     case 'truncate':

@@ -210,7 +210,7 @@ describe('streamChanges()', () => {
     expect(stream.sink.transactions.flatMap(({ rows }) => rows)).toHaveLength(1)
     const keyless = await tableNamed(source, 's6')
     expect(keyless.schema.key).toEqual([])
-    await expect(source.beginSnapshot(keyless, [])).rejects.toMatchObject({
+    await expect(source.beginSnapshot(keyless, { delivered: [] })).rejects.toMatchObject({
       code: 'SOURCE_TABLE_WITHOUT_KEY',
     })
     await source.dispose()

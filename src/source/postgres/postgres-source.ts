@@ -3,17 +3,19 @@ import type { SteadyClock } from '../../base/clock.ts'
 import type { Failpoints } from '../../base/failpoint.ts'
 import { SluiceError } from '../../base/errors.ts'
 import type { Log } from '../../observe/log.ts'
-import type { TransactionInfo } from '../change-sink.ts'
 import type { Finding } from '../finding.ts'
 import type {
+  BeginSnapshotOptions,
   Position,
   PreparedSource,
+  ResumedSnapshot,
   Source,
   SourceHealth,
   SourceState,
   StreamEnd,
   StreamOptions,
   TableSnapshot,
+  UnfinishedCopy,
 } from '../source.ts'
 import type { SourceTable } from '../table-schema.ts'
 import type { SourceVerification } from '../verification.ts'
@@ -40,7 +42,12 @@ import {
   readSlot,
   removeLeftSlot,
 } from './replication-slot.ts'
-import { beginTableSnapshot } from './snapshot.ts'
+import {
+  beginTableSnapshot,
+  resumeTableSnapshot,
+  type SnapshotContext,
+  type SnapshotRequest,
+} from './snapshot.ts'
 import { parseSnapshotPoint } from './snapshot-point.ts'
 import { isSpoolError } from './spool-file.ts'
 import type { SpoolOptions } from './spooled-transactions.ts'
@@ -67,6 +74,8 @@ export interface PostgresSourceOptions {
    * unusable, the server keeps them and sends them at their commit.
    */
   readonly spool?: SpoolOptions
+  /** Larger tables are copied in pieces of about this size; 64 MiB when left out. */
+  readonly snapshotChunkBytes?: number
 }
 
 /** A Source with what only PostgreSQL offers. */
@@ -223,21 +232,30 @@ class ComposedSource implements PostgresSource {
     return await this.#publication.canCopy(table)
   }
 
-  async beginSnapshot(
+  async beginSnapshot(table: SourceTable, options: BeginSnapshotOptions): Promise<TableSnapshot> {
+    return await beginTableSnapshot(await this.#snapshotContext(), this.#request(table, options))
+  }
+
+  async resumeSnapshot(
     table: SourceTable,
-    delivered: readonly TransactionInfo[],
-  ): Promise<TableSnapshot> {
+    copy: UnfinishedCopy,
+    options: BeginSnapshotOptions,
+  ): Promise<ResumedSnapshot> {
+    const request = this.#request(table, options)
+    return await resumeTableSnapshot(await this.#snapshotContext(), request, copy)
+  }
+
+  #request(table: SourceTable, options: BeginSnapshotOptions): SnapshotRequest {
     this.#publication.expectPublished(table)
-    const context = {
-      options: this.#options,
-      control: this.#control,
-      log: this.#how.log,
-      clock: this.#how.clock,
-      serverVersion: (await this.#serverState()).version,
-      timeoutMs: this.#blockedTimeoutMs,
-    }
-    const since = this.#publication.sinceOf(table.id)
-    return await beginTableSnapshot(context, { table, delivered, since })
+    return { table, ...options, since: this.#publication.sinceOf(table.id) }
+  }
+
+  async #snapshotContext(): Promise<SnapshotContext> {
+    const { log, clock, snapshotChunkBytes: chunkBytes = 64 * 2 ** 20 } = this.#how
+    const { version: serverVersion } = await this.#serverState()
+    const timeoutMs = this.#blockedTimeoutMs
+    const [options, control] = [this.#options, this.#control]
+    return { options, control, log, clock, serverVersion, timeoutMs, chunkBytes }
   }
 
   parseSnapshotPoint(point: string): ReturnType<Source['parseSnapshotPoint']> {

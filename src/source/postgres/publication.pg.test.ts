@@ -157,8 +157,8 @@ describe('a publication of somebody else', () => {
     const source = sourceOf(server, { name: 'f' })
     const [f1, f2] = [await tableNamed(source, 'f1'), await tableNamed(source, 'f2')]
     await source.prepare([f1, f2], undefined)
-    await (await source.beginSnapshot(f2, [])).close()
-    await expect(source.beginSnapshot(f1, [])).rejects.toMatchObject({
+    await (await source.beginSnapshot(f2, { delivered: [] })).close()
+    await expect(source.beginSnapshot(f1, { delivered: [] })).rejects.toMatchObject({
       code: 'SOURCE_PUBLICATION_INCOMPLETE',
     })
     const findings = await source.check([f1, f2])

@@ -28,7 +28,7 @@ describe('beginSnapshot()', () => {
     const source = sourceOf(server, { name: 'c1' })
     const table = await tableNamed(source, 'c1')
     await source.prepare([table], undefined)
-    const snapshot = await source.beginSnapshot(table, [])
+    const snapshot = await source.beginSnapshot(table, { delivered: [] })
     // Before 14 a range of ctids is no range of blocks to the server.
     if (postgresVersion >= 14) expect(snapshot.chunks.length).toBeGreaterThan(1)
     else expect(snapshot.chunks.length).toBe(1)
@@ -73,7 +73,7 @@ describe('beginSnapshot()', () => {
     for (let round = 0; round < 4; round++) {
       await stream.until(() => stream.sink.transactions.length > round * 40)
       const delivered = [...stream.sink.transactions]
-      const snapshot = await source.beginSnapshot(table, delivered)
+      const snapshot = await source.beginSnapshot(table, { delivered })
       const point = source.parseSnapshotPoint(snapshot.point)
       for (const transaction of delivered) {
         expect(point.covers(transaction)).toBe(true)
@@ -119,18 +119,20 @@ describe('beginSnapshot()', () => {
     await writer.query('begin; insert into w2 values (1)')
     const both = await source.prepare([w1, w2], state)
     // The row of the open transaction will not be in the stream, so the copy has to show it.
-    await expect(source.beginSnapshot(w2, [])).rejects.toMatchObject({
+    await expect(source.beginSnapshot(w2, { delivered: [] })).rejects.toMatchObject({
       code: 'SOURCE_SLOT_BLOCKED',
     })
-    await (await source.beginSnapshot(w1, [])).close()
+    await (await source.beginSnapshot(w1, { delivered: [] })).close()
     // Not even after a restart.
     const other = sourceOf(server, { name: 'w1', blockedTimeoutMs: 300 })
     await other.prepare([w1, w2], both)
-    await expect(other.beginSnapshot(w2, [])).rejects.toMatchObject({ code: 'SOURCE_SLOT_BLOCKED' })
+    await expect(other.beginSnapshot(w2, { delivered: [] })).rejects.toMatchObject({
+      code: 'SOURCE_SLOT_BLOCKED',
+    })
     await other.close()
     await writer.query('commit')
     await writer.end()
-    const snapshot = await source.beginSnapshot(w2, [])
+    const snapshot = await source.beginSnapshot(w2, { delivered: [] })
     const sink = new RecordingSnapshotSink(w2)
     for (const chunk of snapshot.chunks) await snapshot.readChunk(chunk, sink, never)
     await snapshot.close()
@@ -145,11 +147,11 @@ describe('beginSnapshot()', () => {
     const table = await tableNamed(source, 'g1')
     await source.prepare([table], undefined)
     await server.sql('alter table g1 alter a type varchar(9)')
-    await expect(source.beginSnapshot(table, [])).rejects.toMatchObject({
+    await expect(source.beginSnapshot(table, { delivered: [] })).rejects.toMatchObject({
       code: 'SOURCE_TABLE_CHANGED',
     })
     await server.sql('drop table g1')
-    await expect(source.beginSnapshot(table, [])).rejects.toMatchObject({
+    await expect(source.beginSnapshot(table, { delivered: [] })).rejects.toMatchObject({
       code: 'SOURCE_TABLE_MISSING',
     })
     await source.dispose()

@@ -1,31 +1,32 @@
 /**
- * A consistent copy of one table: one session takes and exports a snapshot, others read chunks of
- * the table under it by COPY. Which transactions the copy shows is known exactly, so the stream can
- * leave them out.
+ * The begin of a consistent copy of one table: a session takes and exports a snapshot at a moment at
+ * which it shows all it has to. Which transactions the copy shows is known exactly, so the stream
+ * can leave them out; and a copy that was cut off can go on under a newer snapshot.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SteadyClock } from '../../base/clock.ts'
 import { SluiceError } from '../../base/errors.ts'
 import type { Log } from '../../observe/log.ts'
-import type { SnapshotSink, TransactionInfo } from '../change-sink.ts'
-import type { SnapshotChunk, TableSnapshot } from '../source.ts'
+import type { TransactionInfo } from '../change-sink.ts'
+import type { ResumedSnapshot, TableSnapshot, UnfinishedCopy } from '../source.ts'
 import type { SourceTable } from '../table-schema.ts'
 import type { PostgresOptions } from './connection-options.ts'
 import type { Control } from './control.ts'
-import { createCopyTextDecoder } from './copy-text.ts'
+import { CopiedTable } from './copied-table.ts'
+import {
+  chunkBlocks,
+  type ChunkPlanOptions,
+  type CopiedRelation,
+  planRestOfCopy,
+  planWholeCopy,
+} from './copy-chunks.ts'
 import { type CatalogTable, discoverById } from './discover.ts'
 import { parseLsn } from './lsn.ts'
 import { describeBlockers } from './replication-slot.ts'
-import {
-  formatSnapshotPoint,
-  isVisible,
-  parsePgSnapshot,
-  type SnapshotPointRecord,
-} from './snapshot-point.ts'
-import { quoteIdentifier, quoteLiteral, quoteTable, shownTable } from './sql-text.ts'
+import { isVisible, parsePgSnapshot, type SnapshotPointRecord } from './snapshot-point.ts'
+import { quoteLiteral, quoteTable, shownTable } from './sql-text.ts'
 import { expectCapturable } from './table-requirements.ts'
 import { pushLog } from './wal-flush.ts'
-import { copyOut } from './wire/copy-out.ts'
 import { WireConnection } from './wire/wire-connection.ts'
 
 export interface SnapshotContext {
@@ -36,6 +37,8 @@ export interface SnapshotContext {
   readonly serverVersion: number
   /** How long to wait for a snapshot that shows all it has to. */
   readonly timeoutMs: number
+  /** Larger tables are read in pieces of about this size, where the server can. */
+  readonly chunkBytes: number
 }
 
 export interface SnapshotRequest {
@@ -44,40 +47,102 @@ export interface SnapshotRequest {
   readonly delivered: readonly TransactionInfo[]
   /** The copy has to show every transaction below this 64-bit id. */
   readonly since: bigint
+  readonly signal?: AbortSignal | undefined
 }
 
 interface Taken {
   readonly point: SnapshotPointRecord
   readonly name: string
-  readonly blocks: number
+  readonly relations: readonly CopiedRelation[]
+  readonly blockBytes: number
 }
 
-/** Smaller tables are read in one piece, larger ones in pieces of this size. */
-const chunkBytes = 64 * 1024 * 1024
-const maxChunks = 4096
 /** A range of ctids is a range of blocks to the planner from this version on. */
 const tidRangeScanVersion = 140000
 
-/** Errors: SOURCE_TABLE_*, SOURCE_SLOT_BLOCKED when older transactions do not end. */
+/** Errors: SOURCE_TABLE_*, SOURCE_SLOT_BLOCKED when older transactions do not end, ABORTED. */
 export async function beginTableSnapshot(
   context: SnapshotContext,
   request: SnapshotRequest,
 ): Promise<TableSnapshot> {
-  const { options, control } = context
+  return await withLeader(context, request, async (leader) => {
+    const { taken, catalog } = await takeSnapshot(context, request, leader)
+    const chunks = planWholeCopy(planOptions(context, taken, catalog))
+    return new CopiedTable(context.options, { catalog, leader, chunks, ...taken })
+  })
+}
+
+/** As above; a copy that cannot go on is a value. */
+export async function resumeTableSnapshot(
+  context: SnapshotContext,
+  request: SnapshotRequest,
+  copy: UnfinishedCopy,
+): Promise<ResumedSnapshot> {
+  return await withLeader(context, request, async (leader) => {
+    const { taken, catalog } = await takeSnapshot(context, request, leader)
+    const chunks = planRestOfCopy(planOptions(context, taken, catalog), copy, taken.point)
+    if (typeof chunks === 'string') {
+      leader.close()
+      return { kind: 'refused', reason: chunks }
+    }
+    const snapshot = new CopiedTable(context.options, { catalog, leader, chunks, ...taken })
+    return { kind: 'resumed', snapshot }
+  })
+}
+
+async function withLeader<T>(
+  { options }: SnapshotContext,
+  { signal, table }: SnapshotRequest,
+  begin: (leader: WireConnection) => Promise<T>,
+): Promise<T> {
   const leader = await WireConnection.open(options)
+  const stop = (): void => leader.destroy()
+  signal?.addEventListener('abort', stop, { once: true })
   try {
-    const taken = await takeSnapshot(context, request, leader)
-    // Nobody can change or truncate the table as long as the leader holds its lock.
-    const catalog = await expectUnchanged(context, request.table)
-    await pushLog(control)
-    return new CopiedTable(context, { catalog, leader, taken, table: request.table })
+    if (signal?.aborted === true) throw stopped(table)
+    return await begin(leader)
   } catch (error) {
     leader.destroy()
-    throw error
+    throw signal?.aborted === true ? stopped(table) : error
+  } finally {
+    signal?.removeEventListener('abort', stop)
+  }
+}
+
+function stopped(table: SourceTable): SluiceError {
+  return new SluiceError('ABORTED', `Stopped before a copy of ${shownTable(table.name)} began`)
+}
+
+function planOptions(
+  { serverVersion, chunkBytes }: SnapshotContext,
+  { relations, blockBytes }: Taken,
+  { table }: CatalogTable,
+): ChunkPlanOptions {
+  const canSplit = serverVersion >= tidRangeScanVersion
+  const blocks = relations.reduce((sum, relation) => sum + relation.blocks, 0)
+  return {
+    relations,
+    blockBytes,
+    perChunk: chunkBlocks(blocks, { chunkBytes, blockBytes }, canSplit),
+    isResumable: canSplit && table.schema.key.length > 0,
+    estimatedRows: table.estimatedRows,
   }
 }
 
 async function takeSnapshot(
+  context: SnapshotContext,
+  request: SnapshotRequest,
+  leader: WireConnection,
+): Promise<{ readonly taken: Taken; readonly catalog: CatalogTable }> {
+  const taken = await takeShowing(context, request, leader)
+  // Nobody can change or truncate the table as long as the leader holds its lock.
+  const catalog = await expectUnchanged(context, request.table)
+  await pushLog(context.control)
+  return { taken, catalog }
+}
+
+/** Takes snapshots until one shows all it has to. */
+async function takeShowing(
   context: SnapshotContext,
   request: SnapshotRequest,
   leader: WireConnection,
@@ -113,17 +178,20 @@ async function tryTake(
   await leader.query(`LOCK TABLE ONLY ${name} IN ACCESS SHARE MODE`, doing)
   const sql = `SELECT pg_current_snapshot(), pg_current_wal_insert_lsn(),
       (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, pg_export_snapshot(),
-      pg_relation_size(c.oid, 'main') / current_setting('block_size')::int
+      pg_relation_size(c.oid, 'main'), current_setting('block_size'), pg_relation_filenode(c.oid)
     FROM pg_class c WHERE c.oid = ${table.id} AND c.oid = to_regclass(${quoteLiteral(name)})`
   const [row] = await leader.query(sql, doing)
   if (row === undefined) throw missing(table)
-  const [snapshot, lsn, at, exported, blocks] = row
+  const [snapshot, lsn, at, exported, bytes, blockSize, filenode] = row
+  const blockBytes = Number(blockSize)
+  const blocks = Math.ceil(Number(bytes) / blockBytes)
   const point = {
     ...parsePgSnapshot(snapshot ?? ''),
     lsn: parseLsn(lsn ?? ''),
     takenAtUs: BigInt(at ?? ''),
   }
-  return { point, name: exported ?? '', blocks: Number(blocks) }
+  const relation = { relation: table.id, filenode: filenode ?? '', name, blocks }
+  return { point, name: exported ?? '', relations: [relation], blockBytes }
 }
 
 function missing(table: SourceTable): SluiceError {
@@ -171,93 +239,4 @@ async function expectUnchanged(
     'SOURCE_TABLE_CHANGED',
     `${shownTable(table.name)} has other columns or another key now: ${shown}; key ${now.table.schema.key.join(', ')}`,
   )
-}
-
-/** Block numbers at which chunks begin. */
-export function chunkStarts(blocks: number, blockBytes: number, canSplit: boolean): number[] {
-  const perChunk = Math.max(Math.ceil(chunkBytes / blockBytes), Math.ceil(blocks / maxChunks))
-  if (!canSplit || blocks <= perChunk) return [0]
-  return Array.from({ length: Math.ceil(blocks / perChunk) }, (_, index) => index * perChunk)
-}
-
-interface CopiedTableParts {
-  readonly catalog: CatalogTable
-  readonly table: SourceTable
-  readonly leader: WireConnection
-  readonly taken: Taken
-}
-
-class CopiedTable implements TableSnapshot {
-  readonly point: string
-  readonly chunks: readonly SnapshotChunk[]
-  readonly #context: SnapshotContext
-  readonly #parts: CopiedTableParts
-  readonly #starts: readonly number[]
-  /** Sessions under the snapshot that read nothing just now. */
-  readonly #idle: WireConnection[] = []
-  readonly #all = new Set<WireConnection>()
-  #isClosed = false
-
-  constructor(context: SnapshotContext, parts: CopiedTableParts) {
-    const { taken, table } = parts
-    this.#context = context
-    this.#parts = parts
-    this.point = formatSnapshotPoint(taken.point)
-    const canSplit = context.serverVersion >= tidRangeScanVersion
-    this.#starts = chunkStarts(taken.blocks, 8192, canSplit)
-    const rows = table.estimatedRows
-    this.chunks = this.#starts.map((start, id) => {
-      const blocks = (this.#starts[id + 1] ?? taken.blocks) - start
-      const share = taken.blocks === 0 ? 1 : blocks / taken.blocks
-      return { id, estimatedRows: rows === undefined ? undefined : Math.round(rows * share) }
-    })
-  }
-
-  async readChunk(chunk: SnapshotChunk, sink: SnapshotSink, signal: AbortSignal): Promise<void> {
-    const { catalog } = this.#parts
-    const connection = this.#idle.pop() ?? (await this.#openReader(signal))
-    const decoder = createCopyTextDecoder(catalog.decoders, sink)
-    const doing = `copying ${shownTable(catalog.table.name)}, chunk ${chunk.id}`
-    await copyOut(
-      connection,
-      { sql: this.#copySql(chunk), doing },
-      {
-        row: (bytes, start, end) => decoder.row(bytes, start, end),
-        pressure: () => sink.pressure(),
-      },
-      signal,
-    )
-    this.#idle.push(connection)
-  }
-
-  #copySql(chunk: SnapshotChunk): string {
-    const { table } = this.#parts.catalog
-    const columns = table.schema.columns.map((column) => quoteIdentifier(column.name)).join(', ')
-    const name = quoteTable(table.name)
-    if (this.#starts.length === 1) return `COPY ${name} (${columns}) TO STDOUT`
-    const bounds: string[] = []
-    const [from, to] = [this.#starts[chunk.id], this.#starts[chunk.id + 1]]
-    if (from === undefined) throw new RangeError(`no chunk ${chunk.id}`)
-    if (from > 0) bounds.push(`ctid >= '(${from},0)'`)
-    if (to !== undefined) bounds.push(`ctid < '(${to},0)'`)
-    return `COPY (SELECT ${columns} FROM ONLY ${name} WHERE ${bounds.join(' AND ')}) TO STDOUT`
-  }
-
-  async #openReader(signal: AbortSignal): Promise<WireConnection> {
-    const connection = await WireConnection.open(this.#context.options)
-    this.#all.add(connection)
-    if (this.#isClosed || signal.aborted) {
-      connection.destroy()
-      throw new SluiceError('ABORTED', 'The copy was stopped')
-    }
-    await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
-    await connection.query(`SET TRANSACTION SNAPSHOT ${quoteLiteral(this.#parts.taken.name)}`)
-    return connection
-  }
-
-  async close(): Promise<void> {
-    this.#isClosed = true
-    for (const connection of [...this.#all, this.#parts.leader]) connection.close()
-    await Promise.resolve()
-  }
 }

@@ -3,8 +3,10 @@ import { BytesBuilder, Int32Builder } from '../../../src/columnar/column-builder
 import type { ChangeSink, RowTarget, SnapshotSink } from '../../../src/source/change-sink.ts'
 import type { Finding } from '../../../src/source/finding.ts'
 import type {
+  BeginSnapshotOptions,
   Incarnation,
   Position,
+  ResumedSnapshot,
   SnapshotPoint,
   Source,
   SourceHealth,
@@ -12,6 +14,7 @@ import type {
   StreamEnd,
   StreamOptions,
   TableSnapshot,
+  UnfinishedCopy,
 } from '../../../src/source/source.ts'
 import { SluiceError } from '../../../src/base/errors.ts'
 import type { TransactionInfo } from '../../../src/source/change-sink.ts'
@@ -31,6 +34,57 @@ export interface FakeSourceOptions {
   readonly onAcknowledge?: (position: number) => void
 }
 
+/** Every row version has a place, another one after every change, as in a heap. */
+const slotCount = 12
+
+/** Places from `from` (inclusive) to `to` (exclusive), read as of that point of the copy; -1: never. */
+interface Part {
+  readonly from: number
+  to: number
+  readonly asOf: number
+}
+
+interface PlacedRow {
+  readonly row: Row
+  /** Of the transaction that wrote it. */
+  readonly tag: number
+  readonly slot: number
+}
+
+interface Taken {
+  readonly table: SourceTable
+  readonly point: string
+  /** Another one after every truncate. */
+  readonly file: number
+  readonly rows: readonly PlacedRow[]
+}
+
+function parsePart(range: string): { readonly file: number; from: number; to: number } {
+  const [file = 0, from = 0, to = 0] = range.split(/[:-]/).map(Number)
+  return { file, from, to }
+}
+
+function placesOf(
+  visible: readonly Transaction[],
+  tableId: string,
+  rows: ReadonlyMap<number, Row>,
+): Pick<Taken, 'file' | 'rows'> {
+  const writers = new Map<number, number>()
+  let file = 0
+  for (const { tag, changes } of visible) {
+    for (const change of changes) {
+      if (change.op === 'truncate' && change.tables.some((id) => id === tableId)) file++
+      const isOurs = 'row' in change && change.table.id === tableId
+      if (isOurs) writers.set(change.row['id'] as number, tag)
+    }
+  }
+  const placed = [...rows].map(([id, row]) => {
+    const tag = writers.get(id) ?? 0
+    return { row, tag, slot: (tag * 7 + id * 5) % slotCount }
+  })
+  return { file, rows: placed }
+}
+
 export function positionOf(count: number): Position {
   return String(count) as Position
 }
@@ -38,8 +92,11 @@ export function positionOf(count: number): Position {
 export class FakeSource implements Source {
   readonly #options: FakeSourceOptions
   #rowsToPressure: number
-  /** Copies begun so far, by table id. */
+  /** Copies begun and resumed so far, by table id. */
   readonly copies: string[] = []
+  readonly resumed: string[] = []
+  /** Chunks whose reading began: table, range, `again` for a refresh. */
+  readonly chunksRead: string[] = []
   acknowledged = -1
 
   constructor(options: FakeSourceOptions) {
@@ -83,30 +140,105 @@ export class FakeSource implements Source {
 
   async beginSnapshot(
     table: SourceTable,
-    delivered: readonly TransactionInfo[],
+    { delivered }: BeginSnapshotOptions,
   ): Promise<TableSnapshot> {
+    const taken = await this.#take(table, delivered)
+    this.copies.push(table.id)
+    await this.#options.step('snapshot')
+    const whole = { from: 0, to: slotCount, asOf: -1 }
+    return this.#snapshot(taken, this.#split(whole, taken))
+  }
+
+  async resumeSnapshot(
+    table: SourceTable,
+    copy: UnfinishedCopy,
+    { delivered }: BeginSnapshotOptions,
+  ): Promise<ResumedSnapshot> {
+    const taken = await this.#take(table, delivered)
+    const known = copy.chunks.map(({ range, point }) => ({ ...parsePart(range), asOf: point }))
+    if (known.some(({ file }) => file !== taken.file)) {
+      return { kind: 'refused', reason: 'another file' }
+    }
+    this.resumed.push(table.id)
+    await this.#options.step('snapshot')
+    const bySlot = Array.from({ length: slotCount }, (_, slot) =>
+      Math.max(
+        -1,
+        ...known.filter(({ from, to }) => from <= slot && slot < to).map(({ asOf }) => asOf),
+      ),
+    )
+    const parts: Part[] = []
+    for (const [slot, asOf] of bySlot.entries()) {
+      const last = parts.at(-1)
+      if (last?.asOf === asOf) last.to = slot + 1
+      else parts.push({ from: slot, to: slot + 1, asOf })
+    }
+    const fresh = parts.filter(({ asOf }) => asOf < 0).flatMap((part) => this.#split(part, taken))
+    const stale = parts.filter(({ asOf }) => asOf >= 0)
+    const points = copy.points.map((point) => JSON.parse(point) as { tags: number[] })
+    const shown = points.map(({ tags }) => new Set(tags))
+    return { kind: 'resumed', snapshot: this.#snapshot(taken, [...fresh, ...stale], shown) }
+  }
+
+  async #take(table: SourceTable, delivered: readonly TransactionInfo[]): Promise<Taken> {
     const { database, step } = this.#options
     await step('before snapshot')
     const tags = new Set(delivered.map(({ tag }) => tag))
     database.showAll(({ tag }) => tags.has(tag))
     const count = database.log.length
-    const visible = database.log.filter((transaction) => database.isVisible(transaction))
-    const rows = database.stateAt(count, (transaction) => database.isVisible(transaction))
+    const isShown = (transaction: Transaction): boolean => database.isVisible(transaction)
+    const visible = database.log.filter(isShown)
     const present = database.tables.get(table.id)
     if (JSON.stringify(present?.schema) !== JSON.stringify(table.schema)) {
       throw new SluiceError('INTERNAL_ERROR', 'the table has other columns by now')
     }
-    this.copies.push(table.id)
-    const point = JSON.stringify({ tags: visible.map(({ tag }) => tag), count })
-    await step('snapshot')
-    const list = [...(rows.get(table.id) ?? new Map<number, Row>()).values()]
-    const chunks = Math.max(this.#options.chunks ?? 3, list.length > 0 ? 1 : 0)
+    const rows = database.stateAt(count, isShown).get(table.id) ?? new Map<number, Row>()
+    return {
+      table,
+      point: JSON.stringify({ tags: visible.map(({ tag }) => tag), count }),
+      ...placesOf(visible, table.id, rows),
+    }
+  }
+
+  #split({ from, to, asOf }: Part, { rows }: Taken): Part[] {
+    const chunks = Math.max(this.#options.chunks ?? 3, rows.length > 0 ? 1 : 0)
+    if (chunks === 0) return []
+    const size = Math.max(1, Math.ceil((to - from) / chunks))
+    const parts: Part[] = []
+    for (let at = from; at < to; at += size) {
+      parts.push({ from: at, to: Math.min(to, at + size), asOf })
+    }
+    return parts
+  }
+
+  /** `shown`: what the earlier points of the copy show. */
+  #snapshot(
+    { table, point, file, rows }: Taken,
+    parts: readonly Part[],
+    shown: readonly ReadonlySet<number>[] = [],
+  ): TableSnapshot {
+    const { step } = this.#options
     return {
       point,
-      chunks: Array.from({ length: chunks }, (_, id) => ({ id, estimatedRows: undefined })),
+      chunks: parts.map(({ from, to, asOf }, id) => ({
+        id,
+        estimatedRows: undefined,
+        range: `${file}:${from}-${to}`,
+        ...(asOf < 0 ? {} : { refresh: true as const }),
+      })),
       readChunk: async (chunk, sink, signal) => {
-        const mine = list.filter((_, at) => at % chunks === chunk.id)
-        for (const row of mine) {
+        const part = parts[chunk.id]
+        if (part === undefined) throw new Error('no such chunk')
+        this.chunksRead.push(`${table.id} ${chunk.range} ${chunk.refresh === true ? 'again' : ''}`)
+        const known = shown[part.asOf]
+        const mine = rows.filter(
+          ({ slot, tag }) =>
+            part.from <= slot &&
+            slot < part.to &&
+            // A few too many.
+            (known === undefined || !known.has(tag) || tag % 3 === 0),
+        )
+        for (const { row } of mine) {
           await step('chunk row')
           if (signal.aborted) throw new SluiceError('ABORTED', 'the copy was stopped')
           sink.startRow('r')

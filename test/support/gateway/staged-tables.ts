@@ -48,38 +48,93 @@ interface Event {
   readonly absent: readonly number[]
 }
 
+interface ReadChunk {
+  /** Number of the point it was read under. */
+  readonly point: number
+  readonly isRefresh: boolean
+  readonly rows: readonly StagedRow[]
+}
+
+interface Replayed {
+  readonly chunks: ReadChunk[]
+  /** Number of the newest point that does not show them. */
+  readonly events: { readonly after: number; readonly event: Event }[]
+  newestPoint: number
+  firstChunk: number
+  /** Chunks that have to be there from `firstChunk` on. */
+  missing: number | undefined
+}
+
 function replay(
   disk: StagedVolume,
   entries: readonly ManifestEntry[],
   tableId: string,
   snapshotId: number,
 ): StagedTable {
-  const rows = new Map<string, StagedRow>()
-  const events: Event[] = []
-  let chunks: number | undefined
+  const found: Replayed = {
+    chunks: [],
+    events: [],
+    newestPoint: 0,
+    firstChunk: 0,
+    missing: undefined,
+  }
   for (const entry of entries) {
     if (entry.table_id !== tableId || !('snapshot_id' in entry)) continue
-    if (entry.snapshot_id !== snapshotId) continue
-    if (entry.kind === 'snapshot_started') chunks = entry.chunk_count
-    if (chunks === undefined) throw new Error(`${entry.kind} before its snapshot_started`)
-    if (entry.kind === 'snapshot_chunk') {
-      chunks--
-      for (const file of entry.files) {
-        for (const row of disk.rowsOf(file.path)) insert(rows, row)
-      }
-    } else if (entry.kind === 'changes') {
-      events.push(...disk.rowsOf(entry.file.path).map(eventOf))
-    } else if (entry.kind === 'truncate') {
-      const { ordinal } = entry
-      events.push({ sequence: BigInt(entry.sequence), ordinal, op: 't', row: {}, absent: [] })
-    }
+    if (entry.snapshot_id === snapshotId) take(disk, found, entry)
   }
-  if (chunks !== 0) throw new Error(`table ${tableId}: ${chunks} chunks are missing`)
+  if (found.missing !== 0) throw new Error(`table ${tableId}: ${found.missing} chunks are missing`)
+  const rows = new Map<string, StagedRow>()
+  for (const row of copiedRows(found)) insert(rows, row)
+  const events = found.events.flatMap(({ after, event }) =>
+    after === found.newestPoint ? [event] : [],
+  )
   events.sort((a, b) =>
     a.sequence === b.sequence ? a.ordinal - b.ordinal : a.sequence < b.sequence ? -1 : 1,
   )
   applyEvents(rows, events)
   return { tableId, snapshotId, rows }
+}
+
+function take(disk: StagedVolume, found: Replayed, entry: ManifestEntry): void {
+  if (entry.kind === 'snapshot_started') found.missing = entry.chunk_count
+  if (found.missing === undefined) throw new Error(`${entry.kind} before its snapshot_started`)
+  if (entry.kind === 'snapshot_resumed') {
+    if (entry.resumption !== ++found.newestPoint) throw new Error('resumptions are not dense')
+    if (entry.first_chunk < found.firstChunk) throw new Error('chunk numbers go back')
+    found.firstChunk = entry.first_chunk
+    found.missing = entry.chunk_count
+  } else if (entry.kind === 'snapshot_chunk') {
+    if (entry.chunk < found.firstChunk) throw new Error('a chunk of an earlier point')
+    if ((entry.resumption ?? 0) !== found.newestPoint) throw new Error('read under another point')
+    found.missing--
+    const rows = entry.files.flatMap((file) => disk.rowsOf(file.path))
+    found.chunks.push({ point: found.newestPoint, isRefresh: entry.refresh === true, rows })
+  } else if (entry.kind === 'changes') {
+    const after = entry.resumption ?? 0
+    for (const row of disk.rowsOf(entry.file.path)) {
+      found.events.push({ after, event: eventOf(row) })
+    }
+  } else if (entry.kind === 'truncate') {
+    const { ordinal, sequence } = entry
+    const event = { sequence: BigInt(sequence), ordinal, op: 't', row: {}, absent: [] }
+    found.events.push({ after: entry.resumption ?? 0, event })
+  }
+}
+
+/** Rows as of the newest point: what changed since a chunk was read is not taken from it. */
+function copiedRows({ chunks, events, newestPoint }: Replayed): StagedRow[] {
+  const keyOf = (row: StagedRow): string => String(row['id'])
+  return chunks.flatMap(({ point, rows }) => {
+    const newer = new Set([
+      ...events
+        .filter(({ after }) => point <= after && after < newestPoint)
+        .map(({ event }) => keyOf(event.row)),
+      ...chunks
+        .filter((other) => other.isRefresh && other.point > point)
+        .flatMap((other) => other.rows.map(keyOf)),
+    ])
+    return rows.filter((row) => !newer.has(keyOf(row)))
+  })
 }
 
 function applyEvents(rows: Map<string, StagedRow>, events: readonly Event[]): void {

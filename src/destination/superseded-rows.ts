@@ -1,0 +1,132 @@
+/**
+ * A copy that was resumed is a copy of its newest point, but some of its chunks were read under
+ * earlier ones. Rows of those chunks that changed in between are superseded: a refresh has the row
+ * as it is at the newest point, or it is gone. Which ones is told by key, by the changes between the
+ * points and by the refreshes. See docs/staging-format.md, "A copy that was resumed".
+ */
+import type { EngineStatements } from '../engine/duckdb.ts'
+import { quoteIdentifier } from '../engine/quote.ts'
+import { int32Column, int64Column } from '../engine/result-columns.ts'
+import type { StagedFile } from '../staging/manifest.ts'
+import { localFile } from './data-path.ts'
+import { emptyRelation } from './read-table.ts'
+import { fileColumn, positionColumn, positionedScanSql, scanSql } from './scan.ts'
+import { upgradedColumns } from './schema-upgrade.ts'
+import { stagedGroups } from './staged-groups.ts'
+import { stagedRowsSql } from './staged-projection.ts'
+import type { TableTools, TableWork } from './table-work.ts'
+
+/** Files of chunks read under one point. */
+interface Layer {
+  readonly files: readonly StagedFile[]
+  /** Condition over the staged columns that holds for superseded rows; undefined: none can be. */
+  readonly isSuperseded: string | undefined
+}
+
+const keysTable = 'sluice_superseding'
+const keyColumn = (index: number): string => quoteIdentifier(`__sluice_superseding_${index}`)
+
+/** Makes a temporary table of the session, if the copy was resumed at all. */
+async function layersOf(
+  engine: EngineStatements,
+  tools: Pick<TableTools, 'staging'>,
+  work: TableWork,
+): Promise<readonly Layer[]> {
+  const superseding = work.superseding ?? []
+  const byPoint = new Map<number, StagedFile[]>()
+  for (const { files, resumption = 0 } of work.chunks) {
+    const present = byPoint.get(resumption) ?? []
+    byPoint.set(resumption, [...present, ...files.filter((file) => file.rows > 0)])
+  }
+  if (superseding.length > 0 && work.chunks.some(({ files }) => files.length > 0)) {
+    await loadKeys(engine, tools, work)
+  }
+  const newest = Math.max(-1, ...superseding.map(({ upTo }) => upTo))
+  const key = work.columns.key.map(
+    (name, index) => `${keyColumn(index)} = ${quoteIdentifier(name)}`,
+  )
+  return [...byPoint]
+    .filter(([, files]) => files.length > 0)
+    .map(([point, files]) => ({
+      files,
+      isSuperseded:
+        point > newest
+          ? undefined
+          : `EXISTS (SELECT 1 FROM ${keysTable} WHERE __sluice_up_to >= ${point} AND ${key.join(' AND ')})`,
+    }))
+}
+
+/** One row per key: up to which point rows with it are superseded. */
+async function loadKeys(
+  engine: EngineStatements,
+  tools: Pick<TableTools, 'staging'>,
+  { superseding = [], columns, chunks, upgrades }: TableWork,
+): Promise<void> {
+  // All of a copy, up to its newest point, was staged with one schema.
+  const upgrade = upgrades?.get(chunks.flatMap(({ files }) => files)[0]?.path ?? '')
+  const keys = columns.key.map((name, index) => `${quoteIdentifier(name)} AS ${keyColumn(index)}`)
+  const points = [...new Set(superseding.map(({ upTo }) => upTo))]
+  const selects = points.map((point) => {
+    const paths = superseding
+      .filter(({ upTo }) => upTo === point)
+      .map(({ file }) => localFile(tools.staging, file.path))
+    const scan = scanSql(paths, { unionByName: true })
+    const rows =
+      upgrade === undefined ? scan : `(SELECT ${upgradedColumns(upgrade).join(', ')} FROM ${scan})`
+    return `SELECT ${keys.join(', ')}, ${point} AS up_to FROM ${rows}`
+  })
+  const names = columns.key.map((_, index) => keyColumn(index)).join(', ')
+  await engine.run(
+    `CREATE OR REPLACE TEMP TABLE ${keysTable} AS
+     SELECT ${names}, max(up_to)::INTEGER AS __sluice_up_to
+     FROM (${selects.join(' UNION ALL ')}) GROUP BY ${names}`,
+  )
+}
+
+/** Query of the rows of the copy as of its newest point, the destination's columns in order. */
+export async function copyRowsSql(
+  engine: EngineStatements,
+  tools: Pick<TableTools, 'staging'>,
+  work: TableWork,
+): Promise<string> {
+  const layers = await layersOf(engine, tools, work)
+  if (layers.length === 0) return emptyRelation(work.columns.columns)
+  return layers
+    .map(({ files, isSuperseded }) => {
+      const where = isSuperseded === undefined ? {} : { where: `NOT ${isSuperseded}` }
+      return stagedRowsSql(stagedGroups(tools, work, files), work.columns, where)
+    })
+    .join(' UNION ALL ')
+}
+
+/** Positions of superseded rows, ascending, by staged file; files without any are left out. */
+export async function supersededRows(
+  engine: EngineStatements,
+  tools: Pick<TableTools, 'staging'>,
+  work: TableWork,
+): Promise<ReadonlyMap<StagedFile, BigUint64Array>> {
+  const found = new Map<StagedFile, BigUint64Array>()
+  if ((work.superseding ?? []).length === 0) return found
+  const names = work.columns.staged.columns.map(({ name }) => name)
+  for (const { files, isSuperseded } of await layersOf(engine, tools, work)) {
+    if (isSuperseded === undefined) continue
+    const paths = files.map((file) => localFile(tools.staging, file.path))
+    const scan = positionedScanSql(paths, work.columns.key, names)
+    const result = await engine.columns(
+      `SELECT ${quoteIdentifier(fileColumn)}, ${quoteIdentifier(positionColumn)}
+       FROM ${scan} WHERE ${isSuperseded} ORDER BY ALL`,
+    )
+    const inFiles = int32Column(result, 0)
+    const positions = int64Column(result, 1)
+    for (let start = 0; start < result.rowCount;) {
+      let end = start
+      while (end < result.rowCount && inFiles[end] === inFiles[start]) end++
+      const file = files[inFiles[start] ?? -1]
+      if (file !== undefined) {
+        found.set(file, new BigUint64Array(positions.slice(start, end).buffer))
+      }
+      start = end
+    }
+  }
+  return found
+}

@@ -1,0 +1,93 @@
+/** A copy of one table under one snapshot: sessions of its own read chunks of it by COPY. */
+import { SluiceError } from '../../base/errors.ts'
+import type { SnapshotSink } from '../change-sink.ts'
+import type { SnapshotChunk, TableSnapshot } from '../source.ts'
+import { mayBeNewerSql, rangeSql } from './block-ranges.ts'
+import type { PostgresOptions } from './connection-options.ts'
+import type { PlannedChunk } from './copy-chunks.ts'
+import { createCopyTextDecoder } from './copy-text.ts'
+import type { CatalogTable } from './discover.ts'
+import { formatSnapshotPoint, type SnapshotPointRecord } from './snapshot-point.ts'
+import { quoteIdentifier, quoteLiteral, shownTable } from './sql-text.ts'
+import { copyOut } from './wire/copy-out.ts'
+import { WireConnection } from './wire/wire-connection.ts'
+
+export interface CopiedTableParts {
+  readonly catalog: CatalogTable
+  /** Holds the lock and the snapshot. */
+  readonly leader: WireConnection
+  readonly point: SnapshotPointRecord
+  /** Of the exported snapshot. */
+  readonly name: string
+  /** By id. */
+  readonly chunks: readonly PlannedChunk[]
+}
+
+export class CopiedTable implements TableSnapshot {
+  readonly point: string
+  readonly chunks: readonly SnapshotChunk[]
+  readonly #options: PostgresOptions
+  readonly #parts: CopiedTableParts
+  /** Sessions under the snapshot that read nothing just now. */
+  readonly #idle: WireConnection[] = []
+  readonly #all = new Set<WireConnection>()
+  #isClosed = false
+
+  constructor(options: PostgresOptions, parts: CopiedTableParts) {
+    this.#options = options
+    this.#parts = parts
+    this.point = formatSnapshotPoint(parts.point)
+    this.chunks = parts.chunks.map(({ chunk }) => chunk)
+    // Nobody else reads beside the only chunk, so no other session is needed.
+    if (parts.chunks.length === 1) this.#idle.push(parts.leader)
+  }
+
+  async readChunk(chunk: SnapshotChunk, sink: SnapshotSink, signal: AbortSignal): Promise<void> {
+    const { catalog } = this.#parts
+    const connection = this.#idle.pop() ?? (await this.#openReader(signal))
+    const decoder = createCopyTextDecoder(catalog.decoders, sink)
+    const doing = `copying ${shownTable(catalog.table.name)}, chunk ${chunk.id}`
+    await copyOut(
+      connection,
+      { sql: this.#copySql(chunk), doing },
+      {
+        row: (bytes, start, end) => decoder.row(bytes, start, end),
+        pressure: () => sink.pressure(),
+      },
+      signal,
+    )
+    this.#idle.push(connection)
+  }
+
+  #copySql(chunk: SnapshotChunk): string {
+    const planned = this.#parts.chunks[chunk.id]
+    if (planned === undefined) throw new RangeError(`no chunk ${chunk.id}`)
+    const { table } = this.#parts.catalog
+    const columns = table.schema.columns.map((column) => quoteIdentifier(column.name)).join(', ')
+    const { relation, since, range } = planned
+    const bounds = [
+      ...(rangeSql(range) === undefined ? [] : [rangeSql(range)]),
+      ...(since === undefined ? [] : [mayBeNewerSql(since)]),
+    ]
+    if (bounds.length === 0) return `COPY ${relation.name} (${columns}) TO STDOUT`
+    return `COPY (SELECT ${columns} FROM ONLY ${relation.name} WHERE ${bounds.join(' AND ')}) TO STDOUT`
+  }
+
+  async #openReader(signal: AbortSignal): Promise<WireConnection> {
+    const connection = await WireConnection.open(this.#options)
+    this.#all.add(connection)
+    if (this.#isClosed || signal.aborted) {
+      connection.destroy()
+      throw new SluiceError('ABORTED', 'The copy was stopped')
+    }
+    await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
+    await connection.query(`SET TRANSACTION SNAPSHOT ${quoteLiteral(this.#parts.name)}`)
+    return connection
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    for (const connection of [...this.#all, this.#parts.leader]) connection.close()
+    await Promise.resolve()
+  }
+}
