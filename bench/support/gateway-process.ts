@@ -3,13 +3,18 @@
  * JSON. Its argument is a `GatewayJob` as JSON.
  */
 import { readdirSync, readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '../../src/base/clock.ts'
 import { noFailpoints, type FailpointName } from '../../src/base/failpoint.ts'
 import { createParquetEncoder } from '../../src/columnar/parquet/create-encoder.ts'
 import { createGateway } from '../../src/gateway/gateway.ts'
 import type { GatewaySettings } from '../../src/gateway/settings.ts'
+import type { TableSelection } from '../../src/gateway/select-tables.ts'
 import { createLog } from '../../src/observe/log.ts'
-import { createPostgresSource } from '../../src/source/postgres/postgres-source.ts'
+import {
+  createPostgresSource,
+  type PostgresSource,
+} from '../../src/source/postgres/postgres-source.ts'
 import { openStagingLog } from '../../src/staging/staging-log.ts'
 import { createLocalStorage } from '../../src/storage/local-storage.ts'
 
@@ -19,6 +24,12 @@ export interface GatewayJob {
   readonly slot: string
   readonly volume: string
   readonly settings: Partial<GatewaySettings>
+  /** Tables of `public`; `orders` when left out. */
+  readonly tables?: readonly string[]
+  /** Every table of this schema instead. */
+  readonly schema?: string
+  /** Runs on, with nothing to do, and measures that; else the run is `once`. */
+  readonly idleSeconds?: number
 }
 
 export interface GatewayReport {
@@ -35,10 +46,17 @@ export interface GatewayReport {
   /** CPU of the process's life by the name of its threads, user and system. */
   readonly threads: Readonly<Record<string, readonly [number, number]>>
   readonly peakRssBytes: number
+  /** From the begin of the run until the stream is asked for. */
+  readonly startSeconds: number
+  /** CPU of all threads while idle, in cores. */
+  readonly idleCores: number
+  readonly idleRssBytes: number
   readonly rows: number
   readonly changes: number
   readonly stagedBytes: number
 }
+
+const settleMs = 15_000
 
 async function runGateway(job: GatewayJob): Promise<GatewayReport> {
   const { slot } = job
@@ -54,6 +72,7 @@ async function runGateway(job: GatewayJob): Promise<GatewayReport> {
       if (name === 'gateway.snapshot-started' && copyBeganAt === 0) copyBeganAt = performance.now()
     },
   }
+  let streamedAt = Number.NaN
   const source = createPostgresSource({
     options: {
       host: '127.0.0.1',
@@ -78,9 +97,11 @@ async function runGateway(job: GatewayJob): Promise<GatewayReport> {
     failpoints: noFailpoints,
   })
   const gateway = createGateway({
-    source,
+    source: watched(source, () => {
+      if (Number.isNaN(streamedAt)) streamedAt = performance.now()
+    }),
     staging,
-    tables: { schemas: [], tables: [{ schema: 'public', table: 'orders' }] },
+    tables: selectionOf(job),
     settings: job.settings,
     log,
     failpoints,
@@ -94,7 +115,12 @@ async function runGateway(job: GatewayJob): Promise<GatewayReport> {
   const beganAt = performance.now()
   const cpuBefore = process.cpuUsage()
   const threadBefore = process.threadCpuUsage()
-  const result = await gateway.run({ mode: 'once', signal: new AbortController().signal })
+  const controller = new AbortController()
+  const mode = job.idleSeconds === undefined ? 'once' : 'continuous'
+  const running = gateway.run({ mode, signal: controller.signal })
+  const idle = await measureIdle(job.idleSeconds ?? 0)
+  if (mode === 'continuous') controller.abort()
+  const result = await running
   const wallSeconds = (performance.now() - beganAt) / 1000
   const cpu = process.cpuUsage(cpuBefore)
   const thread = process.threadCpuUsage(threadBefore)
@@ -110,9 +136,45 @@ async function runGateway(job: GatewayJob): Promise<GatewayReport> {
     steadySeconds: steadySeconds(marks),
     threads: threadTimes(),
     peakRssBytes: Number(/VmHWM:\s+(\d+) kB/.exec(statusOfProcess())?.[1] ?? 0) * 1024,
+    startSeconds: (streamedAt - beganAt) / 1000,
+    ...idle,
     rows: status.tables.reduce((sum, { snapshotRows }) => sum + snapshotRows, 0),
     changes: status.changes,
     stagedBytes: status.stagedBytes,
+  }
+}
+
+function selectionOf({ schema, tables = ['orders'] }: GatewayJob): TableSelection {
+  if (schema !== undefined) return { schemas: [schema], tables: [] }
+  return { schemas: [], tables: tables.map((table) => ({ schema: 'public', table })) }
+}
+
+/** The source, telling when it is asked for its stream. */
+function watched(source: PostgresSource, onStream: () => void): PostgresSource {
+  return new Proxy(source, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target)
+      if (typeof value !== 'function') return value
+      if (name === 'streamChanges') onStream()
+      return (...args: unknown[]): unknown => Reflect.apply(value, target, args)
+    },
+  })
+}
+
+/** Once it has settled. */
+async function measureIdle(
+  seconds: number,
+): Promise<Pick<GatewayReport, 'idleCores' | 'idleRssBytes'>> {
+  if (seconds === 0) return { idleCores: 0, idleRssBytes: 0 }
+  await sleep(settleMs)
+  const before = process.cpuUsage()
+  const beganAt = performance.now()
+  await sleep(seconds * 1000)
+  const cpu = process.cpuUsage(before)
+  const microseconds = (performance.now() - beganAt) * 1000
+  return {
+    idleCores: (cpu.user + cpu.system) / microseconds,
+    idleRssBytes: process.memoryUsage.rss(),
   }
 }
 

@@ -17,6 +17,10 @@ export const failpointNames = [
   'gateway.snapshot-chunks-staged',
   /** The slot exists, nothing is recorded about it. */
   'source.slot-created',
+  /** Some of a transaction in progress waits on disk for its commit. */
+  'source.transaction-spooled',
+  /** All rows of such a transaction were delivered, its commit was not. */
+  'source.transaction-replayed',
   /** The writer epoch is claimed, nothing is staged under it. */
   'staging.epoch-claimed',
   /** New data files of an update are in the table folder, no deletion vector is. */

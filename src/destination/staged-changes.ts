@@ -6,6 +6,8 @@ export interface StagedChanges {
   /** Ascending, as staged. */
   readonly files: readonly StagedFile[]
   readonly bytes: number
+  /** Changes that count; undefined when a truncate makes that unknown. */
+  readonly rows: number | undefined
   readonly hasAbsent: boolean
   /** Those of the files that have an `_absent` column. */
   readonly absentPaths: ReadonlySet<string>
@@ -27,6 +29,7 @@ export function stagedChanges(steps: TableWork['steps']): StagedChanges {
   return {
     files: entries.map((entry) => entry.file),
     bytes: entries.reduce((sum, entry) => sum + entry.file.bytes, 0),
+    rows: after === undefined ? entries.reduce((sum, { file }) => sum + file.rows, 0) : undefined,
     hasAbsent: entries.some((entry) => entry.has_absent),
     absentPaths: new Set(entries.filter((one) => one.has_absent).map(({ file }) => file.path)),
     firstSequence: sequences.reduce(

@@ -26,6 +26,11 @@ export interface DataFileWriter {
 /** A file of a large result is closed once it has about this many bytes. */
 const targetFileBytes = 256 * 2 ** 20
 const uploadBytes = 4 * 2 ** 20
+/**
+ * Every thread that writes holds a few row groups, and so do the rows that are kept in order:
+ * with the engine's own 122 880 rows, millions of changes do not fit its memory.
+ */
+const rowGroupRows = 20_480
 
 /** A new name for a data file, relative to the table's root. */
 export function newDataFileName(): string {
@@ -44,6 +49,7 @@ export async function writeDataFiles(
   const target = join(writer.engine.temporaryFolder, randomUUID())
   if (isLarge) await mkdir(target)
   const options = ['FORMAT parquet', 'COMPRESSION zstd', 'COMPRESSION_LEVEL 1', 'RETURN_STATS']
+  options.push(`ROW_GROUP_SIZE ${rowGroupRows}`)
   if (isLarge) options.push(`FILE_SIZE_BYTES ${targetFileBytes}`, "FILENAME_PATTERN '{uuid}'")
   try {
     const written = await writer.engine.rows(

@@ -62,7 +62,12 @@ const stepTries = 4
 
 export async function runCrashOracle(options: OracleOptions): Promise<OracleResult> {
   const server = await startEmbeddedPostgres({
-    settings: { fsync: 'off', synchronous_commit: 'off' },
+    settings: {
+      fsync: 'off',
+      synchronous_commit: 'off',
+      // The least there is: transactions are sent while they are in progress.
+      logical_decoding_work_mem: '64kB',
+    },
   })
   const folder = await mkdtemp(join(tmpdir(), 'sluice-oracle-'))
   const oracle = new CrashOracle(options, server, folder)

@@ -3,7 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../quickstart/embedded-postgres.ts'
+import {
+  type EmbeddedPostgres,
+  postgresVersion,
+  startEmbeddedPostgres,
+} from '../../../test/support/embedded-postgres.ts'
 import type { Position, SourceState } from '../source.ts'
 import type { SourceTable } from '../table-schema.ts'
 import { fromPosition } from './position.ts'
@@ -15,6 +19,9 @@ import {
   tableNamed,
 } from './testing/postgres-fixture.ts'
 import { RecordingSink } from './testing/recording-sink.ts'
+
+/** Servers before 14 send every transaction when it has committed. */
+const isStreaming = postgresVersion >= 14
 
 let server: EmbeddedPostgres
 let folder: string
@@ -80,6 +87,7 @@ async function waitUntil(condition: () => Promise<boolean>): Promise<void> {
 
 /** More is in the spool than before. */
 async function waitForSpool(spool: string, before = 0): Promise<number> {
+  if (!isStreaming) return 0
   await waitUntil(async () => (await spooledBytes(spool)) > before)
   return await spooledBytes(spool)
 }
@@ -115,7 +123,7 @@ test('trap: rows of a subtransaction that was rolled back after they were sent n
   expect(idsOf(stream.sink)).toEqual(['1-1000 6001-8000'])
   await writer.end()
   await finish(course, stream)
-  expect(await readdir(course.spool)).toEqual([])
+  expect(await spooledBytes(course.spool)).toBe(0)
 })
 
 test('transactions in progress side by side arrive whole, in the order of their commits', async () => {
@@ -274,7 +282,7 @@ test('an acknowledgement while a transaction is in progress loses nothing of it,
   course.source.acknowledge(reached)
   await stream.stop()
   expect(idsOf(stream.sink)).toEqual(['99999'])
-  expect(await readdir(course.spool)).toEqual([])
+  expect(await spooledBytes(course.spool)).toBe(0)
   const [slot] = await server.sql(
     "select confirmed_flush_lsn::text as lsn from pg_replication_slots where slot_name = 'l8'",
   )
@@ -331,7 +339,7 @@ test('pressure stops the delivery of a spooled transaction, and stopping ends it
   expect(sink.transactions).toEqual([])
   await stream.stop()
   release()
-  expect(await readdir(course.spool)).toEqual([])
+  expect(await spooledBytes(course.spool)).toBe(0)
   const again = startStream(course)
   await again.reach(await course.source.currentPosition())
   expect(idsOf(again.sink)).toEqual(['1-20000'])
@@ -342,9 +350,14 @@ test('a spool that is full ends the stream with a code; the next one gets the tr
   const course = await courseOf('l11', { maxBytes: 100_000 })
   await server.sql(`begin; ${rows('l11', 1, 20_000)} commit`)
   const stream = startStream(course)
-  await expect(stream.ended).rejects.toMatchObject({ code: 'SOURCE_SPOOL_FULL' })
-  expect(stream.sink.transactions).toEqual([])
-  expect(await readdir(course.spool)).toEqual([])
+  if (isStreaming) {
+    await expect(stream.ended).rejects.toMatchObject({ code: 'SOURCE_SPOOL_FULL' })
+    expect(stream.sink.transactions).toEqual([])
+  } else {
+    await stream.reach(await course.source.currentPosition())
+    await stream.stop()
+  }
+  expect(await spooledBytes(course.spool)).toBe(0)
   const again = startStream(course)
   await again.reach(await course.source.currentPosition())
   expect(idsOf(again.sink)).toEqual(['1-20000'])

@@ -279,6 +279,7 @@ class ComposedSource implements PostgresSource {
         slotWaitMs: this.#slotWaitMs,
         serverVersion: (await this.#serverState()).version,
         spool: this.#spool,
+        failpoints: this.#how.failpoints,
       },
       stream,
     )

@@ -7,6 +7,7 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Failpoints } from '../../base/failpoint.ts'
 import {
   beginOf,
   commitOf,
@@ -70,11 +71,13 @@ export class SpooledTransactions {
   readonly #folder: string
   readonly #room: SpoolRoom
   readonly #target: SpooledTarget
+  readonly #failpoints: Failpoints
   readonly #stream = randomUUID()
   readonly #open = new Map<number, Spooled>()
   #block: Spooled | undefined
 
-  constructor({ folder, maxBytes }: SpoolOptions, target: SpooledTarget) {
+  constructor({ folder, maxBytes }: SpoolOptions, target: SpooledTarget, failpoints: Failpoints) {
+    this.#failpoints = failpoints
     this.#folder = folder
     this.#room = spoolRoom(maxBytes)
     this.#target = target
@@ -110,6 +113,7 @@ export class SpooledTransactions {
     if (type === streamMessage.stop) {
       this.#block = undefined
       block.file.flush()
+      this.#failpoints.hit('source.transaction-spooled')
       return block.file.pressure()
     }
     // An origin says nothing that we keep, and carries no transaction id.
@@ -188,6 +192,7 @@ export class SpooledTransactions {
         () => (target.isDone ? undefined : target.pressure()),
       )
       if (target.isDone) return
+      this.#failpoints.hit('source.transaction-replayed')
       await target.message(commit, 0, commit.length)
     } catch (error) {
       // The stream has ended, and took the file away.

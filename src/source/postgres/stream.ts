@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SteadyClock } from '../../base/clock.ts'
 import { SluiceError } from '../../base/errors.ts'
+import type { Failpoints } from '../../base/failpoint.ts'
 import type { Log } from '../../observe/log.ts'
 import type { StreamEnd, StreamOptions } from '../source.ts'
 import type { PostgresOptions } from './connection-options.ts'
@@ -45,6 +46,7 @@ export interface StreamContext {
   readonly watchIntervalMs: number
   /** How long a former reader of ours, or somebody else, may still hold the slot. */
   readonly slotWaitMs: number
+  readonly failpoints: Failpoints
   /** `server_version_num`. */
   readonly serverVersion: number
   /** Where transactions in progress wait for their end; undefined: they are to come when they commit. */
@@ -89,7 +91,7 @@ export class ChangeStream implements ReplicationHandler {
     })
     const { spool, serverVersion } = context
     if (spool !== undefined && canStream(serverVersion)) {
-      this.#spooled = new SpooledTransactions(spool, this.#spooledTarget())
+      this.#spooled = new SpooledTransactions(spool, this.#spooledTarget(), context.failpoints)
     }
   }
 
