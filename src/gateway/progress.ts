@@ -39,7 +39,7 @@ interface Request extends Publication {
 
 export interface ProgressOptions {
   readonly staging: Pick<StagingLog, 'publish'>
-  readonly source: Pick<Source, 'acknowledge'>
+  readonly source: Pick<Source, 'acknowledge' | 'remember'>
   readonly tables: FollowedTables
   readonly failpoints: Failpoints
   readonly log: Log
@@ -144,8 +144,10 @@ export class Progress {
       ...requests.flatMap((request) => request.entries),
       ...finished.map(finishedEntry),
     ]
+    // After the gaps were taken: what it knows, it has told.
+    const incarnation = source.remember?.(before.incarnation) ?? before.incarnation
     const manifest = await this.#publishSurely({
-      incarnation: before.incarnation,
+      incarnation,
       position_before: before.position,
       position_after: after,
       ...transactionFields(requests),
@@ -154,7 +156,10 @@ export class Progress {
     })
     // The source may have been prepared anew while this was published.
     const now = this.#state ?? before
-    this.#state = { incarnation: now.incarnation, position: position ?? now.position }
+    this.#state = {
+      incarnation: now.incarnation === before.incarnation ? incarnation : now.incarnation,
+      position: position ?? now.position,
+    }
     if (manifest.last_sequence !== undefined) this.#lastSequence = BigInt(manifest.last_sequence)
     tables.published(after, staged, finished)
     if (after !== before.position || manifest.barrier === true) {

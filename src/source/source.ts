@@ -117,6 +117,11 @@ export interface Source {
    * else throws SOURCE_INCARNATION_CHANGED or SOURCE_LOG_LOST. Without: starts now.
    */
   prepare(tables: readonly SourceTable[], saved: SourceState | undefined): Promise<PreparedSource>
+  /**
+   * `saved`, as the last `prepare` gave it, with what the source has learned since and told the sink
+   * of. Asked for whenever it is kept anew; a source without the method learns nothing.
+   */
+  remember?(saved: Incarnation): Incarnation
   /** No earlier than any change visible to whoever looks at the source before this call. */
   currentPosition(): Promise<Position>
   /**

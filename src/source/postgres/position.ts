@@ -2,6 +2,7 @@
 import { SluiceError } from '../../base/errors.ts'
 import type { Incarnation, Position } from '../source.ts'
 import { formatLsn, type Lsn, parseLsn } from './lsn.ts'
+import type { PartitionRecords } from './partition-tree.ts'
 import type { PublicationFingerprint } from './publication.ts'
 
 /**
@@ -30,6 +31,8 @@ export interface LogIdentity {
 export interface IncarnationRecord extends LogIdentity {
   /** How the publication stood when we last looked. */
   readonly publication: PublicationFingerprint
+  /** Partitions of captured tables; absent when none is partitioned. */
+  readonly partitions?: PartitionRecords
 }
 
 export function formatIncarnation(record: IncarnationRecord): Incarnation {

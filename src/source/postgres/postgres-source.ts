@@ -34,6 +34,7 @@ import {
 } from './position.ts'
 import { checkServer } from './prerequisites.ts'
 import { dropPublication } from './publication.ts'
+import { PartitionGuard } from './partition-guard.ts'
 import { PublicationGuard } from './publication-guard.ts'
 import {
   createSlot,
@@ -106,6 +107,7 @@ class ComposedSource implements PostgresSource {
   readonly #control: Control
   readonly #blockedTimeoutMs: number
   readonly #publication: PublicationGuard
+  readonly #partitions: PartitionGuard
   #server: ServerState | undefined
   #stream: ChangeStream | undefined
   #acknowledged: Lsn = zeroLsn
@@ -117,6 +119,8 @@ class ComposedSource implements PostgresSource {
     this.#options = parsePostgresOptions(how.options)
     this.#control = createControl(this.#options)
     this.#blockedTimeoutMs = how.blockedTimeoutMs ?? 60_000
+    const { log, publicationName } = how
+    this.#partitions = new PartitionGuard({ control: this.#control, log, publicationName })
     this.#publication = new PublicationGuard({
       control: this.#control,
       log: how.log,
@@ -170,6 +174,7 @@ class ComposedSource implements PostgresSource {
     if (saved === undefined) {
       const { identity } = await identifyLog(this.#options, slotName, undefined, log)
       await this.#publication.prepare(tables, server, undefined)
+      await this.#partitions.prepare(tables, {})
       const lsn = await this.#startSlot()
       this.#publication.slotMade(lsn)
       this.#publication.trust.begin(lsn)
@@ -190,6 +195,7 @@ class ComposedSource implements PostgresSource {
     })
     const before = { fingerprint: record.publication, position, isPromoted }
     await this.#publication.prepare(tables, server, before)
+    await this.#partitions.prepare(tables, record.partitions ?? {})
     this.#publication.trust.begin(position)
     return {
       incarnation: this.#incarnation(identity),
@@ -199,7 +205,12 @@ class ComposedSource implements PostgresSource {
   }
 
   #incarnation(identity: LogIdentity): SourceState['incarnation'] {
-    return formatIncarnation({ ...identity, publication: this.#publication.fingerprint })
+    const publication = this.#publication.fingerprint
+    return this.remember(formatIncarnation({ ...identity, publication }))
+  }
+
+  remember(saved: SourceState['incarnation']): SourceState['incarnation'] {
+    return this.#partitions.remember(saved)
   }
 
   async #startSlot(): Promise<Lsn> {
@@ -275,6 +286,7 @@ class ComposedSource implements PostgresSource {
         slotName,
         publicationName,
         publication,
+        partitions: this.#partitions,
         watchIntervalMs,
         slotWaitMs: this.#slotWaitMs,
         serverVersion: (await this.#serverState()).version,

@@ -14,7 +14,13 @@ import {
   mapColumn,
   unfitNotice,
 } from './discover.ts'
-import { bindRelation, type Relation, type RelationBinding } from './pgoutput/relation.ts'
+import { asRoot, bindPartition } from './partition-binding.ts'
+import {
+  bindRelation,
+  type PartitionWatch,
+  type Relation,
+  type RelationBinding,
+} from './pgoutput/relation.ts'
 import { shownTable } from './sql-text.ts'
 
 export type RelationOutcome =
@@ -25,22 +31,70 @@ export type RelationOutcome =
   /** The table's rows cannot be identified from here on; they are skipped. */
   | { readonly kind: 'gap'; readonly table: TableId; readonly reason: string }
 
+/** Whose partition a relation is. */
+export interface PartitionLookup {
+  rootOf(oid: number): Promise<TableId | undefined>
+  unproven(oid: number): PartitionWatch | undefined
+}
+
 export class RelationBinder {
   /** By oid, for the decoder. */
   readonly relations = new Map<number, RelationBinding | 'ignored'>()
   readonly #control: Pick<Control, 'query'>
   readonly #log: Log
+  readonly #partitions: PartitionLookup | undefined
   /** As the sink knows them. */
   readonly #announced = new Map<string, SourceTable>()
 
-  constructor(control: Pick<Control, 'query'>, log: Log, tables: readonly SourceTable[]) {
+  constructor(
+    control: Pick<Control, 'query'>,
+    log: Log,
+    tables: readonly SourceTable[],
+    partitions?: PartitionLookup,
+  ) {
     this.#control = control
     this.#log = log
+    this.#partitions = partitions
     for (const table of tables) this.#announced.set(table.id, table)
   }
 
   /** Sets `relations` for the relation. */
   async bind(relation: Relation): Promise<RelationOutcome> {
+    if (this.#announced.has(String(relation.oid))) return await this.#bindTable(relation)
+    const root = await this.#partitions?.rootOf(relation.oid)
+    const announced = root === undefined ? undefined : this.#announced.get(root)
+    if (announced === undefined) return await this.#bindTable(relation)
+    return await this.#bindPartition(relation, announced)
+  }
+
+  /** As if the root had announced itself, but for the places of cells in tuples. */
+  async #bindPartition(relation: Relation, announced: SourceTable): Promise<RelationOutcome> {
+    const [catalog] = await discoverById(this.#control, [announced.id], this.#log)
+    const { name, schema } = catalog?.table ?? announced
+    const before = announced.schema.columns.map((column) => column.name)
+    const now = catalog?.columns.map((column) => column.name) ?? []
+    const names = new Set(relation.columns.map((column) => column.name))
+    const isAsBefore = before.length === names.size && before.every((one) => names.has(one))
+    const root = Number(announced.id)
+    const shape = asRoot(relation, {
+      oid: root,
+      schema: name.schema,
+      table: name.table,
+      columns: [...new Set(isAsBefore ? before : [...now, ...before])],
+      key: schema.key,
+    })
+    const outcome = await this.#bindTable(shape.relation)
+    const bound = this.relations.get(root)
+    this.relations.set(
+      relation.oid,
+      bound === undefined || bound === 'ignored'
+        ? 'ignored'
+        : bindPartition(relation, shape, bound, this.#partitions?.unproven(relation.oid)),
+    )
+    return outcome
+  }
+
+  async #bindTable(relation: Relation): Promise<RelationOutcome> {
     const announced = this.#announced.get(String(relation.oid))
     if (announced === undefined) {
       this.relations.set(relation.oid, 'ignored')

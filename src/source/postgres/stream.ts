@@ -13,6 +13,7 @@ import type { Control } from './control.ts'
 import { formatLsn, type Lsn, zeroLsn } from './lsn.ts'
 import { createPgoutputDecoder, type PgoutputDecoder, readBegin } from './pgoutput/decode.ts'
 import type { Relation } from './pgoutput/relation.ts'
+import type { PartitionGuard } from './partition-guard.ts'
 import { fromPosition, toPosition } from './position.ts'
 import type { PublicationGuard } from './publication-guard.ts'
 import { RelationBinder } from './relation-binder.ts'
@@ -43,6 +44,7 @@ export interface StreamContext {
   readonly slotName: string
   readonly publicationName: string
   readonly publication: Pick<PublicationGuard, 'watch' | 'takeGaps' | 'trust'>
+  readonly partitions: Omit<PartitionGuard, 'prepare' | 'records' | 'copied'>
   readonly watchIntervalMs: number
   /** How long a former reader of ours, or somebody else, may still hold the slot. */
   readonly slotWaitMs: number
@@ -83,11 +85,13 @@ export class ChangeStream implements ReplicationHandler {
     this.#from = fromPosition(stream.from)
     this.#until = stream.until === undefined ? undefined : fromPosition(stream.until)
     this.#deliveredTo = this.#from
-    this.#binder = new RelationBinder(context.control, context.log, stream.tables)
+    const { control, log, partitions } = context
+    this.#binder = new RelationBinder(control, log, stream.tables, partitions)
     this.#decoder = createPgoutputDecoder({
       sink: stream.sink,
       relations: this.#binder.relations,
       position: toPosition,
+      isWhole: (table, truncated) => partitions.isWhole(table, truncated),
     })
     const { spool, serverVersion } = context
     if (spool !== undefined && canStream(serverVersion)) {
@@ -156,9 +160,9 @@ export class ChangeStream implements ReplicationHandler {
   }
 
   #startTimers(replication: ReplicationConnection): NodeJS.Timeout[] {
-    const { publication, watchIntervalMs, log } = this.#context
+    const { publication, partitions, watchIntervalMs, log } = this.#context
     const watch = setInterval(() => {
-      publication.watch().then(
+      Promise.all([publication.watch(), partitions.look()]).then(
         () => this.#deliverGaps(),
         (error: unknown) =>
           log.warn('the publication could not be looked at', { error: String(error) }),
@@ -284,6 +288,7 @@ export class ChangeStream implements ReplicationHandler {
   #deliverPosition(): void {
     const committed = this.#decoder.endLsn as Lsn
     if (committed > this.#deliveredTo) this.#deliveredTo = committed
+    this.#context.partitions.passed(this.#deliveredTo)
     const end = this.#keepaliveEnd
     if (end <= this.#deliveredTo) return this.#renewWhenDue()
     if (this.#until !== undefined && end >= this.#until) {
@@ -303,6 +308,8 @@ export class ChangeStream implements ReplicationHandler {
   }
 
   #reachUntil(until: Lsn): void {
+    this.#context.partitions.passed(until)
+    this.#deliverGaps()
     this.#stream.sink.heartbeat(toPosition(until))
     this.#finish()
   }
@@ -314,7 +321,9 @@ export class ChangeStream implements ReplicationHandler {
 
   #deliverGaps(): void {
     if (this.#isDone || this.#decoder.inTransaction) return
-    for (const [table, reason] of this.#context.publication.takeGaps())
+    const { publication, partitions } = this.#context
+    for (const [table, reason] of [...publication.takeGaps(), ...partitions.takeGaps()]) {
       this.#stream.sink.gap(table, reason)
+    }
   }
 }

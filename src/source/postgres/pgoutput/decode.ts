@@ -27,6 +27,8 @@ export interface PgoutputDecoderOptions {
   readonly relations: RelationMap
   /** The position after a transaction, from the end LSN of its commit. */
   readonly position: (endLsn: bigint) => Position
+  /** Whether a table has no rows outside of these of its partitions; left out: it always has. */
+  readonly isWhole?: (table: TableId, partitions: ReadonlySet<number>) => boolean
 }
 
 /**
@@ -87,6 +89,7 @@ export class PgoutputDecoder {
   readonly #sink: ChangeSink
   readonly #relations: RelationMap
   readonly #position: (endLsn: bigint) => Position
+  readonly #isWhole: NonNullable<PgoutputDecoderOptions['isWhole']>
   readonly #new = createTupleCells()
   readonly #old = createTupleCells()
   #bytes: Uint8Array = new Uint8Array(0)
@@ -100,6 +103,7 @@ export class PgoutputDecoder {
     this.#sink = options.sink
     this.#relations = options.relations
     this.#position = options.position
+    this.#isWhole = options.isWhole ?? (() => false)
   }
 
   /** Decodes one message, `bytes[start, end)`; the bytes are not kept. */
@@ -199,14 +203,28 @@ export class PgoutputDecoder {
     const count = reader.uint32()
     reader.skip(1)
     const tables: TableId[] = []
+    const partitions = new Map<TableId, Set<number>>()
     for (let index = 0; index < count; index++) {
-      const binding = this.#relations.get(reader.uint32())
+      const oid = reader.uint32()
+      const binding = this.#relations.get(oid)
       if (binding === undefined) throw reader.error('the relation was never announced')
-      if (binding !== 'ignored') tables.push(binding.table.id)
+      if (binding === 'ignored') continue
+      const { id } = binding.table
+      if (binding.partition === undefined) tables.push(id)
+      else partitions.set(id, (partitions.get(id) ?? new Set()).add(oid))
     }
     reader.finish()
     this.#forgetTarget()
+    this.#truncatePartitions(partitions, tables)
     if (tables.length > 0) this.#sink.truncate(tables)
+  }
+
+  /** Which rows of a table were in some of its partitions is not known: rows do not say. */
+  #truncatePartitions(truncated: ReadonlyMap<TableId, Set<number>>, whole: TableId[]): void {
+    for (const [table, partitions] of truncated) {
+      if (this.#isWhole(table, partitions)) whole.push(table)
+      else this.#sink.gap(table, 'some of its partitions were truncated')
+    }
   }
 
   /** Makes `#binding` and `#target` those of the relation at `start + 1`; false: skip the row. */
@@ -227,6 +245,11 @@ export class PgoutputDecoder {
     this.#targetOid = oid
     this.#binding = binding === 'ignored' ? undefined : binding
     this.#target = binding === 'ignored' ? undefined : this.#sink.rowsFor(binding.table)
+    const watch = this.#binding?.partition?.watch
+    if (watch === undefined || watch.isOver) return
+    watch.note(this.xid, type === messageType.insert)
+    // The next row is to be noted as well.
+    this.#targetOid = -1
   }
 
   /** The tuple at `at` into `cells`, by the open relation; returns the offset after it. */

@@ -27,6 +27,12 @@ export interface Relation {
   readonly columns: readonly RelationColumn[]
 }
 
+/** Told of rows of a partition while it is not known whether all its rows were delivered. */
+export interface PartitionWatch {
+  readonly isOver: boolean
+  note(xid: number, isInsert: boolean): void
+}
+
 /** How tuples of one relation become rows of one table. Made by `bindRelation`. */
 export interface RelationBinding {
   readonly relation: Relation
@@ -36,6 +42,8 @@ export interface RelationBinding {
   readonly decoders: readonly CellDecoder[]
   /** Places of the table's key columns. */
   readonly keyPlaces: Int32Array
+  /** The relation is one of several that hold the rows of the table. */
+  readonly partition?: { readonly watch: PartitionWatch | undefined }
 }
 
 /**

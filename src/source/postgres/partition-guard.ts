@@ -1,0 +1,263 @@
+/**
+ * Keeps watch over the partitions of captured tables for one source. Row events of a partition come
+ * under its own oid, so the stream asks here whose partition a relation is. What moves rows without
+ * an event (a partition attached with rows in it, detached, dropped, truncated) is a gap.
+ */
+import type { Log } from '../../observe/log.ts'
+import type { Incarnation } from '../source.ts'
+import type { SourceTable, TableId } from '../table-schema.ts'
+import type { Control } from './control.ts'
+import type { Lsn } from './lsn.ts'
+import {
+  compareTree,
+  leavesOf,
+  type PartitionNode,
+  type PartitionRecord,
+  type PartitionRecords,
+  type PartitionTree,
+  readPartitionTrees,
+  recordOf,
+} from './partition-tree.ts'
+import { formatIncarnation, parseIncarnation } from './position.ts'
+import { sqlStateOf } from './server-error.ts'
+import { quoteTable, shownTable } from './sql-text.ts'
+import { endOfLog } from './wal-flush.ts'
+
+export interface PartitionGuardOptions {
+  readonly control: Control
+  readonly log: Log
+  readonly publicationName: string
+}
+
+/** A partition whose rows the stream is asked for, because some may be older than its attachment. */
+export class UnprovenPartition {
+  readonly root: TableId
+  readonly node: PartitionNode
+  /** Once the stream has delivered everything before this, all it found is proven or is not. */
+  readonly lsn: Lsn
+  /** Transactions that wrote the rows it had, not yet met in the stream. */
+  readonly #writers: Set<number>
+  #isDoubtful = false
+
+  constructor(root: TableId, node: PartitionNode, writers: ReadonlySet<number>, lsn: Lsn) {
+    this.root = root
+    this.node = node
+    this.lsn = lsn
+    this.#writers = new Set(writers)
+  }
+
+  /** Nobody waits for an answer any more. */
+  isOver = false
+
+  get isProven(): boolean {
+    return this.#writers.size === 0 && !this.#isDoubtful
+  }
+
+  /** The stream delivers a row of the partition in this transaction. */
+  note(xid: number, isInsert: boolean): void {
+    this.#writers.delete(xid)
+    // The row that it changes may be an older one, that was never delivered.
+    if (!isInsert) this.#isDoubtful = true
+  }
+}
+
+/** A partition with more rows is not looked through: copying is as fast. */
+const mostWriters = 10_000
+const largestBytes = 4n * 1024n ** 3n
+
+const reasons = {
+  changed: 'partitions were detached, dropped or attached anew, or truncated unseen',
+  attached: (node: PartitionNode): string =>
+    `partition ${shownTable(node)} was attached and may have had rows`,
+} as const
+
+export class PartitionGuard {
+  readonly #options: PartitionGuardOptions
+  #roots: readonly TableId[] = []
+  /** A publication that shows partitions as their root does not show a TRUNCATE of one. */
+  #withFiles = false
+  #trees: ReadonlyMap<TableId, PartitionTree> = new Map()
+  readonly #records = new Map<TableId, PartitionRecord>()
+  readonly #gaps = new Map<TableId, { readonly reason: string; readonly record: PartitionRecord }>()
+  /** By the partition's oid. */
+  readonly #unproven = new Map<number, UnprovenPartition>()
+  #rootOf: ReadonlyMap<number, TableId> = new Map()
+  #remembered = { saved: '' as Incarnation, records: '' }
+  #looking: Promise<void> = Promise.resolve()
+  /** Partitions that rows came of. */
+  readonly #met = new Map<TableId, Set<number>>()
+
+  constructor(options: PartitionGuardOptions) {
+    this.#options = options
+  }
+
+  /** `saved` with what is known of partitions, as far as the sink has been told. */
+  remember(saved: Incarnation): Incarnation {
+    const records = JSON.stringify([...this.#records])
+    if (saved === this.#remembered.saved && records === this.#remembered.records) return saved
+    const partitions = this.#records.size === 0 ? undefined : Object.fromEntries(this.#records)
+    const { partitions: _, ...rest } = parseIncarnation(saved)
+    const now = formatIncarnation(partitions === undefined ? rest : { ...rest, partitions })
+    this.#remembered = { saved: now, records }
+    return now
+  }
+
+  /** Before a stream; `before` is what was known where it goes on. */
+  async prepare(tables: readonly SourceTable[], before: PartitionRecords): Promise<void> {
+    this.#roots = tables.map(({ id }) => id)
+    this.#records.clear()
+    this.#gaps.clear()
+    this.#unproven.clear()
+    for (const [root, record] of Object.entries(before)) this.#records.set(root as TableId, record)
+    await this.look()
+  }
+
+  /** Compares the catalog with what is known. */
+  async look(): Promise<void> {
+    const next = this.#looking.then(async () => await this.#look())
+    this.#looking = next.catch(() => undefined)
+    await next
+  }
+
+  async #look(): Promise<void> {
+    const { control, publicationName } = this.#options
+    const trees = await readPartitionTrees(control, this.#roots)
+    if (trees.size > 0) {
+      const [row] = await control.query(
+        'SELECT pubviaroot FROM pg_publication WHERE pubname = $1',
+        [publicationName],
+      )
+      this.#withFiles = row?.['pubviaroot'] === 't'
+    }
+    this.#trees = trees
+    const rootOf = [...trees.values()].flatMap((tree) =>
+      leavesOf(tree).map(({ id }) => [Number(id), tree.root] as const),
+    )
+    this.#rootOf = new Map(rootOf)
+    for (const tree of trees.values()) await this.#compare(tree)
+    for (const root of this.#records.keys()) if (!trees.has(root)) this.#records.delete(root)
+  }
+
+  async #compare(tree: PartitionTree): Promise<void> {
+    const record = this.#records.get(tree.root)
+    if (record === undefined) {
+      this.#records.set(tree.root, recordOf(tree, this.#withFiles))
+      return
+    }
+    const difference = compareTree(record, tree, this.#withFiles)
+    if (difference.kind === 'changed') return this.#gap(tree, reasons.changed)
+    for (const node of difference.added) {
+      if (node.kind === 'p' || this.#unproven.has(Number(node.id))) continue
+      const writers = await this.#writersIn(node)
+      if (writers === undefined) return this.#gap(tree, reasons.attached(node))
+      if (writers.size === 0) continue
+      const lsn = await endOfLog(this.#options.control)
+      const unproven = new UnprovenPartition(tree.root, node, writers, lsn)
+      this.#unproven.set(Number(node.id), unproven)
+    }
+    this.#keep(tree)
+  }
+
+  #keep(tree: PartitionTree): void {
+    const unknown = new Set<TableId>()
+    for (const { root, node } of this.#unproven.values()) {
+      if (root === tree.root) unknown.add(node.id)
+    }
+    this.#records.set(tree.root, recordOf(tree, this.#withFiles, unknown))
+  }
+
+  #gap(tree: PartitionTree, reason: string): void {
+    this.#forgetUnproven(tree.root)
+    this.#gaps.set(tree.root, { reason, record: recordOf(tree, this.#withFiles) })
+  }
+
+  #forgetUnproven(root: TableId): void {
+    for (const one of this.#unproven.values()) if (one.root === root) this.#end(one)
+  }
+
+  #end(one: UnprovenPartition): void {
+    one.isOver = true
+    this.#unproven.delete(Number(one.node.id))
+  }
+
+  /** Transactions that wrote what is in the partition; undefined when that cannot be said. */
+  async #writersIn(node: PartitionNode): Promise<ReadonlySet<number> | undefined> {
+    const { control, log } = this.#options
+    try {
+      const [size] = await control.query('SELECT pg_relation_size($1::oid)::text AS bytes', [
+        node.id,
+      ])
+      if (BigInt(size?.['bytes'] ?? '0') > largestBytes) return undefined
+      const rows = await control.query(
+        `SELECT DISTINCT xmin::text AS xid FROM ONLY ${quoteTable(node)} LIMIT ${mostWriters + 1}`,
+      )
+      if (rows.length > mostWriters) return undefined
+      return new Set(rows.map((row) => Number(row['xid'])))
+    } catch (error) {
+      if (sqlStateOf(error) === undefined) throw error
+      log.debug('a partition could not be looked at', { partition: shownTable(node) })
+      return undefined
+    }
+  }
+
+  /** Tables that have to be copied anew, each told once. */
+  takeGaps(): ReadonlyMap<TableId, string> {
+    const gaps = new Map<TableId, string>()
+    for (const [root, { reason, record }] of this.#gaps) {
+      gaps.set(root, reason)
+      this.#records.set(root, record)
+    }
+    this.#gaps.clear()
+    return gaps
+  }
+
+  /** The stream has delivered everything before `lsn`. */
+  passed(lsn: Lsn): void {
+    if (this.#unproven.size === 0) return
+    for (const one of this.#unproven.values()) {
+      if (one.lsn > lsn) continue
+      this.#end(one)
+      const tree = this.#trees.get(one.root)
+      if (tree === undefined) continue
+      if (one.isProven) this.#keep(tree)
+      else this.#gap(tree, reasons.attached(one.node))
+    }
+  }
+
+  /** The captured table that rows of this relation belong to; undefined for any other relation. */
+  async rootOf(oid: number): Promise<TableId | undefined> {
+    if (this.#trees.size === 0) return undefined
+    if (!this.#rootOf.has(oid)) await this.look()
+    const root = this.#rootOf.get(oid)
+    if (root === undefined) return undefined
+    const met = this.#met.get(root) ?? new Set()
+    this.#met.set(root, met.add(oid))
+    return root
+  }
+
+  /** Whom to tell of rows of this partition. */
+  unproven(oid: number): UnprovenPartition | undefined {
+    return this.#unproven.get(oid)
+  }
+
+  /**
+   * True when a TRUNCATE of these partitions leaves no row in the table: rows can be nowhere but in
+   * partitions that are known now, or that rows came of.
+   */
+  isWhole(root: TableId, truncated: ReadonlySet<number>): boolean {
+    const tree = this.#trees.get(root)
+    if (tree === undefined) return false
+    const met = this.#met.get(root) ?? new Set()
+    return (
+      leavesOf(tree).every(({ id }) => truncated.has(Number(id))) &&
+      [...met].every((oid) => truncated.has(oid) || !this.#rootOf.has(oid))
+    )
+  }
+
+  /** A copy shows exactly these partitions with all their rows. */
+  copied(tree: PartitionTree): void {
+    this.#forgetUnproven(tree.root)
+    this.#gaps.delete(tree.root)
+    this.#records.set(tree.root, recordOf(tree, this.#withFiles))
+  }
+}
