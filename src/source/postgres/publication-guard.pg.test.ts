@@ -41,7 +41,8 @@ test('trap: a session that decodes a transaction older than ADD TABLE may skip t
   if (position === undefined) throw new Error('nothing was delivered')
   expect(await source.canBeginCopy(b)).toBe(false)
   const next = startStream({ source, state: { position }, tables: [a, b] })
-  expect(await source.canBeginCopy(b)).toBe(true)
+  // Once the new session has begun.
+  await expect.poll(async () => await source.canBeginCopy(b), { timeout: 30_000 }).toBe(true)
   await server.sql('insert into old_b values (2)')
   await next.reach(await source.currentPosition())
   // The older transaction is not decoded again, so nothing of the past is in the server's cache.
