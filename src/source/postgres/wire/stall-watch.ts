@@ -25,12 +25,16 @@ export interface WatchedConnection {
  */
 export type BackendState = 'working' | 'gone' | 'waiting'
 
-/** For `BackendState`: the wait events in which a server has nothing left to do for us. */
+/**
+ * The wait events in which a server has nothing left to do for us; a WAL sender that waits for more
+ * log answers when asked. Versions spell some with other capitals.
+ */
 const waitsForClient: ReadonlySet<string> = new Set([
-  'ClientRead',
-  'ClientWrite',
-  'WalSenderMain',
-  'WalSenderWriteData',
+  'clientread',
+  'clientwrite',
+  'walsendermain',
+  'walsenderwaitforwal',
+  'walsenderwritedata',
 ])
 
 export function backendStateSql(processId: number): string {
@@ -40,7 +44,7 @@ export function backendStateSql(processId: number): string {
 export function readBackendState(row: readonly (string | null)[] | undefined): BackendState {
   if (row === undefined) return 'gone'
   const [state, waitEvent] = row
-  if (waitsForClient.has(waitEvent ?? '')) return 'waiting'
+  if (waitsForClient.has((waitEvent ?? '').toLowerCase())) return 'waiting'
   return state === 'active' || state === null ? 'working' : 'waiting'
 }
 

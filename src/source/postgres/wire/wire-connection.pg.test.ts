@@ -1,7 +1,4 @@
-import { execFileSync } from 'node:child_process'
-import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -11,68 +8,11 @@ import {
 } from '../../../../test/support/embedded-postgres.ts'
 import { openControl } from '../connect.ts'
 import { parsePostgresOptions } from '../connection-options.ts'
+import { makeCertificates } from '../testing/certificates.ts'
 import { WireConnection } from './wire-connection.ts'
 
 let server: EmbeddedPostgres
 const passwords = { u_scram: 'sc ram\u00e9', u_md5: 'm d5', u_clear: 'cl ear' }
-
-/** A certificate authority and a server certificate for `localhost`, by the openssl command. */
-function makeCertificates(): { folder: string; ca: string; otherCa: string } {
-  const folder = mkdtempSync(join(tmpdir(), 'sluice-tls-'))
-  const openssl = (...args: string[]): void => {
-    execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' })
-  }
-  const authority = (name: string): void =>
-    openssl(
-      'req',
-      '-x509',
-      '-newkey',
-      'rsa:2048',
-      '-nodes',
-      '-days',
-      '2',
-      '-subj',
-      `/CN=${name}`,
-      '-keyout',
-      `${name}.key`,
-      '-out',
-      `${name}.pem`,
-    )
-  authority('ca')
-  authority('other')
-  openssl(
-    'req',
-    '-newkey',
-    'rsa:2048',
-    '-nodes',
-    '-subj',
-    '/CN=localhost',
-    '-addext',
-    'subjectAltName=DNS:localhost',
-    '-keyout',
-    'server.key',
-    '-out',
-    'server.csr',
-  )
-  openssl(
-    'x509',
-    '-req',
-    '-in',
-    'server.csr',
-    '-CA',
-    'ca.pem',
-    '-CAkey',
-    'ca.key',
-    '-days',
-    '2',
-    '-copy_extensions',
-    'copy',
-    '-out',
-    'server.pem',
-  )
-  const read = (name: string): string => readFileSync(join(folder, name), 'utf8')
-  return { folder, ca: read('ca.pem'), otherCa: read('other.pem') }
-}
 
 const certificates = makeCertificates()
 
@@ -101,12 +41,6 @@ beforeAll(async () => {
       'host all all ::1/128 scram-sha-256',
     ],
   })
-  const owner = statSync(join(server.folder, 'data'))
-  for (const name of ['server.key', 'server.pem']) {
-    chownSync(join(certificates.folder, name), owner.uid, owner.gid)
-    chmodSync(join(certificates.folder, name), 0o600)
-  }
-  chmodSync(certificates.folder, 0o755)
   for (const [user, password] of Object.entries(passwords)) {
     const encryption = user === 'u_md5' ? 'md5' : 'scram-sha-256'
     await server.sql(
@@ -114,25 +48,12 @@ beforeAll(async () => {
     )
   }
   await server.sql('create role u_denied login; create role u_trust login')
-  await server.sql(`alter system set ssl_cert_file = '${join(certificates.folder, 'server.pem')}'`)
-  await server.sql(`alter system set ssl_key_file = '${join(certificates.folder, 'server.key')}'`)
-  await server.sql('alter system set ssl = on')
-  await server.sql('select pg_reload_conf()')
-  // A reload takes effect in the postmaster a moment later: by event, the first TLS session.
-  for (;;) {
-    try {
-      const connection = await WireConnection.open(options(tls))
-      connection.close()
-      break
-    } catch (error) {
-      if ((error as { code?: string }).code !== 'SOURCE_TLS_REFUSED') throw error
-    }
-  }
+  await certificates.install(server)
 })
 
 afterAll(async () => {
   await server.stop()
-  rmSync(certificates.folder, { recursive: true })
+  certificates.remove()
 })
 
 async function whoAmI(more: Record<string, string>): Promise<unknown> {
