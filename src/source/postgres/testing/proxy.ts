@@ -1,4 +1,4 @@
-/** A proxy for tests, between a client and a server on loopback: it stalls, cuts and redirects. */
+/** A proxy for tests, between a client and a server on loopback: it stalls and redirects. */
 import { connect, createServer, type Socket } from 'node:net'
 
 export interface Proxy {
@@ -11,8 +11,6 @@ export interface Proxy {
   stall(): void
   /** Neither on new ones. */
   stallAll(): void
-  /** Ends the connections that there are. */
-  cut(): void
   close(): Promise<void>
 }
 
@@ -26,62 +24,62 @@ export interface ProxyOptions {
   readonly stallAfterBytes?: number
 }
 
+interface Pair {
+  readonly client: Socket
+  readonly server: Socket
+  isStalled: boolean
+}
+
+function join(pair: Pair, pairs: Set<Pair>, options: ProxyOptions): void {
+  const { client, server } = pair
+  pairs.add(pair)
+  let isFirst = true
+  let fromServer = 0
+  client.on('data', (bytes) => {
+    if (pair.isStalled) return
+    server.write(isFirst ? (options.rewrite?.(bytes) ?? bytes) : bytes)
+    isFirst = false
+  })
+  server.on('data', (bytes) => {
+    fromServer += bytes.length
+    if (fromServer > (options.stallAfterBytes ?? Infinity)) pair.isStalled = true
+    // What is read no more backs up into the server, as behind a stalled network.
+    if (pair.isStalled) server.pause()
+    else if (!client.write(bytes)) {
+      server.pause()
+      client.once('drain', () => server.resume())
+    }
+  })
+  const end = (): void => {
+    if (pair.isStalled && !client.destroyed) return
+    pairs.delete(pair)
+    client.destroy()
+    server.destroy()
+  }
+  for (const socket of [client, server]) {
+    socket.on('error', () => undefined)
+    socket.on('close', end)
+  }
+}
+
 export async function startProxy(
   target: { readonly host: string; readonly port: number },
   options: ProxyOptions = {},
 ): Promise<Proxy> {
-  const pairs = new Set<{ readonly client: Socket; readonly server: Socket; isStalled: boolean }>()
+  const pairs = new Set<Pair>()
   let isDeaf = false
   let count = 0
   const listener = createServer((client) => {
     count++
-    const server = connect(proxy.target)
-    const pair = { client, server, isStalled: isDeaf }
-    pairs.add(pair)
-    let isFirst = true
-    let fromServer = 0
-    client.on('data', (bytes) => {
-      if (pair.isStalled) return
-      server.write(isFirst ? (options.rewrite?.(bytes) ?? bytes) : bytes)
-      isFirst = false
-    })
-    server.on('data', (bytes) => {
-      fromServer += bytes.length
-      if (fromServer > (options.stallAfterBytes ?? Infinity)) pair.isStalled = true
-      // What is read no more backs up into the server, as behind a stalled network.
-      if (pair.isStalled) server.pause()
-      else if (!client.write(bytes)) {
-        server.pause()
-        client.once('drain', () => server.resume())
-      }
-    })
-    const end = (): void => {
-      if (pair.isStalled && !client.destroyed) return
-      pairs.delete(pair)
-      client.destroy()
-      server.destroy()
-    }
-    for (const socket of [client, server]) {
-      socket.on('error', () => undefined)
-      socket.on('close', end)
-    }
+    join({ client, server: connect(proxy.target), isStalled: isDeaf }, pairs, options)
   })
   const stall = (): void => {
     for (const pair of pairs) pair.isStalled = true
   }
-  const cut = (): void => {
-    for (const { client, server } of pairs) {
-      client.destroy()
-      server.destroy()
-    }
-  }
-  const place =
-    options.path === undefined
-      ? { host: options.host ?? '127.0.0.1', port: 0 }
-      : { path: options.path }
+  const { path, host = '127.0.0.1' } = options
   await new Promise<void>((resolve, reject) => {
     listener.once('error', reject)
-    listener.listen(place, resolve)
+    listener.listen(path === undefined ? { host, port: 0 } : { path }, resolve)
   })
   const address = listener.address()
   const proxy: Proxy = {
@@ -95,9 +93,11 @@ export async function startProxy(
       isDeaf = true
       stall()
     },
-    cut,
     close: async () => {
-      cut()
+      for (const { client, server } of pairs) {
+        client.destroy()
+        server.destroy()
+      }
       await new Promise((resolve) => listener.close(resolve))
     },
   }
