@@ -159,7 +159,7 @@ describe('encodings', () => {
     const state = await source.prepare([table], undefined)
     const stream = startStream({ source, state, tables: [table] })
     try {
-      const copy = await source.beginSnapshot(table, [])
+      const copy = await source.beginSnapshot(table, { delivered: [] })
       const sink = new RecordingSnapshotSink(table)
       for (const chunk of copy.chunks) {
         await copy.readChunk(chunk, sink, new AbortController().signal)
