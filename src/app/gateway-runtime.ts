@@ -66,6 +66,8 @@ export function openSource(
   return createPostgresSource({
     options,
     ...(spool === undefined ? {} : { spool }),
+    isFailover: settingValue(definition.settings, pipelineSettings.slotFailover),
+    heartbeatIntervalMs: settingValue(definition.settings, pipelineSettings.heartbeatInterval),
     slotName: identity.slot,
     publicationName: identity.publication,
     log: context.log.child({ gateway: definition.key }),

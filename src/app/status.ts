@@ -58,6 +58,9 @@ async function gatewayView(context: Context, gateway: GatewayDefinition): Promis
     problem = { code, message, remedy }
   }
   const failed = last?.state === 'FAILED' && words?.isRunning !== true ? last.error : undefined
+  if (words?.isRunning === true && words.status.stall !== undefined) {
+    problem ??= spelledProblem(context, words.status.stall)
+  }
   if (failed !== undefined)
     problem ??= { ...failed, remedy: spelledOut(context, remedyOf(failed.code)) }
   const shown: StatusGateway = {
@@ -68,6 +71,7 @@ async function gatewayView(context: Context, gateway: GatewayDefinition): Promis
     retainedBytes: words?.status.retainedBytes,
     budgetBytes: words?.status.budgetBytes,
     secondsToLoss: words?.status.secondsToLoss,
+    roundTripMs: words?.status.roundTripMs,
     atMs: words?.atMs,
     problem,
   }

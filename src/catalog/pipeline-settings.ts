@@ -3,7 +3,7 @@
  * of a gateway or an ingestion pipeline. Each is declared here once; docs/configuration.md lists
  * them. Definitions keep the text, so that a stored one can be read by any later version.
  */
-import { bytesSize, integer, type SettingKind } from './setting-kinds.ts'
+import { boolean, bytesSize, duration, integer, type SettingKind } from './setting-kinds.ts'
 
 export interface PipelineSetting<T> {
   readonly key: `sluice.${string}`
@@ -34,6 +34,22 @@ export const pipelineSettings = {
       'Room on disk for large transactions that the source sends before they commit; `off`: it sends them when they have committed.',
     initial: '16GiB',
     kind: bytesSize(0, 2 ** 50),
+  },
+  slotFailover: {
+    key: 'sluice.slot.failover',
+    on: 'gateway',
+    summary:
+      'Marks the replication slot so that standbys keep a copy of it (PostgreSQL 17 and newer; elsewhere without effect).',
+    initial: 'true',
+    kind: boolean(),
+  },
+  heartbeatInterval: {
+    key: 'sluice.heartbeat.interval',
+    on: 'gateway',
+    summary:
+      "How often a mark is written into the source's log, to see how long it takes to come through; `off`: never.",
+    initial: '1min',
+    kind: duration(0, 86_400_000),
   },
 } as const satisfies Readonly<Record<string, PipelineSetting<unknown>>>
 

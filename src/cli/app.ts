@@ -117,6 +117,8 @@ export interface StatusGateway {
   readonly retainedBytes: bigint | undefined
   readonly budgetBytes: bigint | undefined
   readonly secondsToLoss: number | undefined
+  /** From a mark written at the source until the stream came past it. */
+  readonly roundTripMs?: number | undefined
   /** Age of these numbers. */
   readonly atMs: number | undefined
   readonly problem: Problem | undefined

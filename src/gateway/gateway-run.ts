@@ -157,6 +157,8 @@ export class GatewayRun {
       retainedBytes: sample?.retainedBytes,
       budgetBytes: sample?.budgetBytes,
       secondsToLoss,
+      roundTripMs: sample?.roundTripMs,
+      stall: sample?.stall,
     }
   }
 

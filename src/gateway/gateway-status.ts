@@ -35,6 +35,12 @@ export interface GatewayStatus {
   readonly budgetBytes: bigint | undefined
   /** Seconds until the source drops our log at the present rate of growth; undefined: no limit or no growth. */
   readonly secondsToLoss: number | undefined
+  /** From a mark written at the source until the stream came past it. */
+  readonly roundTripMs?: number | undefined
+  /** Why nothing comes, although the source is there. */
+  readonly stall?:
+    | { readonly code: string; readonly message: string; readonly remedy: string }
+    | undefined
 }
 
 export interface Gateway {

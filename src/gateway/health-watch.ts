@@ -44,6 +44,10 @@ export class HealthWatch {
     try {
       const sample = { ...(await source.health()), atMs: clock.elapsedMs() }
       const seconds = secondsToLoss(this.#sample, sample)
+      const { stall } = sample
+      if (stall !== undefined && stall.message !== this.#sample?.stall?.message) {
+        log.warn(stall.message, { code: stall.code, remedy: stall.remedy })
+      }
       this.#sample = sample
       this.#secondsToLoss = seconds
       if (seconds !== undefined && seconds < lossWarningSeconds) {

@@ -1,4 +1,5 @@
 /** The seam every source implements; the gateway knows nothing else about a database. */
+import type { ErrorCode } from '../base/error-codes.ts'
 import type { ChangeSink, SnapshotSink, TransactionInfo } from './change-sink.ts'
 import type { Finding } from './finding.ts'
 import type { SourceTable, TableId } from './table-schema.ts'
@@ -81,6 +82,13 @@ export interface SnapshotPoint {
   isPassedBy(position: Position): boolean
 }
 
+/** Why nothing comes, although the source is there. */
+export interface SourceStall {
+  readonly code: ErrorCode
+  readonly message: string
+  readonly remedy: string
+}
+
 /** How far the source's log reaches back, for people (I7). */
 export interface SourceHealth {
   /** Bytes of log the source keeps for us. */
@@ -89,6 +97,9 @@ export interface SourceHealth {
   readonly budgetBytes: bigint | undefined
   /** Bytes of log between our acknowledged position and the source's current one. */
   readonly lagBytes: bigint
+  /** From a mark written at the source until the stream came past it; undefined: there are none. */
+  readonly roundTripMs?: number | undefined
+  readonly stall?: SourceStall | undefined
 }
 
 export interface StreamOptions {

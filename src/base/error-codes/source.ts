@@ -265,6 +265,20 @@ export const sourceErrors = {
     retry: 'backoff',
     exitCode: 1,
   },
+  SOURCE_STANDBY_STALL: {
+    when: 'The source sends no changes because a standby that synchronized_standby_slots names is not there.',
+    remedy:
+      'Start the standby, or take its slot out of synchronized_standby_slots and reload the server.',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
+  SOURCE_FAILOVER_UNPREPARED: {
+    when: 'After a failover of the source its new primary could not go on where the old one stood.',
+    remedy:
+      'Mark the slot for failover, let standbys synchronise it (sync_replication_slots) and name them in synchronized_standby_slots.',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
   SOURCE_LOG_RETENTION: {
     when: 'The source keeps too little log, or so much that its disk may fill, while we do not read.',
     remedy: "ALTER SYSTEM SET max_slot_wal_keep_size = '64GB'; SELECT pg_reload_conf();",

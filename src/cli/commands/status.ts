@@ -46,7 +46,7 @@ function printReport(call: CommandCall, report: StatusReport): void {
 }
 
 function gatewayText({ clock }: CommandCall, gateway: StatusGateway): string {
-  const { retainedBytes, budgetBytes, secondsToLoss, lagBytes, atMs } = gateway
+  const { retainedBytes, budgetBytes, secondsToLoss, lagBytes, roundTripMs, atMs } = gateway
   const retained = retainedBytes === undefined ? '' : `source keeps ${formatBytes(retainedBytes)}`
   const budget = budgetBytes === undefined ? '' : ` of ${formatBytes(budgetBytes)}`
   const runway =
@@ -59,6 +59,7 @@ function gatewayText({ clock }: CommandCall, gateway: StatusGateway): string {
     gateway.isRunning ? 'running' : 'stopped',
     gateway.stagedCommit === undefined ? 'nothing staged' : `staged commit ${gateway.stagedCommit}`,
     ...(lagBytes === undefined ? [] : [`lag ${formatBytes(lagBytes)}`]),
+    ...(roundTripMs === undefined ? [] : [`heartbeat ${formatSeconds(roundTripMs / 1000)}`]),
     ...(retained === '' ? [] : [`${retained}${budget}${runway}`]),
     ...(atMs === undefined ? [] : [`seen ${formatSeconds((clock.nowMs() - atMs) / 1000)} ago`]),
   ].join(', ')

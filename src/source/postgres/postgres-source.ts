@@ -22,6 +22,8 @@ import type { SourceVerification } from '../verification.ts'
 import { parsePostgresOptions, type PostgresOptions } from './connection-options.ts'
 import { type Control, createControl } from './control.ts'
 import { discoverSchemas } from './discover.ts'
+import { canFailOver, findStall, markForFailover } from './failover.ts'
+import { Heartbeat } from './heartbeat.ts'
 import { type ExactSnapshot, exactSnapshot } from './exact-snapshot.ts'
 import { type Lsn, zeroLsn } from './lsn.ts'
 import { identifyLog, readServerState, type ServerState } from './log-guard.ts'
@@ -68,6 +70,12 @@ export interface PostgresSourceOptions {
   readonly failpoints: Failpoints
   /** How long a new slot or copy waits for older transactions; a minute when left out. */
   readonly blockedTimeoutMs?: number
+  /** Marks the slot so that standbys keep a copy of it, where the server can; true when left out. */
+  readonly isFailover?: boolean
+  /** After so long without a word from us the server ends the stream; a minute when left out. */
+  readonly walSenderTimeoutMs?: number
+  /** How often a mark is written into the source's log; 0 or left out: never. */
+  readonly heartbeatIntervalMs?: number
   /** How often the publication is looked at while streaming; a minute when left out. */
   readonly watchIntervalMs?: number
   /**
@@ -108,6 +116,7 @@ class ComposedSource implements PostgresSource {
   readonly #blockedTimeoutMs: number
   readonly #publication: PublicationGuard
   readonly #partitions: PartitionGuard
+  readonly #heartbeat: Heartbeat
   #server: ServerState | undefined
   #stream: ChangeStream | undefined
   #acknowledged: Lsn = zeroLsn
@@ -121,6 +130,12 @@ class ComposedSource implements PostgresSource {
     this.#blockedTimeoutMs = how.blockedTimeoutMs ?? 60_000
     const { log, publicationName } = how
     this.#partitions = new PartitionGuard({ control: this.#control, log, publicationName })
+    this.#heartbeat = new Heartbeat({
+      control: this.#control,
+      clock: how.clock,
+      log: how.log,
+      intervalMs: how.heartbeatIntervalMs ?? 0,
+    })
     this.#publication = new PublicationGuard({
       control: this.#control,
       log: how.log,
@@ -187,12 +202,15 @@ class ComposedSource implements PostgresSource {
     const { identity, branchedAt } = await identifyLog(this.#options, slotName, savedLog, log)
     const slot = await readSlot(this.#control, slotName)
     const isPromoted = branchedAt !== undefined
-    expectSlotReaches(slot, {
+    const reaching = expectSlotReaches(slot, {
       name: slotName,
       position,
       database: this.#options.database,
       isPromoted,
     })
+    if (this.#wantsFailover) {
+      await markForFailover(this.#options, { ...reaching, name: slotName }, log)
+    }
     const before = { fingerprint: record.publication, position, isPromoted }
     await this.#publication.prepare(tables, server, before)
     await this.#partitions.prepare(tables, record.partitions ?? {})
@@ -232,7 +250,13 @@ class ComposedSource implements PostgresSource {
       control: this.#control,
       name: slotName,
       timeoutMs: this.#blockedTimeoutMs,
+      isFailover: this.#wantsFailover,
     })
+  }
+
+  get #wantsFailover(): boolean {
+    const { isFailover = true } = this.#how
+    return isFailover && this.#server !== undefined && canFailOver(this.#server)
   }
 
   async currentPosition(): Promise<Position> {
@@ -277,6 +301,7 @@ class ComposedSource implements PostgresSource {
     const { log, clock, slotName, publicationName, watchIntervalMs = 60_000 } = this.#how
     const publication = this.#publication
     publication.trust.begin(fromPosition(stream.from))
+    const server = await this.#serverState()
     const reader = new ChangeStream(
       {
         options: this.#options,
@@ -288,8 +313,10 @@ class ComposedSource implements PostgresSource {
         publication,
         partitions: this.#partitions,
         watchIntervalMs,
+        walSenderTimeoutMs: this.#how.walSenderTimeoutMs ?? 60_000,
         slotWaitMs: this.#slotWaitMs,
-        serverVersion: (await this.#serverState()).version,
+        serverVersion: server.version,
+        passed: (lsn) => this.#heartbeat.passed(lsn),
         spool: this.#spool,
         failpoints: this.#how.failpoints,
       },
@@ -297,6 +324,7 @@ class ComposedSource implements PostgresSource {
     )
     reader.confirm(this.#acknowledged)
     this.#stream = reader
+    const endHeartbeat = this.#heartbeat.start(server)
     try {
       return await reader.run()
     } catch (error) {
@@ -304,6 +332,7 @@ class ComposedSource implements PostgresSource {
       if (isSpoolError(error)) this.#spool = undefined
       throw error
     } finally {
+      endHeartbeat()
       this.#stream = undefined
     }
   }
@@ -327,6 +356,8 @@ class ComposedSource implements PostgresSource {
       retainedBytes: since(slot.restartLsn),
       budgetBytes: slot.safeBytes,
       lagBytes: since(slot.confirmedLsn),
+      roundTripMs: this.#heartbeat.roundTripMs,
+      stall: await findStall(this.#control, slot),
     }
   }
 

@@ -7,12 +7,14 @@ import type { Finding } from '../finding.ts'
 import type { ControlRow } from './connect.ts'
 import type { PostgresOptions } from './connection-options.ts'
 import type { Control } from './control.ts'
+import { failoverFindings } from './failover.ts'
 import { shownHosts } from './hosts.ts'
 import { recogniseService } from './managed-service.ts'
 import { ok, unmet } from './prerequisite-finding.ts'
 import { poolerFindings, replicationFinding } from './prerequisites-access.ts'
 import { retentionFindings, slotFinding, transactionFindings } from './prerequisites-log.ts'
 import { roleFindings, roleSql } from './prerequisites-role.ts'
+import { readSlot } from './replication-slot.ts'
 import {
   capacityFindings,
   encodingFinding,
@@ -67,6 +69,11 @@ async function findingsOf(context: PrerequisiteContext, row: ControlRow): Promis
     ...roleFindings(role, publicationName, service),
     ...(canConnect ? [await replicationFinding(options)] : []),
     await slotFinding(control, slotName, options.database),
+    ...(await failoverFindings(
+      control,
+      { version: Number(row['version_num']), isStandby: row['is_standby'] === 't' },
+      await readSlot(control, slotName),
+    )),
     ...(await retentionFindings(control, service)),
     ...(await transactionFindings(control)),
   ]

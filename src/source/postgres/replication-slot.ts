@@ -24,13 +24,16 @@ export interface SlotState {
   /** Bytes that may still be written before the slot is in danger; undefined: no limit. */
   readonly safeBytes: bigint | undefined
   readonly currentLsn: Lsn
+  /** Standbys keep a copy of it. */
+  readonly isFailover: boolean
 }
 
 const slotSql = `
   SELECT s.plugin, s.slot_type, s.database, s.active_pid::text, s.wal_status, s.safe_wal_size::text,
     s.restart_lsn::text, s.confirmed_flush_lsn::text, 
     CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text AS current_lsn,
-    to_jsonb(s) ->> 'invalidation_reason' AS invalidation, to_jsonb(s) ->> 'conflicting' AS conflicting
+    to_jsonb(s) ->> 'invalidation_reason' AS invalidation, to_jsonb(s) ->> 'conflicting' AS conflicting,
+    to_jsonb(s) ->> 'failover' AS failover
   FROM pg_replication_slots s WHERE s.slot_name = $1`
 
 function optionalLsn(text: string | null | undefined): Lsn | undefined {
@@ -56,6 +59,7 @@ export async function readSlot(control: Control, name: string): Promise<SlotStat
     confirmedLsn: optionalLsn(row['confirmed_flush_lsn']),
     safeBytes: safe === undefined ? undefined : BigInt(safe),
     currentLsn: parseLsn(row['current_lsn'] ?? '0/0'),
+    isFailover: row['failover'] === 'true',
   }
 }
 
@@ -193,17 +197,20 @@ export interface CreateSlotOptions {
   readonly name: string
   /** How long to wait for the transactions that are running now. */
   readonly timeoutMs: number
+  /** Asks for a slot that standbys keep a copy of; from version 17 on. */
+  readonly isFailover: boolean
 }
 
 /** Makes the slot; returns the LSN from which it has everything. */
 export async function createSlot(how: CreateSlotOptions): Promise<Lsn> {
-  const { options, control, name, timeoutMs } = how
+  const { options, control, name, timeoutMs, isFailover } = how
   const connection = await WireConnection.open(options, {
     // Waiting for a transaction counts as waiting for a lock: only one of the two limits may hold.
     settings: { statement_timeout: String(timeoutMs), lock_timeout: '0' },
   })
   try {
-    const sql = `SELECT lsn FROM pg_create_logical_replication_slot(${quoteLiteral(name)}, 'pgoutput')`
+    const more = isFailover ? ', false, false, true' : ''
+    const sql = `SELECT lsn FROM pg_create_logical_replication_slot(${quoteLiteral(name)}, 'pgoutput'${more})`
     const [row] = await connection.query(sql, `making slot "${name}"`)
     return parseLsn(row?.[0] ?? '')
   } catch (error) {

@@ -46,6 +46,10 @@ export interface StreamContext {
   readonly publication: Pick<PublicationGuard, 'watch' | 'takeGaps' | 'trust'>
   readonly partitions: Omit<PartitionGuard, 'prepare' | 'records' | 'copied'>
   readonly watchIntervalMs: number
+  /** After so long without a word from us the server ends the stream. */
+  readonly walSenderTimeoutMs: number
+  /** Told how far everything was delivered. */
+  readonly passed: (lsn: Lsn) => void
   /** How long a former reader of ours, or somebody else, may still hold the slot. */
   readonly slotWaitMs: number
   readonly failpoints: Failpoints
@@ -114,7 +118,7 @@ export class ChangeStream implements ReplicationHandler {
   /** Resolves at `until`, when the signal is aborted, or when the session has to begin anew. */
   async run(): Promise<StreamEnd> {
     const { signal, sink } = this.#stream
-    const { options, slotName, clock, log } = this.#context
+    const { options, slotName, clock, log, walSenderTimeoutMs } = this.#context
     await this.#expectSlot()
     this.#deliverGaps()
     if (this.#until !== undefined && this.#until <= this.#from) {
@@ -125,9 +129,9 @@ export class ChangeStream implements ReplicationHandler {
     if (this.#spooled !== undefined && spool !== undefined) await prepareSpoolFolder(spool.folder)
     const connection = await WireConnection.open(options, {
       isReplication: true,
-      settings: { wal_sender_timeout: '60000' },
+      settings: { wal_sender_timeout: String(walSenderTimeoutMs) },
     })
-    const replication = new ReplicationConnection(connection, clock)
+    const replication = new ReplicationConnection(connection, clock, walSenderTimeoutMs / 6)
     this.#replication = replication
     replication.confirm(this.#confirmed)
     const stop = (): void => this.#finish()
@@ -290,17 +294,18 @@ export class ChangeStream implements ReplicationHandler {
     if (committed > this.#deliveredTo) this.#deliveredTo = committed
     this.#context.partitions.passed(this.#deliveredTo)
     const end = this.#keepaliveEnd
-    if (end <= this.#deliveredTo) return this.#renewWhenDue()
+    if (end <= this.#deliveredTo) return this.#passed()
     if (this.#until !== undefined && end >= this.#until) {
       this.#reachUntil(this.#until)
       return
     }
     this.#deliveredTo = end
     this.#stream.sink.heartbeat(toPosition(end))
-    this.#renewWhenDue()
+    this.#passed()
   }
 
-  #renewWhenDue(): void {
+  #passed(): void {
+    this.#context.passed(this.#deliveredTo)
     const { renewAfter } = this.#context.publication.trust
     if (renewAfter === undefined || this.#deliveredTo < renewAfter) return
     this.#isRenewing = true

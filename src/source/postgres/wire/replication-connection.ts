@@ -32,7 +32,6 @@ const xLogDataHeadBytes = 25
 const keepaliveBytes = 18
 /** Microseconds from 1970-01-01 to 2000-01-01. */
 const postgresEpochUs = 946_684_800_000_000n
-const statusIntervalMs = 10_000
 /** Confirmations that come within this time travel together. */
 const confirmDelayMs = 50
 const stopTimeoutMs = 1_000
@@ -40,6 +39,7 @@ const stopTimeoutMs = 1_000
 export class ReplicationConnection {
   readonly #connection: WireConnection
   readonly #clock: Clock
+  readonly #statusIntervalMs: number
   readonly #pacer = new ReadPacer()
   #flushed: Lsn = zeroLsn
   #written: Lsn = zeroLsn
@@ -48,9 +48,11 @@ export class ReplicationConnection {
   #confirmTimer: NodeJS.Timeout | undefined
   #stopped: (() => void) | undefined
 
-  constructor(connection: WireConnection, clock: Clock) {
+  /** `statusIntervalMs`: far below the time after which the server gives a silent reader up. */
+  constructor(connection: WireConnection, clock: Clock, statusIntervalMs: number) {
     this.#connection = connection
     this.#clock = clock
+    this.#statusIntervalMs = statusIntervalMs
   }
 
   /**
@@ -59,7 +61,7 @@ export class ReplicationConnection {
    */
   async stream(sql: string, doing: string, handler: ReplicationHandler): Promise<void> {
     const stopped = new Promise<void>((resolve) => (this.#stopped = resolve))
-    const timer = setInterval(() => this.sendStatus(false), statusIntervalMs)
+    const timer = setInterval(() => this.sendStatus(false), this.#statusIntervalMs)
     const run = this.#connection.run(encodeQuery(sql), {
       doing,
       message: (type, bytes, start, end) => this.#message(type, bytes, start, end, handler),
