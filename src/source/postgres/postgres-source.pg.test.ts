@@ -103,7 +103,7 @@ describe('streamChanges()', () => {
     await source.close()
   })
 
-  test('heartbeats alone let the source discard the log of other databases', async () => {
+  test('trap: log that only other databases write is kept for ever unless keepalives are acknowledged', async () => {
     await server.sql('create table s3 (id int primary key)')
     await server.sql('create database other')
     const source = sourceOf(server, { name: 's3' })

@@ -1,0 +1,82 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import {
+  type EmbeddedPostgres,
+  startEmbeddedPostgres,
+} from '../../../test/support/embedded-postgres.ts'
+import { fromPosition } from './position.ts'
+import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
+import { RecordingSink } from './testing/recording-sink.ts'
+
+let server: EmbeddedPostgres
+
+beforeAll(async () => {
+  server = await startEmbeddedPostgres()
+})
+
+afterAll(async () => await server.stop())
+
+async function confirmed(slot: string): Promise<string> {
+  const sql = `select confirmed_flush_lsn::text as lsn from pg_replication_slots where slot_name = '${slot}'`
+  return String((await server.sql(sql))[0]?.['lsn'])
+}
+
+test('trap: a sink that is blocked for longer than wal_sender_timeout does not cost the session', async () => {
+  await server.sql('create table blocked (id int primary key, t text)')
+  const source = sourceOf(server, { name: 'blocked', walSenderTimeoutMs: 600 })
+  const table = await tableNamed(source, 'blocked')
+  const state = await source.prepare([table], undefined)
+  await server.sql(
+    "insert into blocked select g, repeat('x', 500) from generate_series(1, 40000) g",
+  )
+  const sink = new RecordingSink()
+  sink.nextPressure = new Promise((resolve) => setTimeout(resolve, 2000))
+  const stream = startStream({ source, state, tables: [table], sink })
+  await stream.reach(await source.currentPosition())
+  expect(sink.transactions.flatMap(({ rows }) => rows)).toHaveLength(40_000)
+  // One and the same session: a second one would have sent the transaction again.
+  expect(sink.transactions).toHaveLength(1)
+  await stream.stop()
+  await source.dispose()
+  await source.close()
+})
+
+test('what is acknowledged right before the end is told to the server', async () => {
+  await server.sql('create table final (id int primary key)')
+  const source = sourceOf(server, { name: 'final' })
+  const table = await tableNamed(source, 'final')
+  const state = await source.prepare([table], undefined)
+  const stream = startStream({ source, state, tables: [table] })
+  await server.sql('insert into final values (1)')
+  const end = await source.currentPosition()
+  await stream.reach(end)
+  source.acknowledge(end)
+  await stream.stop()
+  expect(await confirmed('final')).toBe(end)
+  await source.dispose()
+  await source.close()
+})
+
+test('a heartbeat shows the way through the log, and a blocked stream in its age', async () => {
+  await server.sql('create table beat (id int primary key, t text)')
+  const source = sourceOf(server, { name: 'beat', heartbeatIntervalMs: 30 })
+  const table = await tableNamed(source, 'beat')
+  const state = await source.prepare([table], undefined)
+  expect((await source.health()).roundTripMs).toBeUndefined()
+  const sink = new RecordingSink()
+  const stream = startStream({ source, state, tables: [table], sink })
+  // Nobody writes but the heartbeat, and no change comes of it.
+  await stream.until(() => sink.heartbeats.length > 3)
+  const { roundTripMs } = await source.health()
+  expect(roundTripMs).toBeGreaterThanOrEqual(0)
+  expect(sink.transactions).toEqual([])
+  let release = (): void => undefined
+  sink.nextPressure = new Promise((resolve) => (release = resolve))
+  const isLate = async (): Promise<boolean> => ((await source.health()).roundTripMs ?? 0) > 300
+  while (!(await isLate()));
+  release()
+  await stream.reach(await source.currentPosition())
+  expect(fromPosition(sink.heartbeats.at(-1) ?? state.position)).toBeGreaterThan(0n)
+  await stream.stop()
+  await source.dispose()
+  await source.close()
+})
