@@ -5,7 +5,9 @@ import {
   startEmbeddedPostgres,
 } from '../../../test/support/embedded-postgres.ts'
 import type { Finding } from '../finding.ts'
-import { sourceOf } from './testing/postgres-fixture.ts'
+import { parsePostgresOptions } from './connection-options.ts'
+import { connectionOptions, sourceOf } from './testing/postgres-fixture.ts'
+import { WireConnection } from './wire/wire-connection.ts'
 
 let server: EmbeddedPostgres
 /** Replication impossible. */
@@ -95,7 +97,137 @@ describe('check() of a server', () => {
   })
 })
 
+describe('check() on a managed service', () => {
+  // Taken from the documents of the services: their catalogs are played here.
+  test.each([
+    ['rds', 'role rds_superuser', 'Amazon RDS', 'rds.logical_replication', 'GRANT rds_replication'],
+    ['azure', 'role azure_pg_admin', 'Azure', 'flexible-server parameter set', 'ALTER ROLE'],
+    [
+      'cloudsql',
+      'role cloudsqlsuperuser',
+      'Cloud SQL',
+      'cloudsql.logical_decoding=on',
+      'ALTER ROLE',
+    ],
+    ['alloydb', 'role alloydbsuperuser', 'AlloyDB', 'alloydb.logical_decoding=on', 'ALTER ROLE'],
+    ['neon', 'role neon_superuser', 'Neon', 'console', 'ALTER ROLE'],
+    ['supabase', 'role supabase_admin', 'Supabase', 'postgres-config', 'ALTER ROLE'],
+    [
+      'rds by a setting',
+      'setting rds.logical_replication',
+      'Amazon RDS',
+      'rds.logical_rep',
+      'GRANT',
+    ],
+    ['aurora', 'function aurora_version', 'Amazon Aurora', 'cluster-parameter-group', 'GRANT rds'],
+  ])('%s is recognised, and remedies are in its words', async (_name, sign, name, wal, grant) => {
+    const [kind, what] = sign.split(' ') as [string, string]
+    const begin: Record<string, string> = {
+      role: `create role ${what}`,
+      setting: `alter database postgres set "${what}" = 'off'`,
+      function: `create function ${what}() returns text language sql as 'select ''x'''`,
+    }
+    const end: Record<string, string> = {
+      role: `drop role ${what}`,
+      setting: `alter database postgres reset "${what}"`,
+      function: `drop function ${what}()`,
+    }
+    await replica.sql("drop role if exists plain; create role plain login password 'plain'")
+    await replica.sql(begin[kind] ?? '')
+    const source = sourceOf(replica, {
+      name: 'managed',
+      connection: { user: 'plain', password: 'plain' },
+    })
+    const findings = await source.check(undefined)
+    await source.close()
+    await replica.sql(end[kind] ?? '')
+    const of = (code: string): string =>
+      findings.find((finding) => finding.code === code)?.remedy ?? ''
+    expect(findings.find(({ subject }) => subject === 'service')?.message).toContain(name)
+    expect(of('SOURCE_WAL_LEVEL')).toContain(wal)
+    expect(of('SOURCE_REPLICATION_DENIED')).toContain(grant)
+    expect(of('SOURCE_REPLICATION_DENIED')).toContain('"plain"')
+    expect(JSON.stringify(findings)).not.toContain('ALTER SYSTEM')
+  })
+
+  test('membership in rds_replication is the right to replicate', async () => {
+    await replica.sql(`create role rds_replication; create role member login password 'm' inherit;
+      grant rds_replication to member`)
+    const source = sourceOf(replica, { name: 'm', connection: { user: 'member', password: 'm' } })
+    const codes = (await source.check(undefined)).map(({ code }) => code)
+    expect(codes).not.toContain('SOURCE_REPLICATION_DENIED')
+    await source.close()
+    await replica.sql('drop role member; drop role rds_replication')
+  })
+})
+
+describe('check() of the way in', () => {
+  const wayIn = async (user: string, password: string): Promise<readonly Finding[]> => {
+    const source = sourceOf(server, { name: 'way_in', connection: { user, password } })
+    const findings = await source.check(undefined)
+    await source.close()
+    return findings.filter(({ severity }) => severity === 'error')
+  }
+
+  test('a role without CONNECT, and the statement that mends it', async () => {
+    await server.sql(`create role outsider login replication password 'o';
+      revoke connect on database postgres from public`)
+    const [finding, ...more] = await wayIn('outsider', 'o')
+    expect(more).toEqual([])
+    expect(finding).toMatchObject({
+      code: 'SOURCE_PERMISSION_DENIED',
+      remedy: 'GRANT CONNECT ON DATABASE "postgres" TO "outsider";',
+    })
+    await server.sql(finding?.remedy ?? '')
+    expect((await wayIn('outsider', 'o')).map(({ code }) => code)).toEqual([
+      'SOURCE_PUBLICATION_MISSING',
+    ])
+    await server.sql('grant connect on database postgres to public')
+  })
+
+  test('a role that may not log in, or has another password', async () => {
+    await server.sql("create role sleeper password 's'")
+    const [nologin] = await wayIn('sleeper', 's')
+    expect(nologin?.code).toBe('SOURCE_AUTHENTICATION_FAILED')
+    expect(nologin?.remedy).toContain('ALTER ROLE "sleeper" LOGIN')
+    const [wrong] = await wayIn('outsider', 'no')
+    expect(wrong?.remedy).toContain('ALTER ROLE "outsider" PASSWORD')
+  })
+
+  test('a replication session is refused to a role without the right, and it is named', async () => {
+    await server.sql("create role reader login password 'r'")
+    const options = parsePostgresOptions(
+      connectionOptions(server, { user: 'reader', password: 'r' }),
+    )
+    await expect(WireConnection.open(options, { isReplication: true })).rejects.toMatchObject({
+      code: 'SOURCE_REPLICATION_DENIED',
+      remedy: 'ALTER ROLE "reader" REPLICATION;',
+    })
+  })
+})
+
 describe('check() of tables', () => {
+  test('one statement grants all that is missing, to columns too', async () => {
+    await server.sql(`create role asker login replication password 'a'; create schema "G 1"; create schema g2;
+      create table "G 1".a (id int primary key, b int); create table "G 1"."b ""q" (id int primary key);
+      create table g2.c (id int primary key, secret text, other text);
+      create table g2.fine (id int primary key);
+      grant usage on schema g2 to asker; grant select (id) on g2.c to asker; grant select on g2.fine to asker;
+      create publication asked for table "G 1".a, "G 1"."b ""q", g2.c, g2.fine`)
+    const connection = { user: 'asker', password: 'a' }
+    const source = sourceOf(server, { name: 'asked', connection })
+    const tables = await source.discoverTables(['G 1', 'g2'])
+    const findings = await source.check(tables)
+    const all = findings.find(({ subject }) => subject === 'privileges')
+    expect(all?.message).toContain('3 of 4 tables')
+    expect(findings.find(({ table }) => table === 'g2.c')?.message).toContain('secret, other')
+    await server.sql(all?.remedy ?? '')
+    expect(problems(await source.check(tables))).toEqual([
+      ['warning', 'SOURCE_LOG_RETENTION', 'max_slot_wal_keep_size'],
+    ])
+    await source.close()
+  })
+
   test('has a finding for each, and its remedies mend what they say', async () => {
     await server.sql(`create schema z;
       create table z.good (id int primary key);

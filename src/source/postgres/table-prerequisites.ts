@@ -12,17 +12,8 @@ import {
   readPublication,
 } from './publication.ts'
 import { idArray, quoteIdentifier, quoteTable, shownTable } from './sql-text.ts'
+import { grantsFinding, privilegeProblems, privilegesSql } from './table-privileges.ts'
 import { unmetRequirements } from './table-requirements.ts'
-
-const privilegesSql = `
-  SELECT c.oid::text AS id, current_user AS role, n.nspname AS schema,
-    has_schema_privilege(n.oid, 'USAGE') AS can_use, has_table_privilege(c.oid, 'SELECT') AS can_select,
-    row_security_active(c.oid) AS is_hidden, pg_has_role(c.relowner, 'USAGE') AS is_owner,
-    has_database_privilege(current_database(), 'CREATE') AS can_create,
-    (SELECT pg_has_role(p.pubowner, 'USAGE') FROM pg_publication p WHERE p.pubname = $2)
-      AS owns_publication
-  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.oid = ANY ($1::oid[])`
 
 export interface TableCheckContext {
   readonly control: Control
@@ -32,38 +23,6 @@ export interface TableCheckContext {
 }
 
 type Problem = Omit<Finding, 'subject' | 'table'> & { readonly subject?: string }
-
-function privilegeProblems(table: CatalogTable, row: ControlRow): Problem[] {
-  const name = quoteTable(table.table.name)
-  const role = quoteIdentifier(row['role'] ?? '')
-  const problems: Problem[] = []
-  if (row['can_use'] !== 't') {
-    const schema = quoteIdentifier(row['schema'] ?? '')
-    problems.push({
-      severity: 'error',
-      code: 'SOURCE_PERMISSION_DENIED',
-      message: `Role ${role} may not use schema ${schema}`,
-      remedy: `GRANT USAGE ON SCHEMA ${schema} TO ${role};`,
-    })
-  }
-  if (row['can_select'] !== 't') {
-    problems.push({
-      severity: 'error',
-      code: 'SOURCE_PERMISSION_DENIED',
-      message: `Role ${role} may not read it`,
-      remedy: `GRANT SELECT ON ${name} TO ${role};`,
-    })
-  }
-  if (row['is_hidden'] === 't') {
-    problems.push({
-      severity: 'error',
-      code: 'SOURCE_ROW_SECURITY',
-      message: `Row-level security applies to role ${role}`,
-      remedy: `ALTER ROLE ${role} BYPASSRLS;`,
-    })
-  }
-  return problems
-}
 
 interface PublicationPlan {
   readonly name: string
@@ -139,7 +98,7 @@ export async function checkTables(
   }
   const publication = await readPublication(control, publicationName, ids, serverVersion)
   let isMadeBefore = publication.exists
-  return tables.flatMap((table): Finding[] => {
+  const perTable = tables.flatMap((table): Finding[] => {
     const shown = shownTable(table.name)
     const now = found.get(table.id)
     const row = privileges.get(table.id)
@@ -160,4 +119,5 @@ export async function checkTables(
     }
     return problems.map((problem) => ({ subject: 'table', ...problem, table: shown }))
   })
+  return [...grantsFinding([...found.values()], privileges), ...perTable]
 }

@@ -2,6 +2,7 @@
 import { SluiceError } from '../../../base/errors.ts'
 import { fromServerError, type ServerError } from '../server-error.ts'
 import { backend } from './messages.ts'
+import { deniedRemedy } from './startup-error.ts'
 
 /**
  * A conversation in progress. A promise returned from either method stops reading until it
@@ -13,6 +14,8 @@ export interface Exchange {
   message(type: number, bytes: Buffer, start: number, end: number): Promise<void> | undefined
   /** Everything whole that came so far was handed over; `count` bytes came with the last read. */
   readDone?(count: number): Promise<void> | undefined
+  /** What an error of the server means here. */
+  explain?(error: ServerError): SluiceError
   /** Nothing has come for a while: ask the peer for a sign of life. */
   nudge?(): void
 }
@@ -35,16 +38,15 @@ export const answersOfQuery: ReadonlySet<number> = new Set([
   backend.emptyQueryResponse,
 ])
 
-/** The server's error as ours. */
-export function errorOf(error: ServerError, exchange: Exchange): SluiceError {
-  const isStartup = exchange.doing.startsWith('connecting')
-  // Poolers know few start-up parameters and say so with a protocol violation.
-  if (isStartup && error.sqlState === '08P01') {
-    return new SluiceError('SOURCE_POOLER', `${exchange.doing}: "${error.message}"`, {
-      cause: error,
-    })
-  }
-  return fromServerError(error, exchange.doing)
+/** The server's error as ours. `user`: to whom a privilege is to be granted. */
+export function errorOf(error: ServerError, exchange: Exchange, user: string): SluiceError {
+  if (exchange.explain !== undefined) return exchange.explain(error)
+  const known = fromServerError(error, exchange.doing)
+  if (known.code !== 'SOURCE_PERMISSION_DENIED') return known
+  return new SluiceError(known.code, known.message, {
+    cause: known.cause,
+    remedy: deniedRemedy(user),
+  })
 }
 
 export function unexpectedType(type: number, when: string): SluiceError {

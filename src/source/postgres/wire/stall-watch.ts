@@ -8,9 +8,9 @@ import { SluiceError } from '../../../base/errors.ts'
 
 export interface WatchedConnection {
   /** Reading is paused by us: silence is our own doing. */
-  readonly isHeld: boolean
+  isHeld(): boolean
   /** Bytes received so far. */
-  readonly readBytes: number
+  readBytes(): number
   /** Asks the peer for a sign of life, where the protocol has one. */
   nudge(): void
   /** Asks the server, on another connection, what the process does that serves this one. */
@@ -84,13 +84,12 @@ export class StallWatch {
   }
 
   #heard(): void {
-    this.#seenBytes = this.#connection.readBytes
+    this.#seenBytes = this.#connection.readBytes()
     this.#quietLooks = 0
   }
 
   #look(): void {
-    const { isHeld, readBytes } = this.#connection
-    if (isHeld || readBytes !== this.#seenBytes) {
+    if (this.#connection.isHeld() || this.#connection.readBytes() !== this.#seenBytes) {
       this.#heard()
       return
     }
@@ -104,11 +103,11 @@ export class StallWatch {
     const seconds = this.#timeoutMs / 1000
     try {
       const state = await this.#connection.ask()
-      if (this.#timer === undefined || this.#connection.readBytes !== this.#seenBytes) return
+      if (this.#timer === undefined || this.#connection.readBytes() !== this.#seenBytes) return
       if (state === 'working') this.#heard()
       else this.#fail(`sent nothing for ${seconds} s: ${reasons[state]}`)
     } catch (error) {
-      if (this.#timer === undefined || this.#connection.readBytes !== this.#seenBytes) return
+      if (this.#timer === undefined || this.#connection.readBytes() !== this.#seenBytes) return
       this.#fail(`sent nothing for ${seconds} s, and cannot be asked why`, error)
     } finally {
       this.#isAsking = false

@@ -33,6 +33,7 @@ import {
 import { readSessionState, sessionSql, type SessionState } from './session-check.ts'
 import { openSocket, type WireSocket } from './socket.ts'
 import { backendStateSql, readBackendState, StallWatch } from './stall-watch.ts'
+import { startupError } from './startup-error.ts'
 import { tryHosts } from './try-hosts.ts'
 
 export interface WireConnectionOptions {
@@ -156,8 +157,12 @@ export class WireConnection {
       ...sessionSettings,
       ...how.settings,
     })
+    const { user, database } = options
+    const isReplication = how.isReplication === true
+    const doing = `connecting to ${where} as "${user}"`
     await this.run(startup, {
-      doing: `connecting to ${where} as "${options.user}"`,
+      doing,
+      explain: (error) => startupError(error, { doing, user, database, isReplication }),
       message: (type, bytes, start, end) => {
         if (type === backend.authentication) {
           return authentication.answer(Buffer.from(bytes.subarray(start, end)))
@@ -177,15 +182,9 @@ export class WireConnection {
   }
 
   #watched(): ConstructorParameters<typeof StallWatch>[0] {
-    const isHeld = (): boolean => this.#isHeld
-    const readBytes = (): number => this.readBytes
     return {
-      get isHeld() {
-        return isHeld()
-      },
-      get readBytes() {
-        return readBytes()
-      },
+      isHeld: () => this.#isHeld,
+      readBytes: () => this.readBytes,
       nudge: () => this.#running?.exchange.nudge?.(),
       ask: async () => {
         const how = { isProbe: true, settings: { statement_timeout: '10000' } }
@@ -346,12 +345,15 @@ export class WireConnection {
     this.#watch.stop()
     if (running === undefined) return
     if (running.error === undefined) running.resolve()
-    else running.reject(errorOf(running.error, running.exchange))
+    else running.reject(errorOf(running.error, running.exchange, this.#options.user))
   }
 
   #fail(error: SluiceError): void {
     const running = this.#running
-    const cause = running?.error === undefined ? error : errorOf(running.error, running.exchange)
+    const cause =
+      running?.error === undefined
+        ? error
+        : errorOf(running.error, running.exchange, this.#options.user)
     this.#closed ??= cause
     this.#running = undefined
     this.#gone()
