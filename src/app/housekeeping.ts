@@ -15,6 +15,7 @@ import { removeStaleTemporaries } from '../storage/durable-file.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
 import type { Context } from './context.ts'
+import { readableTables } from './readable-tables.ts'
 import { isAlive } from './live-status.ts'
 
 /** A gateway and its pipelines, as far as keeping house goes. */
@@ -102,7 +103,7 @@ async function vacuumTables(
   const own = new Set(
     lanes.flatMap(({ pipelines }) => pipelines.map(({ definition }) => definition.id)),
   )
-  for (const { name, location, pipelineId } of await context.store.destinations()) {
+  for (const { name, location, pipelineId } of await readableTables(context)) {
     if (!own.has(pipelineId)) continue
     const table = context.deltaTable(location)
     await step(`${formatTableName(name)} was not cleaned up`, async () => {

@@ -1,6 +1,7 @@
 /** One pipeline wired to a staging volume and the lake; and the catalog's record of its tables. */
 import { foldName, nameProblem, parseTableName, type TableName } from '../catalog/names.ts'
 import type { PipelineDefinition, PipelineObject } from '../catalog/pipeline-definition.ts'
+import { pipelineSettings, settingValue } from '../catalog/pipeline-settings.ts'
 import type { Engine } from '../engine/duckdb.ts'
 import type { News } from '../pipeline/news.ts'
 import { createPipeline } from '../pipeline/pipeline.ts'
@@ -85,6 +86,7 @@ export async function createPipelineRuntime(
     lake: (name) => ({ storage: context.lakeStorage(locationOf(name)), root: '' }),
     engine: wiring.engine,
     tables: definition.objects.map(selectionFrom),
+    unfitValues: settingValue(definition.settings, pipelineSettings.unfitValues),
     names: { fold: foldName, problem: nameProblem },
     clock: context.clock,
     log: context.log.child({ pipeline: definition.key }),

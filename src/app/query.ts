@@ -6,6 +6,7 @@ import { liveRowsSql } from '../destination/read-table.ts'
 import type { Engine } from '../engine/duckdb.ts'
 import { quoteIdentifier } from '../engine/quote.ts'
 import type { Context } from './context.ts'
+import { readableTables } from './readable-tables.ts'
 
 /** Catalog names the engine keeps for itself; they get another name inside it. */
 const reservedCatalogs = new Set(['main', 'temp', 'system', 'memory'])
@@ -73,7 +74,7 @@ async function createView(
 }
 
 export async function runQuery(context: Context, sql: string): Promise<QueryResult> {
-  const destinations = await context.store.destinations()
+  const destinations = await readableTables(context)
   const prepared = prepareQuery(
     sql,
     destinations.map(({ name }) => name),

@@ -4,6 +4,7 @@ import { matchesTableName, nameProblem, parseTableName } from '../catalog/names.
 import type { VerifiedTable, VerifyOptions } from '../cli/app.ts'
 import type { DeltaSnapshot, DeltaTable } from '../delta/delta-table.ts'
 import { currentRowsOf, currentRowsSql } from '../destination/current-rows.ts'
+import { unfitPolicyOf } from '../destination/destination-state.ts'
 import { liveRowsSql } from '../destination/read-table.ts'
 import type { Engine } from '../engine/duckdb.ts'
 import type { SourceTable } from '../source/table-schema.ts'
@@ -184,6 +185,7 @@ async function compareTable(
     destination,
     relation,
     columns,
+    policy: unfitPolicyOf(snapshot),
   })
   return shown(result, { source, position: tools.verification.position, version: snapshot.version })
 }

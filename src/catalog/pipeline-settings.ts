@@ -3,7 +3,7 @@
  * of a gateway or an ingestion pipeline. Each is declared here once; docs/configuration.md lists
  * them. Definitions keep the text, so that a stored one can be read by any later version.
  */
-import { boolean, bytesSize, duration, integer, type SettingKind } from './setting-kinds.ts'
+import { boolean, bytesSize, choice, duration, integer, type SettingKind } from './setting-kinds.ts'
 
 export interface PipelineSetting<T> {
   readonly key: `sluice.${string}`
@@ -50,6 +50,14 @@ export const pipelineSettings = {
       "How often a mark is written into the source's log, to see how long it takes to come through; `off`: never.",
     initial: '1min',
     kind: duration(0, 86_400_000),
+  },
+  unfitValues: {
+    key: 'sluice.unfitValues',
+    on: 'pipeline',
+    summary:
+      'What becomes of values that no type of the destination can hold (infinite dates, years beyond 9999, NaN in a decimal): fail stops the table, null, clamp (the nearest value), string (such columns become strings) or quarantine (the row goes to <table>__quarantine).',
+    initial: 'fail',
+    kind: choice('fail', 'null', 'clamp', 'string', 'quarantine'),
   },
 } as const satisfies Readonly<Record<string, PipelineSetting<unknown>>>
 

@@ -18,12 +18,15 @@ import {
   configurationKeys,
   destinationState,
   digestColumns,
+  isSameShape,
   type DestinationState,
 } from './destination-state.ts'
 import type { FileFate } from './mark-rows.ts'
-import { mergeChanges, type MergedFiles } from './merge-changes.ts'
+import { mergeChanges, type MergedFiles, type MergeInput } from './merge-changes.ts'
+import { commitQuarantined, quarantineCopy } from './quarantine.ts'
 import { baseTime } from './scd2-versions.ts'
 import type { TableTools, TableWork } from './table-work.ts'
+import { checkUnfit } from './unfit-check.ts'
 
 export type ApplyOutcome =
   | { readonly kind: 'committed'; readonly state: DestinationState }
@@ -69,14 +72,14 @@ function isDue(work: TableWork, state: DestinationState): boolean {
   const { kind, stored } = work.columns
   const before =
     work.evolution === undefined ? stored : storedColumns(kind, work.evolution.from.columns)
-  const isSameShape = state.kind === kind && state.columns === digestColumns(before)
+  const isUnchanged = isSameShape(state, { kind, stored: before, unfit: work.columns.unfit })
   if (work.kind === 'changes') {
     // Not even a part of it may be applied already: absent cells are those of the rows as planned.
-    return isSameCopy && isSameShape && state.applied === work.from
+    return isSameCopy && isUnchanged && state.applied === work.from
   }
   if (state.applied === undefined || state.snapshotId === undefined) return true
   if (state.applied > work.target || state.snapshotId > work.snapshotId) return false
-  return !isSameCopy || !isSameShape
+  return !isSameCopy || !isUnchanged
 }
 
 async function attemptCommit(
@@ -85,9 +88,12 @@ async function attemptCommit(
   state: DestinationState,
 ): Promise<{ readonly kind: 'committed' | 'conflict'; readonly snapshot: DeltaSnapshot }> {
   const written: AddFile[] = []
+  const quarantined: AddFile[] = []
   let actions: readonly Action[]
   try {
-    actions = await prepareActions(tools, work, { state, written })
+    await checkUnfit(tools, work)
+    actions = await prepareActions(tools, work, { state, written, quarantined })
+    if (work.columns.unfit === 'quarantine') await commitQuarantined(tools, work, quarantined)
   } catch (error) {
     await removeFiles(tools, written)
     throw error
@@ -104,7 +110,7 @@ async function attemptCommit(
 async function prepareActions(
   tools: TableTools,
   planned: TableWork,
-  { state, written }: { readonly state: DestinationState; readonly written: AddFile[] },
+  { state, written, quarantined }: Omit<MergeInput, 'files'>,
 ): Promise<readonly Action[]> {
   const baseUs = baseTime(planned, state)
   const { copy } = planned
@@ -114,9 +120,11 @@ async function prepareActions(
       : { ...planned, copy: { ...copy, takenAtUs: baseUs } }
   const { files, loaded, replaced, hasChanges } = await baseFiles(tools, work, { state, written })
   const { fates, clockUs = baseUs }: MergedFiles = hasChanges
-    ? await mergeChanges(tools, work, { files, state, written })
+    ? await mergeChanges(tools, work, { files, state, written, quarantined })
     : { fates: files.map((file) => ({ file, deadPositions: undefined, isGone: false })) }
-  const isReplaced = work.kind === 'load' || work.evolution !== undefined
+  quarantined.push(...(await quarantineCopy(tools, work)))
+  const isReplaced =
+    work.kind === 'load' || work.evolution !== undefined || state.unfit !== work.columns.unfit
   tools.failpoints.hit('destination.data-written')
   const marked = await writeVectors(tools, fates)
   const nowMs = tools.clock.nowMs()
@@ -210,6 +218,7 @@ function tableActions(
       [configurationKeys.snapshotPoint]: work.snapshotPoint,
       [configurationKeys.schemaVersion]: String(work.schemaVersion),
       [configurationKeys.columns]: digestColumns(stored),
+      [configurationKeys.unfitValues]: work.columns.unfit,
       [configurationKeys.kind]: kind,
       [configurationKeys.key]: JSON.stringify(key),
     },

@@ -1,6 +1,7 @@
 /** Which columns of a source table go to a destination table. Pure. */
 import { SluiceError } from '../base/errors.ts'
 import type { ScdType } from '../catalog/pipeline-definition.ts'
+import { mayBeUnfit, type UnfitPolicy } from '../columnar/unfit-policy.ts'
 import type { SourceColumn, TableSchema } from '../source/table-schema.ts'
 import {
   destinationKind,
@@ -8,8 +9,13 @@ import {
   type DestinationKind,
   type StoredColumn,
 } from './destination-kind.ts'
+import { destinationColumn } from './unfit-sql.ts'
+
+export type { UnfitPolicy }
 
 export interface ColumnChoice {
+  /** Default: fail. */
+  readonly unfit?: UnfitPolicy
   /** Default SCD_TYPE_1. */
   readonly scdType?: ScdType
   /** Undefined: all. Key columns always come along. */
@@ -29,7 +35,10 @@ export interface DestinationColumns {
   readonly key: readonly string[]
   /** Ordinal in the source's schema → ordinal here; -1: left out. */
   readonly ordinals: readonly number[]
+  /** Staged files of that schema without unfit cells have exactly the columns `columns`. */
   readonly isComplete: boolean
+  /** What is done about unfit cells; `fail` where no column can have one. */
+  readonly unfit: UnfitPolicy
 }
 
 /**
@@ -48,10 +57,12 @@ export function chooseColumns(schema: TableSchema, choice: ColumnChoice): Destin
   }
   const excluded = new Set(excludeColumns)
   const included = includeColumns === undefined ? undefined : new Set(includeColumns)
-  const columns = schema.columns.filter(
+  const chosen = schema.columns.filter(
     ({ name }) =>
       isKey.has(name) || (!excluded.has(name) && (included === undefined || included.has(name))),
   )
+  const unfit = chosen.some(mayBeUnfit) ? (choice.unfit ?? 'fail') : 'fail'
+  const columns = chosen.map((column) => destinationColumn(column, unfit))
   const kind = destinationKind(choice.scdType ?? 'SCD_TYPE_1', schema)
   return {
     staged: schema,
@@ -59,8 +70,9 @@ export function chooseColumns(schema: TableSchema, choice: ColumnChoice): Destin
     columns,
     stored: storedColumns(kind, columns),
     key: schema.key,
-    ordinals: schema.columns.map((column) => columns.indexOf(column)),
-    isComplete: columns.length === schema.columns.length,
+    ordinals: schema.columns.map((column) => chosen.indexOf(column)),
+    isComplete: schema.columns.every((column, at) => column === columns[at]),
+    unfit,
   }
 }
 

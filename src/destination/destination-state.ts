@@ -5,9 +5,11 @@
 import { createHash } from 'node:crypto'
 import { SluiceError } from '../base/errors.ts'
 import type { CanonicalType } from '../columnar/canonical-type.ts'
+import { unfitPolicies } from '../columnar/unfit-policy.ts'
 import type { DeltaSnapshot } from '../delta/delta-table.ts'
 import { mayWriteDeletionVectors } from '../delta/protocol.ts'
 import { columnsOfDeltaSchema } from '../delta/table-schema.ts'
+import type { DestinationColumns, UnfitPolicy } from './destination-columns.ts'
 import type { DestinationKind } from './destination-kind.ts'
 
 /** Keys of `metaData.configuration`. */
@@ -22,6 +24,10 @@ export const configurationKeys = {
   kind: 'sluice.kind',
   /** JSON list of the key columns. */
   key: 'sluice.key',
+  /** What was done about values that do not fit; only where a column may have some. */
+  unfitValues: 'sluice.unfitValues',
+  /** Of a quarantine: the table whose rows it holds. */
+  quarantineOf: 'sluice.quarantineOf',
   /** Digest of column names and types as we wrote them: tells when somebody else changed them. */
   columns: 'sluice.columns',
 } as const
@@ -49,6 +55,8 @@ export interface DestinationState {
   readonly key: readonly string[]
   /** `versions`: no version begins or ends after this time, microseconds since 1970. */
   readonly clockUs: bigint
+  /** `fail` also where no column can have a value that does not fit. */
+  readonly unfit: UnfitPolicy
 }
 
 /** What `metaData.configuration` says of the table's rows. */
@@ -89,7 +97,8 @@ export function destinationState(
     snapshotPoint: undefined,
     schemaVersion: undefined,
     columns: undefined,
-  }
+    unfit: 'fail',
+  } as const
   if (snapshot === undefined) return { snapshot, ...nothing, kind: undefined, key: [], clockUs: 0n }
   const { configuration } = snapshot.metadata
   const owner = configuration[configurationKeys.pipelineId]
@@ -118,7 +127,24 @@ export function destinationState(
     snapshotPoint: configuration[configurationKeys.snapshotPoint],
     columns,
     schemaVersion: Number(configuration[configurationKeys.schemaVersion]),
+    unfit: unfitPolicyOf(snapshot),
   }
+}
+
+/** By which values in the table that its types can not hold were handled. */
+export function unfitPolicyOf({ metadata }: DeltaSnapshot): UnfitPolicy {
+  const text = metadata.configuration[configurationKeys.unfitValues]
+  return unfitPolicies.find((policy) => policy === text) ?? 'fail'
+}
+
+/** Whether what the table holds is what `columns` would have made of it. */
+export function isSameShape(
+  state: DestinationState,
+  { kind, stored, unfit }: Pick<DestinationColumns, 'kind' | 'stored' | 'unfit'>,
+): boolean {
+  // Nothing that does not fit gets past `fail`: any other policy goes on from there.
+  const isSamePolicy = state.unfit === 'fail' || state.unfit === unfit
+  return state.kind === kind && state.columns === digestColumns(stored) && isSamePolicy
 }
 
 function assertUnchanged(

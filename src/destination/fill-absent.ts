@@ -13,10 +13,14 @@ import {
   survivorsSql,
   type ReducedChanges,
 } from './reduce-changes.ts'
+import { quarantinedColumn } from './staged-projection.ts'
 import { fileColumn, positionColumn, positionedScanSql } from './scan.ts'
 
 /** The changes and their keys, see `ReducedChanges`. */
-export type NumberedChanges = Pick<ReducedChanges, 'changes' | 'latest' | 'keyCount'>
+export type NumberedChanges = Pick<
+  ReducedChanges,
+  'changes' | 'latest' | 'keyCount' | 'quarantines'
+>
 
 export interface GatherInput {
   readonly reduced: NumberedChanges
@@ -25,12 +29,12 @@ export interface GatherInput {
   readonly wanted: 'last' | 'last-of-transaction' | 'all'
   /**
    * A relation of the destination's rows under the keys with these numbers: the key's number and
-   * the columns `given`. Throws DESTINATION_CELL_UNKNOWN when one is missing.
+   * the columns `given`; undefined when there is none. `missing`: those that have no row.
    */
   readonly storedRows: (
     keys: ReadonlySet<bigint>,
     given: readonly string[],
-  ) => Promise<string | undefined>
+  ) => Promise<{ readonly rows: string | undefined; readonly missing: ReadonlySet<bigint> }>
 }
 
 export interface FillInput {
@@ -42,6 +46,9 @@ export interface FillInput {
   /** Positions of each located file that were dead before, ascending. */
   readonly deadBefore: (file: number) => BigUint64Array | undefined
 }
+
+/** Temporary table: orders of the changes that keep cells nobody has; only with a quarantine. */
+export const unknownTable = 'sluice_unknown'
 
 /** Temporary tables of the session that serves the attempt. */
 const donorsTable = 'sluice_donors'
@@ -55,30 +62,37 @@ const cellColumn = (column: number): string => `__sluice_cell_${column}`
 
 /**
  * Query of all surviving rows, the destination's columns in order.
- * Throws DESTINATION_CELL_UNKNOWN when nobody has a cell that a change kept.
+ * Throws DESTINATION_CELL_UNKNOWN when nobody has a cell that a change kept; with a quarantine such a
+ * row is left out, and `unknownTable` names it.
  */
 export async function fillAbsent(engine: EngineStatements, input: FillInput): Promise<string> {
   const { reduced, columns } = input
   const names = columns.columns.map(({ name }) => name)
   const storedRows: GatherInput['storedRows'] = async (keys, given) => {
-    const rows = findDonorRows(keys, input)
-    if (rows.paths.length === 0) return undefined
+    const { missing, ...rows } = findDonorRows(keys, input)
+    if (rows.paths.length === 0) return { rows: undefined, missing }
     await engine.load(placesTable, [
       { name: keyNumberColumn, type: 'BIGINT', values: rows.keys },
       { name: fileColumn, type: 'INTEGER', values: rows.files },
       { name: positionColumn, type: 'BIGINT', values: rows.positions },
     ])
     const list = given.map((name) => `d.${quoteIdentifier(name)}`)
-    return `(SELECT ${[`k.${keyNumberColumn}`, ...list].join(', ')} FROM ${placesTable} k
+    const relation = `(SELECT ${[`k.${keyNumberColumn}`, ...list].join(', ')} FROM ${placesTable} k
       JOIN ${positionedScanSql(rows.paths, given, names)} d
         ON d.${fileColumn} = k.${fileColumn} AND d.${positionColumn} = k.${positionColumn})`
+    return { rows: relation, missing }
   }
   const filled = await gatherCells(engine, { reduced, columns, wanted: 'last', storedRows })
-  if (filled.size === 0) return survivorsSql(reduced, names.map(quoteIdentifier).join(', '))
-  return filledSql(survivorsSql(reduced, '*'), names, filled)
+  const known = reduced.quarantines ? ` ANTI JOIN ${unknownTable} USING (${orderColumn})` : ''
+  const rows = `SELECT * FROM (${survivorsSql(reduced, '*')})${known}`
+  if (filled.size === 0) return `SELECT ${names.map(quoteIdentifier).join(', ')} FROM (${rows})`
+  return filledSql(rows, names, filled)
 }
 
-/** Puts the absent cells that are wanted where `filledSql` finds them; returns their columns' ordinals. */
+/**
+ * Puts the absent cells that are wanted where `filledSql` finds them; returns their columns' ordinals.
+ * Cells that nobody has: DESTINATION_CELL_UNKNOWN, or with a quarantine the change is in `unknownTable`.
+ */
 export async function gatherCells(
   engine: EngineStatements,
   { reduced, columns, wanted, storedRows }: GatherInput,
@@ -87,15 +101,51 @@ export async function gatherCells(
   const flags = wanted === 'last' ? {} : { wanted: wantedFlags(wanted, keys, orders) }
   const carry = resolveCarryOver({ ...keys, ...flags }, reduced.keyCount)
   const donors = gatherDonors(carry, keys, orders)
+  if (donors.unknown.length > 0 && !reduced.quarantines) {
+    throw unknownCell('the row it changes was deleted before')
+  }
   const names = columns.columns.map(({ name }) => name)
   const carried = [...donors.columns].toSorted((a, b) => a - b)
-  if (carried.length === 0) return donors.columns
+  if (carried.length === 0 || donors.orders.length === 0) {
+    if (reduced.quarantines) await loadUnknown(engine, donors.unknown)
+    return new Set()
+  }
   await loadDonors(engine, donors)
   const given = carried.map((column) => names[column] ?? '')
   const numbers = new Set(donors.donorKeys.filter((key) => key >= 0n))
   const stored = numbers.size === 0 ? undefined : await storedRows(numbers, given)
-  await engine.run(cellsSql({ reduced, columns, carried, stored }))
+  const missing = donors.donorKeys.flatMap((key, entry) =>
+    stored?.missing.has(key) === true ? [donors.orders[entry] ?? 0n] : [],
+  )
+  if (missing.length > 0 && !reduced.quarantines) {
+    throw unknownCell('the destination has no row of its key')
+  }
+  if (reduced.quarantines) {
+    await loadUnknown(engine, [...donors.unknown, ...missing])
+    await engine.run(unfitDonorsSql(reduced, carried, names))
+  }
+  await engine.run(cellsSql({ reduced, columns, carried, stored: stored?.rows }))
   return donors.columns
+}
+
+async function loadUnknown(engine: EngineStatements, orders: readonly bigint[]): Promise<void> {
+  const values = [...new Set(orders)]
+  await engine.load(unknownTable, [{ name: orderColumn, type: 'BIGINT', values }])
+}
+
+/** A cell that is kept is no NULL: one that a row in quarantine gives as NULL does not fit. */
+function unfitDonorsSql(
+  reduced: NumberedChanges,
+  carried: readonly number[],
+  names: readonly string[],
+): string {
+  const unfit = carried.map(
+    (column) =>
+      `(p.${givesColumn(column)} = 1 AND d.${quoteIdentifier(names[column] ?? '')} IS NULL)`,
+  )
+  return `INSERT INTO ${unknownTable} SELECT p.${orderColumn}
+    FROM ${donorsTable} p JOIN ${reduced.changes} d ON p.${donorOrder} = d.${orderColumn}
+    WHERE d.${quarantinedColumn} AND (${unfit.join(' OR ')})`
 }
 
 /** The rows of `rows`, which have the order column, with cells that were gathered. */
@@ -218,6 +268,8 @@ interface Donors {
   readonly given: (readonly number[])[]
   /** Every column that is given at all. */
   readonly columns: ReadonlySet<number>
+  /** Orders of rows with a cell that nobody has. */
+  readonly unknown: bigint[]
 }
 
 function gatherDonors(carry: CarryOver, keys: ChangeKeys, orders: BigInt64Array): Donors {
@@ -228,6 +280,7 @@ function gatherDonors(carry: CarryOver, keys: ChangeKeys, orders: BigInt64Array)
     donorKeys: [] as bigint[],
     given: [] as (readonly number[])[],
     columns,
+    unknown: [] as bigint[],
   }
   carry.changes.forEach((change, index) => {
     const absent = keys.absentSets[keys.masks[change] ?? 0] ?? []
@@ -240,7 +293,10 @@ function gatherDonors(carry: CarryOver, keys: ChangeKeys, orders: BigInt64Array)
       else list.push(column)
     })
     for (const [source, given] of bySource) {
-      if (source === noSource) throw unknownCell('the row it changes was deleted before')
+      if (source === noSource) {
+        donors.unknown.push(orders[change] ?? 0n)
+        continue
+      }
       donors.orders.push(orders[change] ?? 0n)
       donors.donorOrders.push(source >= 0 ? (orders[source] ?? 0n) : -1n)
       donors.donorKeys.push(source >= 0 ? -1n : BigInt(-1 - source))
@@ -272,12 +328,14 @@ interface DonorRows {
   readonly files: number[]
   readonly positions: bigint[]
   readonly paths: string[]
+  /** Keys without a row. */
+  readonly missing: ReadonlySet<bigint>
 }
 
-/** The live destination rows that give cells. Throws DESTINATION_CELL_UNKNOWN when one is missing. */
+/** The live destination rows that give cells. */
 function findDonorRows(keyNumbers: ReadonlySet<bigint>, input: FillInput): DonorRows {
   const wanted = new Set(keyNumbers)
-  const rows: DonorRows = { keys: [], files: [], positions: [], paths: [] }
+  const rows: DonorRows = { keys: [], files: [], positions: [], paths: [], missing: wanted }
   for (const { file, positions, keys } of input.located) {
     const dead = input.deadBefore(file) ?? new BigUint64Array(0)
     let at = 0
@@ -294,7 +352,6 @@ function findDonorRows(keyNumbers: ReadonlySet<bigint>, input: FillInput): Donor
       rows.positions.push(position)
     }
   }
-  if (wanted.size > 0) throw unknownCell('the destination has no row of its key')
   return rows
 }
 

@@ -8,14 +8,20 @@ import type { EngineStatements } from '../engine/duckdb.ts'
 import { quoteIdentifier } from '../engine/quote.ts'
 import { localDataFile } from './data-path.ts'
 import type { DestinationColumns } from './destination-columns.ts'
-import { filledSql, gatherCells, unknownCell, type GatherInput } from './fill-absent.ts'
+import {
+  filledSql,
+  gatherCells,
+  unknownCell,
+  unknownTable,
+  type GatherInput,
+} from './fill-absent.ts'
 import { deadPositionsOf } from './mark-rows.ts'
 import { emptyRelation, loadPositions } from './read-table.ts'
-import { keyNumberColumn, orderColumn } from './reduce-changes.ts'
+import { changesTable, keyNumberColumn, orderColumn } from './reduce-changes.ts'
 import { fileColumn, positionColumn, positionedScanSql } from './scan.ts'
 import type { StagedHistory } from './staged-changes.ts'
 import { stagedGroups } from './staged-groups.ts'
-import { stagedRowsSql } from './staged-projection.ts'
+import { quarantinedColumn, stagedRowsSql } from './staged-projection.ts'
 import type { TableTools, TableWork } from './table-work.ts'
 
 /** Columns beside the destination's: transaction, place in it, and commit time in microseconds. */
@@ -24,7 +30,6 @@ export const placeColumn = '__sluice_ord'
 export const timeColumn = '__sluice_time'
 export const opColumn = '_op'
 
-const changesTable = 'sluice_changes'
 const latestTable = 'sluice_latest'
 const extraTypes = {
   [opColumn]: 'VARCHAR',
@@ -43,6 +48,8 @@ export interface HistoryChanges {
   readonly latest: string
   readonly keyCount: number
   readonly hasAbsentCells: boolean
+  /** `changes` says which rows go to quarantine (`quarantinedColumn`). */
+  readonly quarantines: boolean
 }
 
 /** Makes the relations; there may be no file at all. */
@@ -69,6 +76,7 @@ export async function readHistoryChanges(
     latest: latestTable,
     keyCount: Number(summary?.['keys'] ?? 0),
     hasAbsentCells: summary?.['absent'] === true,
+    quarantines: columns.unfit === 'quarantine',
   }
 }
 
@@ -80,9 +88,11 @@ function changesSql(
   const { columns } = work
   if (files.length === 0) {
     const extra = Object.entries(extraTypes).map(([name, type]) => `NULL::${type} AS ${name}`)
+    if (columns.unfit === 'quarantine') extra.push(`false AS ${quarantinedColumn}`)
     return `SELECT *, ${extra.join(', ')} FROM (${emptyRelation(columns.columns)})`
   }
   return stagedRowsSql(stagedGroups(tools, work, files, absentPaths), columns, {
+    marksQuarantined: true,
     extra: [
       opColumn,
       `(_seq - ${firstSequence}) * 4294967296 + _ord AS ${orderColumn}`,
@@ -113,8 +123,8 @@ export async function filledChangesSql(
 ): Promise<string> {
   const names = columns.columns.map(({ name }) => name)
   const extra = Object.keys(extraTypes)
-  const plain = [...names.map(quoteIdentifier), ...extra].join(', ')
-  if (!read.hasAbsentCells) return `SELECT ${plain} FROM ${read.changes}`
+  const plain = `SELECT ${[...names.map(quoteIdentifier), ...extra].join(', ')} FROM ${read.changes}`
+  if (!read.hasAbsentCells) return withoutQuarantined(read, columns, plain)
   if (columns.key.length === 0) throw unknownCell('the table has no key')
   const using = columns.key.map(quoteIdentifier).join(', ')
   const storedRows: GatherInput['storedRows'] = async (keys, given) => {
@@ -123,15 +133,32 @@ export async function filledChangesSql(
     await engine.load('sluice_wanted', [
       { name: keyNumberColumn, type: 'BIGINT', values: [...keys] },
     ])
-    const [missing] = await engine.rows(
-      `SELECT count(*) AS count FROM sluice_wanted ANTI JOIN ${relation} USING (${keyNumberColumn})`,
+    const missing = await engine.rows(
+      `SELECT ${keyNumberColumn} AS number FROM sluice_wanted ANTI JOIN ${relation} USING (${keyNumberColumn})`,
     )
-    if (missing?.['count'] !== 0n) throw unknownCell('the destination has no row of its key')
-    return relation
+    return { rows: relation, missing: new Set(missing.map(({ number }) => number as bigint)) }
   }
   const filled = await gatherCells(engine, { reduced: read, columns, wanted, storedRows })
-  if (filled.size === 0) return `SELECT ${plain} FROM ${read.changes}`
-  return filledSql(`SELECT * FROM ${read.changes}`, names, filled, extra)
+  const changes =
+    filled.size === 0 ? plain : filledSql(`SELECT * FROM ${read.changes}`, names, filled, extra)
+  return withoutQuarantined(read, columns, changes)
+}
+
+/**
+ * A change that goes to quarantine takes the row of its key away, as a delete does; without a key
+ * there is nothing to take away.
+ */
+function withoutQuarantined(
+  { changes, hasAbsentCells, quarantines }: HistoryChanges,
+  { key }: DestinationColumns,
+  rows: string,
+): string {
+  if (!quarantines) return rows
+  const unknown = hasAbsentCells ? ` UNION SELECT ${orderColumn} FROM ${unknownTable}` : ''
+  const gone = `(SELECT ${orderColumn} FROM ${changes} WHERE ${quarantinedColumn}${unknown})`
+  if (key.length === 0) return `SELECT * FROM (${rows}) ANTI JOIN ${gone} USING (${orderColumn})`
+  return `SELECT * REPLACE (CASE WHEN ${orderColumn} IN ${gone} THEN 'd' ELSE ${opColumn} END AS ${opColumn})
+    FROM (${rows})`
 }
 
 /** The rows of `files` that live: all their columns, the file's number and the position. */

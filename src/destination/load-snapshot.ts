@@ -1,4 +1,4 @@
-/** The files of a copy become files of the table: linked as they are, unless columns are left out. */
+/** The files of a copy become files of the table: linked as they are where they are the table's. */
 import type { AddFile } from '../delta/actions.ts'
 import { encodeDataPath } from '../delta/data-path.ts'
 import { deltaStatsJson, withLooseBounds } from '../delta/statistics.ts'
@@ -21,9 +21,9 @@ import { newDataFileName, writeDataFiles } from './write-data-file.ts'
 const linkConcurrency = 8
 
 /**
- * Durable data files with all rows of the copy. Staged files have exactly the table's columns, so
- * no row is written again, and rows that a resumed copy has newer elsewhere are marked; with columns
- * left out rows are written, so that those bytes never arrive.
+ * Durable data files with the rows of the copy. Staged files that have exactly the table's columns
+ * become its files, and rows that a resumed copy has newer elsewhere are marked; others are written
+ * again, so that nothing else arrives.
  * `written` gets every new file at once, so that a failure can remove it.
  */
 export async function loadSnapshot(
@@ -37,13 +37,14 @@ export async function loadSnapshot(
   try {
     const inSession = { ...tools, engine: session }
     const { columns, upgrades } = work
-    const isUnchanged =
+    const isOurs = ({ path, unfit_cells: unfit }: StagedFile): boolean =>
       columns.isComplete &&
       columns.stored.length === columns.columns.length &&
-      !files.some(({ path }) => upgrades?.has(path) === true)
-    return isUnchanged
-      ? await linkFiles(inSession, work, { files, written })
-      : await rewriteFiles(inSession, work, { files, written })
+      unfit === undefined &&
+      upgrades?.has(path) !== true
+    const others = files.filter((file) => !isOurs(file))
+    const linked = await linkFiles(inSession, work, { files: files.filter(isOurs), written })
+    return [...linked, ...(await rewriteFiles(inSession, work, { files: others, written }))]
   } finally {
     session.close()
   }
@@ -61,7 +62,8 @@ async function rewriteFiles(
   work: TableWork,
   { files, written }: LoadInput,
 ): Promise<readonly AddFile[]> {
-  const rows = await copyRowsSql(tools.engine, tools, work)
+  if (files.length === 0) return []
+  const rows = await copyRowsSql(tools.engine, tools, work, new Set(files))
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
   const writer = { ...tools, columns: work.columns.stored }
   const added = await writeDataFiles(writer, copiedRowsSql(work, rows), bytes > 2 ** 28)
@@ -74,6 +76,7 @@ async function linkFiles(
   work: TableWork,
   { files, written }: LoadInput,
 ): Promise<readonly AddFile[]> {
+  if (files.length === 0) return []
   const superseded = await supersededRows(tools.engine, tools, work)
   const live = files.filter((file) => (superseded.get(file)?.length ?? 0) < file.rows)
   const marked = live.filter((file) => superseded.has(file))

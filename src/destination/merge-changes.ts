@@ -13,6 +13,7 @@ import type { DestinationState } from './destination-state.ts'
 import { deadPositionsOf, fileLoad, markRows, type FileFate, type MarkedRows } from './mark-rows.ts'
 import { markMultiset } from './multiset-rows.ts'
 import { loadPositions } from './read-table.ts'
+import { quarantineChanges } from './quarantine.ts'
 import { reduceChanges } from './reduce-changes.ts'
 import { fileColumn, positionColumn, positionedScanSql, scanSql } from './scan.ts'
 import { markVersions } from './scd2-versions.ts'
@@ -28,6 +29,8 @@ export interface MergeInput {
   readonly state: DestinationState
   /** Gets every new file as soon as it is there, so that a failure can remove it. */
   readonly written: AddFile[]
+  /** Gets the files of rows that go to quarantine. */
+  readonly quarantined: AddFile[]
 }
 
 /** Sorting whole rows is dear for many, and keys of an update lie anywhere in the table's anyway. */
@@ -62,9 +65,10 @@ async function mergeInSession(
   work: TableWork,
   input: MergeInput,
 ): Promise<MergedFiles> {
-  const { written } = input
+  const { written, quarantined } = input
   const columns = work.columns.stored
   const { bytes: stagedBytes, marked } = await markFor(tools, work, input)
+  quarantined.push(...(await quarantineChanges(tools, work)))
   const { fates } = marked
   const choice = chooseRewrites(fates.map(fileLoad))
   const merged = choice.merged.flatMap((index) => fates[index] ?? [])

@@ -11,7 +11,7 @@ import { positionedLiveRowsSql } from './history-changes.ts'
 import { fatesOf } from './mark-positions.ts'
 import type { MarkedRows } from './mark-rows.ts'
 import { fileColumn, positionColumn } from './scan.ts'
-import type { StagedChanges } from './staged-changes.ts'
+import { afterSql, type StagedChanges } from './staged-changes.ts'
 import { stagedGroups } from './staged-groups.ts'
 import { stagedRowsSql } from './staged-projection.ts'
 import type { SessionTools, TableWork } from './table-work.ts'
@@ -66,9 +66,7 @@ function netSql(tools: SessionTools, work: TableWork, changes: StagedChanges): s
   const { after, files, absentPaths } = changes
   const staged = stagedRowsSql(stagedGroups(tools, work, files, absentPaths), columns, {
     extra: ['_op'],
-    ...(after !== undefined && {
-      where: `_seq > ${after.sequence} OR (_seq = ${after.sequence} AND _ord > ${after.ordinal})`,
-    }),
+    ...(after !== undefined && { where: afterSql(after) }),
   })
   const terms = columns.columns.map((column, n) => `${exactTerm(column)} AS ${termOf(n)}`)
   const groups = columns.columns.map((_, n) => termOf(n)).join(', ')

@@ -7,10 +7,13 @@ import type { EngineStatements } from '../engine/duckdb.ts'
 import { quoteIdentifier } from '../engine/quote.ts'
 import type { DestinationColumns } from './destination-columns.ts'
 import type { KeyRange } from './prune-files.ts'
-import { stagedRowsSql, type StagedFiles } from './staged-projection.ts'
+import { afterSql } from './staged-changes.ts'
+import { quarantinedColumn, stagedRowsSql, type StagedFiles } from './staged-projection.ts'
 
 /** `(_seq - first) · 2³² + _ord`: one int64 that orders the changes and names each of them. */
 export const orderColumn = '__sluice_order'
+/** Relation of all changes. */
+export const changesTable = 'sluice_changes'
 /** Dense number of a key, from 0; of use only when some file has absent cells. */
 export const keyNumberColumn = '__sluice_key'
 
@@ -40,6 +43,8 @@ export interface ReducedChanges {
   readonly keyRange: KeyRange | undefined
   /** Some change other than a delete has absent cells. */
   readonly hasAbsentCells: boolean
+  /** `changes` says which rows go to quarantine (`quarantinedColumn`). */
+  readonly quarantines: boolean
 }
 
 /**
@@ -54,7 +59,7 @@ export async function reduceChanges(
   columns: DestinationColumns,
 ): Promise<ReducedChanges> {
   const latest = 'sluice_latest'
-  const changes = 'sluice_changes'
+  const changes = changesTable
   const kind = files.hasAbsent && files.bytes <= keptBytes ? 'TABLE' : 'VIEW'
   const keys = columns.key.map(quoteIdentifier).join(', ')
   const absent = files.hasAbsent
@@ -80,17 +85,16 @@ export async function reduceChanges(
     isUnique: keyCount === files.rows,
     keyRange: keyRangeOf(columns, summary?.['min'], summary?.['max']),
     hasAbsentCells: summary?.['absent'] === true,
+    quarantines: columns.unfit === 'quarantine',
   }
 }
 
 function changesSql(files: ChangeFiles, columns: DestinationColumns): string {
   const order = `(_seq - ${files.firstSequence}) * 4294967296 + _ord AS ${orderColumn}`
-  const { after } = files
   return stagedRowsSql(files.groups, columns, {
     extra: ['_op', order],
-    ...(after !== undefined && {
-      where: `_seq > ${after.sequence} OR (_seq = ${after.sequence} AND _ord > ${after.ordinal})`,
-    }),
+    marksQuarantined: true,
+    ...(files.after !== undefined && { where: afterSql(files.after) }),
   })
 }
 
@@ -105,5 +109,5 @@ export function survivorsSql(reduced: ReducedChanges, list: string): string {
   // Finding the last changes among millions costs several times what reading them does.
   if (reduced.isUnique) return `SELECT ${list} FROM ${reduced.changes} WHERE _op <> 'd'`
   return `SELECT ${list} FROM ${reduced.changes} SEMI JOIN ${reduced.latest} USING (${orderColumn})
-    WHERE _op <> 'd'`
+    WHERE _op <> 'd'${reduced.quarantines ? ` AND NOT ${quarantinedColumn}` : ''}`
 }

@@ -58,7 +58,11 @@ export function upgradedColumns({ from, to, fills }: SchemaUpgrade): readonly st
 export function upgradedScanSql(
   paths: readonly string[],
   upgrade: SchemaUpgrade,
-  { hasAbsent, hasUnfit }: { readonly hasAbsent: boolean; readonly hasUnfit: boolean },
+  {
+    hasAbsent,
+    hasUnfit,
+    isMixed = false,
+  }: { readonly hasAbsent: boolean; readonly hasUnfit: boolean; readonly isMixed?: boolean },
 ): string {
   const left = upgrade.from.columns.map(({ name }) => quoteIdentifier(name))
   const list = [...upgradedColumns(upgrade)]
@@ -81,6 +85,6 @@ export function upgradedScanSql(
       `list_transform(list_filter(_unfit, lambda u: ${place} IS NOT NULL), lambda u: ${place} || ${text}) AS _unfit`,
     )
   }
-  const scan = scanSql(paths, { unionByName: hasAbsent || hasUnfit })
+  const scan = scanSql(paths, { unionByName: hasAbsent || hasUnfit || isMixed })
   return `(SELECT ${list.join(', ')}, * EXCLUDE (${left.join(', ')}) FROM ${scan})`
 }

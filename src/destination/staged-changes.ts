@@ -40,6 +40,13 @@ export function stagedChanges(steps: TableWork['steps']): StagedChanges {
   }
 }
 
+/** Condition over `_seq` and `_ord`: only changes after the last truncate count. */
+export function afterSql(after: StagedChanges['after']): string {
+  if (after === undefined) return 'true'
+  const { sequence, ordinal } = after
+  return `(_seq > ${sequence} OR (_seq = ${sequence} AND _ord > ${ordinal}))`
+}
+
 function lastTruncate(
   steps: TableWork['steps'],
 ): { readonly sequence: bigint; readonly ordinal: number } | undefined {

@@ -11,10 +11,13 @@ export function stagedGroups(
   files: readonly StagedFile[],
   absentPaths: ReadonlySet<string> = new Set(),
 ): readonly StagedFiles[] {
-  return groupByUpgrade(files, upgrades).map(({ files: of, ...upgrade }) => ({
-    ...upgrade,
-    paths: of.map((file) => localFile(staging, file.path)),
-    schema: columns.staged,
-    hasAbsent: absentPaths.size > 0 && of.some(({ path }) => absentPaths.has(path)),
-  }))
+  return groupByUpgrade(files, upgrades).flatMap(({ files: all, ...upgrade }) =>
+    [false, true].flatMap((hasUnfit): StagedFiles[] => {
+      const of = all.filter((file) => (file.unfit_cells !== undefined) === hasUnfit)
+      if (of.length === 0) return []
+      const paths = of.map((file) => localFile(staging, file.path))
+      const hasAbsent = absentPaths.size > 0 && of.some(({ path }) => absentPaths.has(path))
+      return [{ ...upgrade, paths, schema: columns.staged, hasAbsent, hasUnfit }]
+    }),
+  )
 }

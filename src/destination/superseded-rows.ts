@@ -10,17 +10,19 @@ import { int32Column, int64Column } from '../engine/result-columns.ts'
 import type { StagedFile } from '../staging/manifest.ts'
 import { localFile } from './data-path.ts'
 import { emptyRelation } from './read-table.ts'
-import { fileColumn, positionColumn, positionedScanSql, scanSql } from './scan.ts'
-import { upgradedColumns } from './schema-upgrade.ts'
+import { fileColumn, positionColumn, positionedScanSql } from './scan.ts'
 import { stagedGroups } from './staged-groups.ts'
-import { stagedRowsSql } from './staged-projection.ts'
+import { keyCellsSql, stagedRowsSql, stagedScanSql } from './staged-projection.ts'
 import type { TableTools, TableWork } from './table-work.ts'
 
 /** Files of chunks read under one point. */
 interface Layer {
   readonly files: readonly StagedFile[]
-  /** Condition over the staged columns that holds for superseded rows; undefined: none can be. */
-  readonly isSuperseded: string | undefined
+  /**
+   * Condition that holds for superseded rows, from the SQL of the key's cells as the destination has
+   * them; undefined: none can be.
+   */
+  readonly isSuperseded: ((key: readonly string[]) => string) | undefined
 }
 
 const keysTable = 'sluice_superseding'
@@ -42,9 +44,8 @@ async function layersOf(
     await loadKeys(engine, tools, work)
   }
   const newest = Math.max(-1, ...superseding.map(({ upTo }) => upTo))
-  const key = work.columns.key.map(
-    (name, index) => `${keyColumn(index)} = ${quoteIdentifier(name)}`,
-  )
+  const isSame = (key: readonly string[]): string =>
+    key.map((cell, index) => `${keyColumn(index)} = ${cell}`).join(' AND ')
   return [...byPoint]
     .filter(([, files]) => files.length > 0)
     .map(([point, files]) => ({
@@ -52,7 +53,8 @@ async function layersOf(
       isSuperseded:
         point > newest
           ? undefined
-          : `EXISTS (SELECT 1 FROM ${keysTable} WHERE __sluice_up_to >= ${point} AND ${key.join(' AND ')})`,
+          : (cells) =>
+              `EXISTS (SELECT 1 FROM ${keysTable} WHERE __sluice_up_to >= ${point} AND ${isSame(cells)})`,
     }))
 }
 
@@ -64,16 +66,16 @@ async function loadKeys(
 ): Promise<void> {
   // All of a copy, up to its newest point, was staged with one schema.
   const upgrade = upgrades?.get(chunks.flatMap(({ files }) => files)[0]?.path ?? '')
-  const keys = columns.key.map((name, index) => `${quoteIdentifier(name)} AS ${keyColumn(index)}`)
   const points = [...new Set(superseding.map(({ upTo }) => upTo))]
-  const selects = points.map((point) => {
-    const paths = superseding
-      .filter(({ upTo }) => upTo === point)
-      .map(({ file }) => localFile(tools.staging, file.path))
-    const scan = scanSql(paths, { unionByName: true })
-    const rows =
-      upgrade === undefined ? scan : `(SELECT ${upgradedColumns(upgrade).join(', ')} FROM ${scan})`
-    return `SELECT ${keys.join(', ')}, ${point} AS up_to FROM ${rows}`
+  const selects = points.flatMap((point) => {
+    const files = superseding.filter(({ upTo }) => upTo === point).map(({ file }) => file)
+    const same = new Map(upgrade === undefined ? [] : files.map(({ path }) => [path, upgrade]))
+    return stagedGroups(tools, { columns, upgrades: same }, files).map((group) => {
+      const keys = keyCellsSql(group, columns).map((cell, n) => `${cell} AS ${keyColumn(n)}`)
+      // Files of chunks and of changes lie side by side.
+      return `SELECT ${keys.join(', ')}, ${point} AS up_to
+        FROM ${stagedScanSql({ ...group, isMixed: true })}`
+    })
   })
   const names = columns.key.map((_, index) => keyColumn(index)).join(', ')
   await engine.run(
@@ -83,19 +85,29 @@ async function loadKeys(
   )
 }
 
-/** Query of the rows of the copy as of its newest point, the destination's columns in order. */
+/**
+ * Query of the rows of the copy as of its newest point, the destination's columns in order.
+ * `only`: those in these files.
+ */
 export async function copyRowsSql(
   engine: EngineStatements,
   tools: Pick<TableTools, 'staging'>,
   work: TableWork,
+  only?: ReadonlySet<StagedFile>,
 ): Promise<string> {
-  const layers = await layersOf(engine, tools, work)
+  const layers = (await layersOf(engine, tools, work)).flatMap(({ files, isSuperseded }) => {
+    const wanted = only === undefined ? files : files.filter((file) => only.has(file))
+    return wanted.length === 0 ? [] : [{ files: wanted, isSuperseded }]
+  })
   if (layers.length === 0) return emptyRelation(work.columns.columns)
   return layers
-    .map(({ files, isSuperseded }) => {
-      const where = isSuperseded === undefined ? {} : { where: `NOT ${isSuperseded}` }
-      return stagedRowsSql(stagedGroups(tools, work, files), work.columns, where)
-    })
+    .flatMap(({ files, isSuperseded }) =>
+      stagedGroups(tools, work, files).map((group) => {
+        const key = keyCellsSql(group, work.columns)
+        const where = isSuperseded === undefined ? {} : { where: `NOT ${isSuperseded(key)}` }
+        return stagedRowsSql([group], work.columns, where)
+      }),
+    )
     .join(' UNION ALL ')
 }
 
@@ -114,7 +126,7 @@ export async function supersededRows(
     const scan = positionedScanSql(paths, work.columns.key, names)
     const result = await engine.columns(
       `SELECT ${quoteIdentifier(fileColumn)}, ${quoteIdentifier(positionColumn)}
-       FROM ${scan} WHERE ${isSuperseded} ORDER BY ALL`,
+       FROM ${scan} WHERE ${isSuperseded(work.columns.key.map(quoteIdentifier))} ORDER BY ALL`,
     )
     const inFiles = int32Column(result, 0)
     const positions = int64Column(result, 1)

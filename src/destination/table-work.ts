@@ -82,6 +82,8 @@ export interface TableWork {
 export interface TableTools {
   readonly identity: DestinationIdentity
   readonly table: DeltaTable
+  /** Where rows go that do not fit, see quarantine.ts; made when there is the first one. */
+  readonly quarantine: DeltaTable
   readonly engine: Engine
   readonly staging: ObjectStorage
   /** Throws STAGING_FILE_MISSING or STAGING_FILE_DAMAGED; remembers what it has looked at. */

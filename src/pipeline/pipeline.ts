@@ -2,6 +2,8 @@
 import type { SteadyClock } from '../base/clock.ts'
 import { asSluiceError, SluiceError } from '../base/errors.ts'
 import type { Failpoints } from '../base/failpoint.ts'
+import type { UnfitPolicy } from '../destination/destination-columns.ts'
+import { quarantineName } from '../destination/quarantine.ts'
 import { openDestination } from '../destination/open-destination.ts'
 import type { TableTools } from '../destination/table-work.ts'
 import type { Log } from '../observe/log.ts'
@@ -43,6 +45,8 @@ export interface PipelineOptions {
   }
   readonly engine: TableTools['engine']
   readonly tables: readonly TableSelection[]
+  /** What is done about values that a destination's types can not hold. Default: fail. */
+  readonly unfitValues?: UnfitPolicy
   /** Default: any text names a destination table as it stands. */
   readonly names?: NameRules
   readonly clock: SteadyClock
@@ -198,9 +202,17 @@ class StagedPipeline implements Pipeline {
       failpoints,
       log: tableLog,
     })
+    const beside = { ...route.destination, table: quarantineName(route.destination.table) }
+    const quarantine = openDestination({
+      ...this.#options.lake(beside),
+      clock,
+      failpoints,
+      log: tableLog,
+    })
     const tools: TableTools = {
       identity: { pipelineId: this.#options.pipelineId, tableId: route.tableId, name },
       table,
+      quarantine,
       engine,
       staging: staging.storage,
       verifyFile: (file) => this.#verify(file),
@@ -208,7 +220,8 @@ class StagedPipeline implements Pipeline {
       failpoints,
       productVersion,
     }
-    return new TableRunner({ route, tools, staging, log })
+    const { unfitValues = 'fail' } = this.#options
+    return new TableRunner({ route, tools, staging, log, unfitValues })
   }
 
   async #verify(file: StagedFile): Promise<void> {

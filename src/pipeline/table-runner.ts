@@ -1,11 +1,11 @@
 /** One destination table of a pipeline: its state between updates, its plan and its apply. */
 import { asSluiceError, type SluiceError } from '../base/errors.ts'
 import { applyWork } from '../destination/apply.ts'
-import type { DestinationColumns } from '../destination/destination-columns.ts'
+import type { DestinationColumns, UnfitPolicy } from '../destination/destination-columns.ts'
 import {
   destinationState,
-  digestColumns,
   digestPoint,
+  isSameShape,
   type DestinationState,
 } from '../destination/destination-state.ts'
 import { keepsHistory } from '../destination/destination-kind.ts'
@@ -38,6 +38,7 @@ export interface TableRunnerOptions {
   readonly tools: TableTools
   readonly staging: StagingReader
   readonly log: Log
+  readonly unfitValues: UnfitPolicy
 }
 
 /** A table overtaken by another process plans again this often in one update. */
@@ -66,7 +67,10 @@ export class TableRunner {
     this.route = options.route
     this.#options = options
     const { tableId, selection } = options.route
-    this.#schemas = new TableSchemas(options.staging, tableId, selection)
+    this.#schemas = new TableSchemas(options.staging, tableId, {
+      ...selection,
+      unfit: options.unfitValues,
+    })
   }
 
   get problem(): SluiceError | undefined {
@@ -164,7 +168,8 @@ export class TableRunner {
     if (from !== undefined && plan.kind !== 'load' && state.columns !== undefined) {
       const present = await this.#schemas.columnsBefore(from)
       if (!isSameShape(state, present)) {
-        // The selection of columns changed: the copy is loaded anew with the new ones.
+        // The selection of columns or the policy for unfit values changed: the copy is loaded anew.
+        this.#options.log.info('table is loaded anew, its settings changed', this.#fields())
         plan = planTable({ ...input, applied: nothingApplied })
         from = versionOf(plan, state, table)
       }
@@ -240,10 +245,6 @@ function versionOf(
     plan.kind === 'changes' ? plan.snapshot : table.snapshots.get(state.snapshotId ?? -1)
   if (snapshot === undefined) return undefined
   return state.schemaVersion ?? snapshot.started.schema_version
-}
-
-function isSameShape(state: DestinationState, columns: DestinationColumns): boolean {
-  return state.kind === columns.kind && state.columns === digestColumns(columns.stored)
 }
 
 /** What a load does to the history that the table may have; a full refresh ends it. */

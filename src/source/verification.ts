@@ -2,6 +2,7 @@
  * The seam `verify` uses: what a source can say about its rows at one exact position, computed by
  * the source's own server from its own values, so that none of our decoding is taken on trust.
  */
+import type { UnfitPolicy } from '../columnar/unfit-policy.ts'
 import type { Position } from './source.ts'
 import type { SourceTable } from './table-schema.ts'
 
@@ -27,16 +28,23 @@ export interface RowDigest {
  * boolean `t`/`f`; integers in digits; floats their IEEE bits as `0`/`1`, NaN as `NaN`; decimals the
  * unscaled integer; strings themselves; binary in lower-case hex; dates days since 1970-01-01;
  * timestamps microseconds since 1970-01-01.
+ * A value that the type can not hold is what the policy of the destination makes of it (`fail`:
+ * NULL); with `string` columns that may have one are strings, and with `quarantine` a row with one
+ * does not count.
  */
 export interface SourceVerification {
   /** Shows every transaction that commits before this position and none that commits at or after it. */
   readonly position: Position
   /** Buckets without rows are left out. `columns` are the names to compare, in order. */
-  digestTable(table: SourceTable, columns: readonly string[]): Promise<readonly BucketDigest[]>
+  digestTable(
+    table: SourceTable,
+    columns: readonly string[],
+    policy?: UnfitPolicy,
+  ): Promise<readonly BucketDigest[]>
   digestRows(
     table: SourceTable,
     columns: readonly string[],
-    buckets: readonly number[],
+    options: { readonly buckets: readonly number[]; readonly policy: UnfitPolicy },
   ): Promise<readonly RowDigest[]>
   close(): Promise<void>
 }

@@ -15,7 +15,7 @@ export interface StagedFile {
   readonly bytes: number
   /** CRC-32 of the whole file, to notice a torn or altered one before it is applied. */
   readonly crc32: number
-  /** Cells that the column types can not hold: the file then has an `_unfit` column; absent when none. */
+  /** The file has an `_unfit` column: how many cells the column types can not hold. */
   readonly unfit_cells?: number
   /** Of snapshot files; change files have none. */
   readonly statistics?: FileStatistics

@@ -24,6 +24,9 @@ export async function openStagedFile(options: StagedFileOptions): Promise<Staged
   }
 }
 
+/** Always the last one of a file that has it. */
+const unfitColumnName = '_unfit'
+
 class ParquetFileWriter implements StagedFileWriter {
   readonly path: string
   readonly #storage: ObjectStorage
@@ -37,7 +40,8 @@ class ParquetFileWriter implements StagedFileWriter {
   #bytes = 0
   #crc32 = 0
   #rows = 0
-  #unfitCells = 0
+  /** undefined: the file has no column for them. */
+  #unfitCells: number | undefined
 
   constructor(options: StagedFileOptions, writer: ObjectWriter, encoder: ParquetEncoder) {
     this.path = options.path
@@ -51,7 +55,7 @@ class ParquetFileWriter implements StagedFileWriter {
     return this.#step(async () => {
       await this.#append(await this.#encoder.encodeRowGroup(batch))
       this.#rows += batch.rowCount
-      for (const { unfit } of batch.columns) this.#unfitCells += unfit?.rows.length ?? 0
+      this.#countUnfit(batch)
       releaseBatch(batch)
       return this.#bytes
     })
@@ -67,10 +71,16 @@ class ParquetFileWriter implements StagedFileWriter {
         rows: this.#rows,
         bytes: this.#bytes,
         crc32: this.#crc32,
-        ...(this.#unfitCells > 0 ? { unfit_cells: this.#unfitCells } : {}),
+        ...(this.#unfitCells === undefined ? {} : { unfit_cells: this.#unfitCells }),
         ...(this.#isSnapshot ? { statistics } : {}),
       }
     })
+  }
+
+  #countUnfit(batch: ColumnBatch): void {
+    if (batch.columns.at(-1)?.name !== unfitColumnName) return
+    this.#unfitCells ??= 0
+    for (const { unfit } of batch.columns) this.#unfitCells += unfit?.rows.length ?? 0
   }
 
   async abort(): Promise<void> {

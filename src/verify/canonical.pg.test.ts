@@ -11,6 +11,8 @@ import {
   rowDigestSql as sourceRowSql,
 } from '../source/postgres/canonical-text.ts'
 import type { SourceTable, TableId } from '../source/table-schema.ts'
+import { unfitPolicies } from '../columnar/unfit-policy.ts'
+import { destinationColumn } from '../destination/unfit-sql.ts'
 import { bucketDigestSql, rowDigestSql } from './canonical-sql.ts'
 
 interface Case {
@@ -21,6 +23,8 @@ interface Case {
   readonly values: readonly (string | undefined)[]
   /** Values the destination holds as NULL. */
   readonly unrepresentable?: readonly string[]
+  /** What a destination holds for them under the policy `clamp`. */
+  readonly clamped?: readonly (string | undefined)[]
 }
 
 const cases: readonly Case[] = [
@@ -60,6 +64,7 @@ const cases: readonly Case[] = [
     engineType: 'DECIMAL(12,2)',
     values: ['0', '-0.01', '0.50', '9999999999.99', '-9999999999.99', undefined],
     unrepresentable: ['NaN'],
+    clamped: [undefined],
   },
   {
     type: { kind: 'decimal', precision: 38, scale: 38 },
@@ -91,6 +96,7 @@ const cases: readonly Case[] = [
     engineType: 'DATE',
     values: ['0001-01-01', '9999-12-31', '1969-12-31', '2024-02-29', undefined],
     unrepresentable: ['infinity', '-infinity', '0001-01-01 BC', '10000-01-01'],
+    clamped: ['9999-12-31', '0001-01-01', '0001-01-01', '9999-12-31'],
   },
   {
     type: { kind: 'timestamp' },
@@ -103,6 +109,11 @@ const cases: readonly Case[] = [
       undefined,
     ],
     unrepresentable: ['infinity', '10000-01-01 00:00:00+00', '0044-03-15 00:00:00+00 BC'],
+    clamped: [
+      '9999-12-31 23:59:59.999999+00',
+      '9999-12-31 23:59:59.999999+00',
+      '0001-01-01 00:00:00+00',
+    ],
   },
   {
     type: { kind: 'timestamp_ntz' },
@@ -110,6 +121,7 @@ const cases: readonly Case[] = [
     engineType: 'TIMESTAMP',
     values: ['0001-01-01', '9999-12-31 23:59:59.999999', '1969-12-31 23:59:59.999999', undefined],
     unrepresentable: ['-infinity', '10000-01-01'],
+    clamped: ['0001-01-01', '9999-12-31 23:59:59.999999'],
   },
 ]
 
@@ -157,7 +169,7 @@ test.each(cases.map((one, n) => ({ ...one, n })))(
     const columns = table.schema.columns
     const key = columns.slice(0, 1)
     const buckets = Array.from({ length: 256 }, (_, bucket) => bucket)
-    const theirs = await server.sql(sourceRowSql(table, ['id', 'Cell "x"'], buckets))
+    const theirs = await server.sql(sourceRowSql(table, ['id', 'Cell "x"'], { buckets }))
     const ours = await engine.rows(rowDigestSql(name, { key, columns, buckets }))
     const sorted = (rows: readonly Record<string, unknown>[]): unknown[] =>
       rows.map((row) => `${String(row['key'])} ${String(row['digest'])}`).toSorted()
@@ -175,5 +187,43 @@ test.each(cases.map((one, n) => ({ ...one, n })))(
     expect(modulo(sums)).toEqual(
       modulo(await server.sql(sourceBucketSql(table, ['id', 'Cell "x"']))),
     )
+  },
+)
+
+const unfitCases = cases.flatMap((one, n) => (one.clamped === undefined ? [] : [{ ...one, n }]))
+
+test.each(unfitCases)(
+  '$sourceType: values that do not fit compare equal under every policy',
+  async ({ type, sourceType, engineType, values, unrepresentable = [], clamped = [], n }) => {
+    const name = `unfit_${n}`
+    const all = [...values, ...unrepresentable]
+    await server.sql(`CREATE TABLE ${name} (id int, "Cell ""x""" ${sourceType});
+      INSERT INTO ${name} VALUES ${all.map((value, id) => `(${id}, ${literal(value)})`).join(', ')}`)
+    const texts = await server.sql(`SELECT "Cell ""x""" ::text AS cell FROM ${name} ORDER BY id`)
+    const held: Readonly<Record<string, readonly (string | null | undefined)[]>> = {
+      fail: [...values, ...unrepresentable.map(() => undefined)],
+      null: [...values, ...unrepresentable.map(() => undefined)],
+      clamp: [...values, ...clamped],
+      string: texts.map(({ cell }) => cell as string | null),
+      quarantine: values,
+    }
+    const table = tableOf(name, type, sourceType)
+    const buckets = Array.from({ length: 256 }, (_, bucket) => bucket)
+    for (const policy of unfitPolicies) {
+      const columns = table.schema.columns.map((column) => destinationColumn(column, policy))
+      const rows = (held[policy] ?? []).map(
+        (value, id) => `(${id}, ${literal(value ?? undefined)})`,
+      )
+      await engine.run(`CREATE TABLE ${name}_${policy}
+        (id INTEGER, "Cell ""x""" ${policy === 'string' ? 'VARCHAR' : engineType});
+        INSERT INTO ${name}_${policy} VALUES ${rows.join(', ')}`)
+      const theirs = await server.sql(sourceRowSql(table, ['id', 'Cell "x"'], { buckets, policy }))
+      const key = columns.slice(0, 1)
+      const ours = await engine.rows(rowDigestSql(`${name}_${policy}`, { key, columns, buckets }))
+      const sorted = (all: readonly Record<string, unknown>[]): unknown[] =>
+        all.map((row) => `${String(row['key'])} ${String(row['digest'])}`).toSorted()
+      expect(sorted(ours), policy).toEqual(sorted(theirs))
+      expect(theirs, policy).toHaveLength(rows.length)
+    }
   },
 )

@@ -1,4 +1,6 @@
 /** Compares one source table with its destination at one position: counts, digests, differing keys. */
+import type { UnfitPolicy } from '../destination/destination-columns.ts'
+import { destinationColumn } from '../destination/unfit-sql.ts'
 import type { Engine } from '../engine/duckdb.ts'
 import type { BucketDigest, RowDigest, SourceVerification } from '../source/verification.ts'
 import type { SourceTable } from '../source/table-schema.ts'
@@ -12,6 +14,8 @@ export interface TableComparison {
   readonly relation: string
   /** Columns the destination has, in the source's order. */
   readonly columns: readonly string[]
+  /** What the destination does about values that do not fit. */
+  readonly policy: UnfitPolicy
 }
 
 export type KeyDifferenceKind = 'missing in destination' | 'only in destination' | 'different'
@@ -137,16 +141,16 @@ export async function verifyTable(
   engine: Engine,
   comparison: TableComparison,
 ): Promise<TableVerification> {
-  const { source, columns, relation, destination } = comparison
+  const { source, columns, relation, destination, policy } = comparison
   const typed = (name: string): CanonicalColumn => {
     const column = source.schema.columns.find((candidate) => candidate.name === name)
     if (column === undefined) throw new RangeError(`no column "${name}" in ${source.name.table}`)
-    return column
+    return destinationColumn(column, policy)
   }
   const key = source.schema.key.map(typed)
   const all = columns.map(typed)
   const [sourceBuckets, destinationRows] = await Promise.all([
-    verification.digestTable(source, columns),
+    verification.digestTable(source, columns, policy),
     engine.rows(bucketDigestSql(relation, key, all)),
   ])
   const left = total(sourceBuckets)
@@ -162,7 +166,7 @@ export async function verifyTable(
   const counts = { 'missing in destination': 0n, 'only in destination': 0n, different: 0n }
   for (const buckets of batches) {
     const [sourceRows, rows] = await Promise.all([
-      verification.digestRows(source, columns, buckets),
+      verification.digestRows(source, columns, { buckets, policy }),
       engine.rows(rowDigestSql(relation, { key, columns: all, buckets })),
     ])
     const ours = rows.map((row) => ({ key: String(row['key']), digest: String(row['digest']) }))

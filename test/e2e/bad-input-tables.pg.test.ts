@@ -163,16 +163,39 @@ test.concurrent('a table out of the publication for a while: it is copied anew, 
   await scene.expectEqual()
 })
 
-test.concurrent('an infinite date becomes NULL, and says so: copied and followed', async () => {
+test.concurrent('an infinite date stops its table until the file says what to do: copied and followed', async () => {
   const scene = await sceneOf('infinite')
   await scene.sqlAsRole(`INSERT INTO app.orders VALUES (1000, 'a', 'infinity')`)
-  const warning = expect.objectContaining({ level: 'warn', table: 'app.orders', column: 'day' })
-  expect((await expectDone(scene.runOnce())).lines).toContainEqual(warning)
-  await scene.sqlAsRole(`INSERT INTO app.orders VALUES (1001, 'a', '-infinity')`)
-  expect((await expectDone(scene.runOnce())).lines).toContainEqual(warning)
-  const query = await scene.call('query', 'SELECT count(*) AS n FROM orders WHERE day IS NULL')
-  expect(query.text).toContain('2')
+  const run = await scene.runOnce()
+  const remedy = expectOnlyFailed(run, 'main.copy.orders', 'DESTINATION_VALUE_UNFIT')
+  expect(remedy).toContain('sluice.unfitValues')
+  expect(run.failed.get('main.copy.orders')?.message).toContain('column "day" has 1 values')
+  const notice = expect.objectContaining({ level: 'warn', table: 'app.orders', column: 'day' })
+  expect(run.lines).toContainEqual(notice)
+  await scene.expectEqual('people')
+  let row = 1001
+  const held = {
+    null: 'WHERE day IS NULL',
+    clamp: `WHERE day = DATE '9999-12-31'`,
+    string: `WHERE day = 'infinity'`,
+  }
+  for (const policy of ['null', 'clamp', 'string'] as const) {
+    scene.writeFile({ settings: `sluice.unfitValues: "${policy}"` })
+    await expectDone(scene.runOnce())
+    await scene.sqlAsRole(`INSERT INTO app.orders VALUES (${row++}, 'a', 'infinity')`)
+    await expectDone(scene.runOnce())
+    const query = await scene.call('query', `SELECT count(*) AS n FROM orders ${held[policy]}`)
+    expect(query.text).toContain(String(row - 1000))
+    await scene.expectEqual()
+  }
+  scene.writeFile({ settings: 'sluice.unfitValues: quarantine' })
+  await expectDone(scene.runOnce())
+  await scene.sqlAsRole(`UPDATE app.orders SET day = '2024-01-01' WHERE id = 1001;
+    UPDATE app.orders SET day = '-infinity' WHERE id = 1`)
+  await expectDone(scene.runOnce())
   await scene.expectEqual()
+  const apart = await scene.call('query', `SELECT * FROM orders__quarantine WHERE op = 'u'`)
+  expect(apart.text).toContain('-infinity')
 })
 
 const foreignLog = [

@@ -83,6 +83,8 @@ export interface ResourceOptions {
   /** File URL: the tables lie there. */
   readonly lakeRoot?: string
   readonly objects?: readonly string[]
+  /** Of the ingestion pipeline: `sluice.unfitValues: null`. */
+  readonly settings?: string
 }
 
 const wholeSchema = '{source_schema: app, destination_catalog: main, destination_schema: copy}'
@@ -100,6 +102,7 @@ function resourceText(
     storageRoot,
     lakeRoot,
     objects,
+    settings = '',
     password = '${env.SLUICE_TEST_PASSWORD}',
   } = options
   const tls = sslrootcert === undefined ? '' : `, sslrootcert: ${sslrootcert}`
@@ -120,6 +123,7 @@ ${roots}${lake}  pipelines:
     gateway:
       gateway_definition: {connection_name: db, gateway_storage_catalog: main, gateway_storage_schema: staging, gateway_storage_name: db}
     ingest:
+      configuration: {${settings}}
       ingestion_definition:
         ingestion_gateway_id: \${resources.pipelines.gateway.id}
         objects:

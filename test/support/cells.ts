@@ -16,6 +16,15 @@ import {
 } from '../../src/columnar/column-builder.ts'
 import type { ParquetColumn } from '../../src/columnar/parquet-encoder.ts'
 
+/** The type can not hold the value; this is its text in the source. */
+export class Unfit {
+  readonly text: string
+
+  constructor(text: string) {
+    this.text = text
+  }
+}
+
 /** The source did not send the cell. */
 export const absent = Symbol('absent')
 
@@ -31,12 +40,16 @@ export type Cell =
   | bigint
   | string
   | Uint8Array
+  | Unfit
   | readonly Cell[]
 
 export function appendCell(builder: ColumnBuilder, cell: Cell): void {
   if (cell === null) builder.appendNull()
   else if (cell === absent) builder.appendAbsent()
-  else if (builder instanceof ArrayBuilder && Array.isArray(cell)) {
+  else if (cell instanceof Unfit) {
+    const bytes = Buffer.from(cell.text)
+    builder.appendUnfit(new DataView(bytes.buffer, bytes.byteOffset), 0, bytes.length)
+  } else if (builder instanceof ArrayBuilder && Array.isArray(cell)) {
     for (const element of cell as readonly Cell[]) appendCell(builder.elements, element)
     builder.endArray(cell.length)
   } else if (builder instanceof BooleanBuilder && typeof cell === 'boolean') builder.append(cell)
@@ -66,7 +79,7 @@ export function batchOf(
 
 /** What a file gives back for a cell: absent is stored as NULL, float32 has lost digits. */
 export function storedCell(type: CanonicalType, cell: Cell): Cell {
-  if (cell === absent || cell === null) return null
+  if (cell === absent || cell === null || cell instanceof Unfit) return null
   if (type.kind === 'array') {
     return (cell as readonly Cell[]).map((element) => storedCell(type.element, element))
   }

@@ -12,7 +12,7 @@ import type {
 } from '../../src/staging/manifest.ts'
 import type { StagingLog } from '../../src/staging/staging-log.ts'
 import type { ObjectStorage } from '../../src/storage/object-storage.ts'
-import { absent, batchOf, type Cell } from './cells.ts'
+import { absent, batchOf, type Cell, Unfit } from './cells.ts'
 import { openTestLog, tableId } from './staging-fixtures.ts'
 
 export interface StagedChange {
@@ -20,6 +20,17 @@ export interface StagedChange {
   readonly sequence: number
   readonly ordinal: number
   readonly cells: readonly Cell[]
+}
+
+/** As docs/staging-format.md has it; the writers of the gateway are not used here. */
+const unfitColumn: ParquetColumn = {
+  name: '_unfit',
+  type: { kind: 'array', element: { kind: 'string' } },
+}
+
+function unfitOf(row: readonly Cell[]): Cell {
+  const cells = row.flatMap((cell, at) => (cell instanceof Unfit ? [`${at}:${cell.text}`] : []))
+  return cells.length === 0 ? null : cells
 }
 
 export const schemaOf = (
@@ -166,15 +177,18 @@ export class StagedSource {
     columns: readonly ParquetColumn[],
     rows: readonly (readonly Cell[])[],
   ): Promise<StagedFile> {
-    const writer = await this.log.openDataFile(path, columns)
+    const plain = columns.length
+    const hasUnfit = rows.some((row) => row.some((cell) => cell instanceof Unfit))
+    const all = hasUnfit ? [...columns, unfitColumn] : columns
+    const writer = await this.log.openDataFile(path, all)
     const half = Math.ceil(rows.length / 2)
     for (const part of [rows.slice(0, half), rows.slice(half)]) {
       await writer.write(
         batchOf(
-          columns.map(({ name, type }, column) => ({
+          all.map(({ name, type }, column) => ({
             name,
             type,
-            cells: part.map((row) => row[column] ?? null),
+            cells: part.map((row) => (column < plain ? (row[column] ?? null) : unfitOf(row))),
           })),
         ),
       )

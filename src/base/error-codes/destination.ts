@@ -32,6 +32,20 @@ export const destinationErrors = {
     retry: 'after-remedy',
     exitCode: 1,
   },
+  DESTINATION_VALUE_UNFIT: {
+    when: 'A value to be applied is none that its column in the destination can hold, such as an infinite date, and the pipeline does not say what to do with such values. The table stops before it; other tables go on, and nothing staged is lost.',
+    remedy:
+      'Set sluice.unfitValues in the configuration of the pipeline to null, clamp, string or quarantine; the table then goes on from here. Or correct the rows in the source and run: sluice refresh TABLE --full',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
+  DESTINATION_KEY_UNFIT: {
+    when: 'A key column has a value that its type in the destination can not hold. With sluice.unfitValues null or clamp rows of different keys would be taken for one; the table stops before it.',
+    remedy:
+      'Set sluice.unfitValues in the configuration of the pipeline to string (the key is then a text) or quarantine.',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
   DESTINATION_CELL_UNKNOWN: {
     when: 'A change keeps cells of a row that is neither staged nor in the destination table.',
     remedy: 'Run: sluice refresh TABLE --full',

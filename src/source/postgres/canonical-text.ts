@@ -3,6 +3,7 @@
  * view of its rows, against which a destination is judged.
  */
 import type { CanonicalType } from '../../columnar/canonical-type.ts'
+import { mayBeUnfit, type UnfitPolicy } from '../../columnar/unfit-policy.ts'
 import type { SourceColumn, SourceTable } from '../table-schema.ts'
 
 function quoteIdentifier(name: string): string {
@@ -11,6 +12,37 @@ function quoteIdentifier(name: string): string {
 
 function inRange(cell: string, type: string): string {
   return `isfinite(${cell}) AND ${cell} >= ${type} '0001-01-01' AND ${cell} < ${type} '10000-01-01'`
+}
+
+/** The PostgreSQL type of the limits of what a destination's type holds. */
+const calendarTypes = {
+  date: 'date',
+  timestamp: 'timestamptz',
+  timestamp_ntz: 'timestamp',
+} as const
+
+const latest = { date: '9999-12-31', other: '9999-12-31 23:59:59.999999' }
+
+/** The cell, or the nearest value that the destination's type holds. */
+function clamped(cell: string, type: keyof typeof calendarTypes): string {
+  const name = calendarTypes[type]
+  const most = type === 'date' ? latest.date : latest.other
+  return `CASE WHEN ${cell} < ${name} '0001-01-01' THEN ${name} '0001-01-01'
+    WHEN ${cell} >= ${name} '10000-01-01' THEN ${name} '${most}' ELSE ${cell} END`
+}
+
+/** SQL condition: the cell is NULL or a value that the destination's type holds. */
+function fits(cell: string, type: CanonicalType): string {
+  switch (type.kind) {
+    case 'date':
+    case 'timestamp':
+    case 'timestamp_ntz':
+      return `(${cell} IS NULL OR (${inRange(cell, calendarTypes[type.kind])}))`
+    case 'decimal':
+      return `(${cell} IS NULL OR ${cell}::text NOT IN ('NaN', 'Infinity', '-Infinity'))`
+    default:
+      return 'true'
+  }
 }
 
 function epochMicroseconds(cell: string, type: string): string {
@@ -54,6 +86,17 @@ function cellText(cell: string, type: CanonicalType): string {
   }
 }
 
+/** The same for a destination with this policy. */
+function cellTextUnder(policy: UnfitPolicy, { name, type, ...column }: SourceColumn): string {
+  const cell = quoteIdentifier(name)
+  if (!mayBeUnfit({ type, ...column })) return cellText(cell, type)
+  if (policy === 'string') return cellText(cell, { kind: 'string' })
+  if (policy === 'clamp' && type.kind in calendarTypes) {
+    return cellText(`(${clamped(cell, type.kind as keyof typeof calendarTypes)})`, type)
+  }
+  return cellText(cell, type)
+}
+
 /** Framed text of the cells `c<n>` of the inner query. */
 function framed(places: readonly number[]): string {
   if (places.length === 0) return `''`
@@ -71,33 +114,40 @@ function columnNamed(table: SourceTable, name: string): SourceColumn {
 }
 
 /** `SELECT key, digest` of every row; `digest` is the MD5 of the row's canonical text. */
-function rowsSql(table: SourceTable, names: readonly string[]): string {
+function rowsSql(table: SourceTable, names: readonly string[], policy: UnfitPolicy): string {
   const columns = names.map((name) => columnNamed(table, name))
   const keyPlaces = table.schema.key.map((name) => names.indexOf(name))
-  const cells = columns.map(
-    ({ name, type }, n) => `${cellText(quoteIdentifier(name), type)} AS c${n}`,
-  )
+  const cells = columns.map((column, n) => `${cellTextUnder(policy, column)} AS c${n}`)
+  const conditions = columns
+    .filter((column) => policy === 'quarantine' && mayBeUnfit(column))
+    .map(({ name, type }) => fits(quoteIdentifier(name), type))
+  const where = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')} `
   const from = `${quoteIdentifier(table.name.schema)}.${quoteIdentifier(table.name.table)}`
   // OFFSET 0 keeps the planner from computing each text once per use.
   return `SELECT ${framed(keyPlaces)} AS key, md5(${framed(columns.map((_, n) => n))}) AS digest
-    FROM (SELECT ${cells.join(', ')} FROM ONLY ${from} OFFSET 0) AS cells`
+    FROM (SELECT ${cells.join(', ')} FROM ONLY ${from} ${where}OFFSET 0) AS cells`
 }
 
 const bucketOfKey = `('x' || substr(md5(key), 1, 2))::bit(8)::int`
 
 /** Columns: bucket, rows, sum (of signed 64-bit heads, before reduction modulo 2^64), as text. */
-export function bucketDigestSql(table: SourceTable, columns: readonly string[]): string {
+export function bucketDigestSql(
+  table: SourceTable,
+  columns: readonly string[],
+  policy: UnfitPolicy = 'fail',
+): string {
   return `SELECT ${bucketOfKey}::text AS bucket, count(*)::text AS rows,
     sum(('x' || substr(digest, 1, 16))::bit(64)::bigint)::text AS sum
-    FROM (${rowsSql(table, columns)} OFFSET 0) AS digests GROUP BY 1`
+    FROM (${rowsSql(table, columns, policy)} OFFSET 0) AS digests GROUP BY 1`
 }
 
 /** Columns: key, digest; only rows whose key falls into the given buckets. */
 export function rowDigestSql(
   table: SourceTable,
   columns: readonly string[],
-  buckets: readonly number[],
+  options: { readonly buckets: readonly number[]; readonly policy?: UnfitPolicy },
 ): string {
-  return `SELECT key, digest FROM (${rowsSql(table, columns)} OFFSET 0) AS digests
+  const { buckets, policy = 'fail' } = options
+  return `SELECT key, digest FROM (${rowsSql(table, columns, policy)} OFFSET 0) AS digests
     WHERE ${bucketOfKey} IN (${buckets.join(', ')})`
 }

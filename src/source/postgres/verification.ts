@@ -96,16 +96,16 @@ async function lockTables(
 function digests(control: ControlConnection, position: Position): SourceVerification {
   return {
     position,
-    async digestTable(table, columns): Promise<readonly BucketDigest[]> {
-      const rows = await control.query(bucketDigestSql(table, columns))
+    async digestTable(table, columns, policy): Promise<readonly BucketDigest[]> {
+      const rows = await control.query(bucketDigestSql(table, columns, policy))
       return rows.map((row) => ({
         bucket: Number(cell(row, 'bucket')),
         rows: BigInt(cell(row, 'rows')),
         sum: BigInt.asUintN(64, BigInt(cell(row, 'sum'))),
       }))
     },
-    async digestRows(table, columns, buckets): Promise<readonly RowDigest[]> {
-      const rows = await control.query(rowDigestSql(table, columns, buckets))
+    async digestRows(table, columns, options): Promise<readonly RowDigest[]> {
+      const rows = await control.query(rowDigestSql(table, columns, options))
       return rows.map((row) => ({ key: cell(row, 'key'), digest: cell(row, 'digest') }))
     },
     close: async () => await control.close(),
