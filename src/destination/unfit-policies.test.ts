@@ -274,6 +274,61 @@ test('another policy loads the table anew from its copy, whatever it held', asyn
   expect(await rows(place)).toHaveLength(3)
 })
 
+test('history: every policy makes versions and change rows, quarantine ends what it takes away', async () => {
+  const bad = (id: number): Cell[] => [id, unfit('infinity'), ...whole(id, 'x').slice(2)]
+  const base = { sourceSchema: 'public', destinationCatalog: 'main', destinationSchema: 'shop' }
+  const make = async (): Promise<Place> =>
+    placeWith(
+      [[whole(1, 'a'), bad(2)]],
+      [
+        [
+          change('u', 1, bad(1)),
+          change('u', 2, [1, absent, instant, instant, 1n, 'kept']),
+          change('u', 3, whole(1, 'c')),
+          change('i', 3, bad(3), 1),
+        ],
+      ],
+    )
+  for (const policy of ['null', 'clamp', 'string'] as const) {
+    const place = await make()
+    const tables = [{ ...base, scdType: 'SCD_TYPE_2' as const }]
+    expect((await update(place, policy, { tables })).failedTables).toEqual([])
+    const shown = { null: 'null', clamp: '9999-12-31', string: 'infinity' }[policy]
+    expect((await texts(place)).map((row) => `${row[0]} ${row[1]} ${row[5]}`).toSorted()).toEqual([
+      '1 2024-02-29 a',
+      '1 2024-02-29 c',
+      `1 ${shown} kept`,
+      `1 ${shown} x`,
+      `2 ${shown} x`,
+      `3 ${shown} x`,
+    ])
+  }
+  const place = await make()
+  const versions = [{ ...base, scdType: 'SCD_TYPE_2' as const }]
+  expect((await update(place, 'quarantine', { tables: versions })).failedTables).toEqual([])
+  expect((await texts(place)).map((row) => [row[0], row[5], row[7] === 'null'])).toEqual([
+    ['1', 'a', false],
+    ['1', 'c', true],
+  ])
+  const apart = (await quarantined(place)).map((row) => `${String(row[0])} ${String(row[5])}`)
+  expect(apart.toSorted()).toEqual([
+    '{"id":1} does not fit date',
+    '{"id":1} keeps cells of a row in quarantine',
+    '{"id":2} does not fit date',
+    '{"id":3} does not fit date',
+  ])
+  const other = await make()
+  const log = [{ ...base, scdType: 'APPEND_ONLY' as const }]
+  expect((await update(other, 'quarantine', { tables: log })).failedTables).toEqual([])
+  expect((await texts(other)).map((row) => [row[0], row[6]]).toSorted()).toEqual([
+    ['1', 'delete'],
+    ['1', 'delete'],
+    ['1', 'insert'],
+    ['1', 'update'],
+    ['3', 'delete'],
+  ])
+})
+
 const keyed = schemaOf({ day: { kind: 'date' }, body: { kind: 'string' } }, ['day'])
 
 test('trap: two keys that do not fit are never taken for one', async () => {

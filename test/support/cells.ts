@@ -23,6 +23,10 @@ export class Unfit {
   constructor(text: string) {
     this.text = text
   }
+
+  toString(): string {
+    return `unfit ${this.text}`
+  }
 }
 
 /** The source did not send the cell. */
