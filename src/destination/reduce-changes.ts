@@ -107,7 +107,7 @@ function keyRangeOf(columns: DestinationColumns, min: unknown, max: unknown): Ke
 /** Rows that the changes leave behind, without absent cells filled in. */
 export function survivorsSql(reduced: ReducedChanges, list: string): string {
   // Finding the last changes among millions costs several times what reading them does.
-  if (reduced.isUnique) return `SELECT ${list} FROM ${reduced.changes} WHERE _op <> 'd'`
-  return `SELECT ${list} FROM ${reduced.changes} SEMI JOIN ${reduced.latest} USING (${orderColumn})
-    WHERE _op <> 'd'${reduced.quarantines ? ` AND NOT ${quarantinedColumn}` : ''}`
+  const last = reduced.isUnique ? '' : `SEMI JOIN ${reduced.latest} USING (${orderColumn})`
+  const fits = reduced.quarantines ? ` AND NOT ${quarantinedColumn}` : ''
+  return `SELECT ${list} FROM ${reduced.changes} ${last} WHERE _op <> 'd'${fits}`
 }

@@ -24,7 +24,7 @@ export interface StagedFiles {
   /** All of them have an `_unfit` column. */
   readonly hasUnfit: boolean
   /** Some have columns that others have not. */
-  readonly isMixed?: true
+  readonly isMixed?: boolean
   /** The files were written with an earlier schema than `schema`. */
   readonly upgrade?: SchemaUpgrade
 }

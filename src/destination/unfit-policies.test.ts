@@ -320,12 +320,12 @@ test('history: every policy makes versions and change rows, quarantine ends what
   const other = await make()
   const log = [{ ...base, scdType: 'APPEND_ONLY' as const }]
   expect((await update(other, 'quarantine', { tables: log })).failedTables).toEqual([])
-  expect((await texts(other)).map((row) => [row[0], row[6]]).toSorted()).toEqual([
-    ['1', 'delete'],
-    ['1', 'delete'],
-    ['1', 'insert'],
-    ['1', 'update'],
-    ['3', 'delete'],
+  expect((await texts(other)).map((row) => `${row[0]} ${row[6]}`).toSorted()).toEqual([
+    '1 delete',
+    '1 delete',
+    '1 insert',
+    '1 update',
+    '3 delete',
   ])
 })
 
