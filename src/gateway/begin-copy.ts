@@ -17,7 +17,7 @@ import type { DeliveredTransactions } from './delivered-transactions.ts'
 import type { FollowedTable } from './followed-table.ts'
 import { nameOf } from './followed-tables.ts'
 import type { Progress } from './progress.ts'
-import { isSameSchema } from './same-schema.ts'
+import { isSameRecord } from './same-schema.ts'
 import type { StreamGate } from './stream-gate.ts'
 import { TableCopy } from './table-copy.ts'
 
@@ -45,7 +45,7 @@ export async function beginCopy(
   const clash = clashingColumn(described.schema)
   if (clash !== undefined) throw columnClash(described, clash)
   const isNewSchema =
-    table.recordedSchema === undefined || !isSameSchema(table.recordedSchema, described.schema)
+    table.recordedSchema === undefined || !isSameRecord(table.recordedSchema, described.schema)
   const schemaVersion = isNewSchema
     ? await writeNextSchema(described, table.schemaVersion + 1, options.staging)
     : table.schemaVersion

@@ -89,7 +89,10 @@ export class TablePlan {
     }
     this.#refused = new Set(refused.keys())
     this.applyRefresh()
-    return good
+    return good.map((table) => {
+      const followed = tables.get(table.id)
+      return followed?.isFollowed === true ? followed.table : table
+    })
   }
 
   /** Looks at the source again; true when the stream has to begin anew to take tables in. */
@@ -244,7 +247,7 @@ export class TablePlan {
         tables.remove(table, 'another table took its name')
       } else if (now === undefined) {
         tables.refuse(table, tableGone(table.table))
-      } else if (table.isFollowed && !table.hasSchema(now.schema)) {
+      } else if (table.isFollowed && !table.hasSchema(now.schema) && !isTold(table, now)) {
         tables.gap(table, 'the table has a new schema', now)
       } else if (table.isFollowed && table.recordedName !== nameOf(now)) {
         table.recordedName = nameOf(now)
@@ -257,4 +260,9 @@ export class TablePlan {
       }
     }
   }
+}
+
+/** The stream tells at which place in the log the columns changed. */
+function isTold({ table }: FollowedTable, now: SourceTable): boolean {
+  return table.schema.storage !== undefined && now.schema.storage !== undefined
 }

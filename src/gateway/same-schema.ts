@@ -26,6 +26,17 @@ export function isSameSchema(a: TableSchema, b: TableSchema): boolean {
   )
 }
 
+/** The same schema, of rows that lie in the same place. */
+export function isSameRecord(a: TableSchema, b: TableSchema): boolean {
+  const [before, after] = [a.storage, b.storage]
+  return (
+    isSameSchema(a, b) &&
+    before?.file === after?.file &&
+    before?.definition === after?.definition &&
+    before?.lastColumn === after?.lastColumn
+  )
+}
+
 /** Nothing is known of a column whose id was not kept. */
 function isSameId(a: string | undefined, b: string | undefined): boolean {
   return a === undefined || b === undefined || a === b

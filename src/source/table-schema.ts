@@ -65,8 +65,3 @@ export interface SourceTable {
   readonly estimatedRows: number | undefined
   readonly estimatedBytes: number | undefined
 }
-
-/** Same columns, types, nullability and key, in the same order. */
-export function sameTableSchema(a: TableSchema, b: TableSchema): boolean {
-  return JSON.stringify(a) === JSON.stringify(b)
-}

@@ -1,6 +1,6 @@
 /** Tables and their columns from pg_catalog. */
 import type { Log } from '../../observe/log.ts'
-import type { SourceColumn, SourceTable, TableId } from '../table-schema.ts'
+import type { SourceColumn, SourceTable, TableId, TableSchema } from '../table-schema.ts'
 import type { CellDecoder } from './cell-decoder.ts'
 import type { ControlRow } from './connect.ts'
 import type { Control } from './control.ts'
@@ -15,6 +15,11 @@ export interface CatalogColumn extends PostgresColumnType {
   readonly isNotNull: boolean
   /** `pg_attribute.attnum`; undefined when the catalog does not tell which column it was. */
   readonly attnum: string | undefined
+  /**
+   * What rows have that are older than the column (`pg_attribute.attmissingval`): NULL or the text
+   * of a value; `unreadable` when the text does not tell. Absent where the catalog was not asked.
+   */
+  readonly missing?: { readonly text: string | null } | 'unreadable'
 }
 
 export interface PrimaryKey {
@@ -31,6 +36,8 @@ export interface CatalogTable {
   readonly columns: readonly CatalogColumn[]
   /** Names of generated columns: the log does not have them, so they are left out. */
   readonly generated: readonly string[]
+  /** Numbers of all columns that the table has, generated ones included. */
+  readonly attnums: readonly number[]
   /** `pg_class.relkind`: r ordinary, p partitioned, f foreign. */
   readonly kind: string
   /** `pg_class.relpersistence`: p permanent, u unlogged, t temporary. */
@@ -95,10 +102,18 @@ const typeColumns = `t.typtype AS kind, base.base::text AS base, base.typmod::te
   format_type(a.type_oid, a.typmod) AS formatted`
 
 const columnsSql = `
-  SELECT a.id, a.name, a.place::text AS attnum, a.type_oid::text, a.typmod::text, a.not_null, a.generated, ${typeColumns}
-  FROM (SELECT attrelid::text AS id, attname AS name, atttypid AS type_oid, atttypmod AS typmod,
-      attnotnull AS not_null, attgenerated AS generated, attnum AS place
-    FROM pg_attribute WHERE attrelid = ANY ($1::oid[]) AND attnum > 0 AND NOT attisdropped) a
+  SELECT a.id, a.name, a.place::text AS attnum, a.type_oid::text, a.typmod::text, a.not_null, a.generated,
+    a.xmin, a.has_missing, a.file, a.last,
+    -- Inside an array the value stands as its own text, unless its type has another separator.
+    CASE WHEN t.typdelim = ',' THEN (a.missing::text[])[1] END AS missing, ${typeColumns}
+  FROM (SELECT p.attrelid::text AS id, p.attname AS name, p.atttypid AS type_oid, p.atttypmod AS typmod,
+      p.attnotnull AS not_null, p.attgenerated AS generated, p.attnum AS place, p.xmin::text AS xmin,
+      p.atthasmissing AS has_missing, p.attmissingval::text AS missing, c.relnatts::text AS last,
+      CASE c.relkind WHEN 'p' THEN (SELECT string_agg(l.relfilenode::text, ' ' ORDER BY l.oid)
+        FROM pg_partition_tree(c.oid) e JOIN pg_class l ON l.oid = e.relid)
+      ELSE c.relfilenode::text END AS file
+    FROM pg_attribute p JOIN pg_class c ON c.oid = p.attrelid
+    WHERE p.attrelid = ANY ($1::oid[]) AND p.attnum > 0 AND NOT p.attisdropped) a
   ${typeJoins}
   ORDER BY a.id, a.place`
 
@@ -146,6 +161,20 @@ export function unfitNotice(log: Log, table: string, column: string): () => void
     })
 }
 
+function missingOf(column: ControlRow): NonNullable<CatalogColumn['missing']> {
+  const text = column['missing'] ?? null
+  if (column['has_missing'] !== 't') return { text: null }
+  return text === null ? 'unreadable' : { text }
+}
+
+/** From the same look at the catalog as the columns. */
+function storageOf(columns: readonly ControlRow[]): Pick<TableSchema, 'storage'> {
+  const [first] = columns
+  if (first === undefined) return {}
+  const definition = columns.map((column) => `${column['attnum']}:${column['xmin']}`).join(' ')
+  return { storage: { file: first['file'] ?? '', definition, lastColumn: Number(first['last']) } }
+}
+
 function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): CatalogTable {
   const name = {
     catalog: row['catalog'] ?? '',
@@ -163,6 +192,7 @@ function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): Cat
         name: columnName,
         isNotNull: column['not_null'] === 't',
         attnum: column['attnum'] ?? undefined,
+        missing: missingOf(column),
       })
   }
   const catalogKey = row['key'] === null ? [] : (JSON.parse(row['key'] ?? '[]') as string[])
@@ -175,13 +205,14 @@ function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): Cat
     table: {
       id: (row['id'] ?? '') as TableId,
       name,
-      schema: { columns: mapped.map(({ column }) => column), key },
+      schema: { columns: mapped.map(({ column }) => column), key, ...storageOf(rows) },
       estimatedRows: optionalNumber(row['rows']),
       estimatedBytes: optionalNumber(row['bytes']),
     },
     decoders: mapped.map(({ decoder }) => decoder),
     columns,
     generated,
+    attnums: rows.map((column) => Number(column['attnum'])),
     kind: row['kind'] ?? '',
     persistence: row['persistence'] ?? '',
     replicaIdentity: row['identity'] ?? '',

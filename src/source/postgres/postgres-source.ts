@@ -21,6 +21,7 @@ import type { SourceTable } from '../table-schema.ts'
 import type { SourceVerification } from '../verification.ts'
 import { parsePostgresOptions, type PostgresOptions } from './connection-options.ts'
 import { type Control, createControl } from './control.ts'
+import { type CatalogLook, DescribedOrder, lookAtCatalog, type LookOptions } from './ddl-watch.ts'
 import { discoverSchemas } from './discover.ts'
 import { canFailOver, findStall, markForFailover } from './failover.ts'
 import { Heartbeat } from './heartbeat.ts'
@@ -117,6 +118,10 @@ class ComposedSource implements PostgresSource {
   readonly #publication: PublicationGuard
   readonly #partitions: PartitionGuard
   readonly #heartbeat: Heartbeat
+  readonly #order = new DescribedOrder()
+  readonly #looks: LookOptions
+  /** At the catalog, when the tables were prepared. */
+  #look: CatalogLook | undefined
   #server: ServerState | undefined
   #stream: ChangeStream | undefined
   #acknowledged: Lsn = zeroLsn
@@ -136,6 +141,12 @@ class ComposedSource implements PostgresSource {
       log: how.log,
       intervalMs: how.heartbeatIntervalMs ?? 0,
     })
+    this.#looks = {
+      control: this.#control,
+      log: how.log,
+      order: this.#order,
+      endOfLog: () => endOfLog(this.#control),
+    }
     this.#publication = new PublicationGuard({
       control: this.#control,
       log: how.log,
@@ -175,6 +186,7 @@ class ComposedSource implements PostgresSource {
 
   async discoverTables(schemas: readonly string[]): Promise<readonly SourceTable[]> {
     const found = await discoverSchemas(this.#control, schemas, this.#how.log)
+    for (const { table } of found) this.#order.note(table.schema)
     return found.map(({ table }) => table)
   }
 
@@ -215,6 +227,8 @@ class ComposedSource implements PostgresSource {
     await this.#publication.prepare(tables, server, before)
     await this.#partitions.prepare(tables, record.partitions ?? {})
     this.#publication.trust.begin(position)
+    const ids = tables.map(({ id }) => id)
+    this.#look = await lookAtCatalog(this.#looks, ids)
     return {
       incarnation: this.#incarnation(identity),
       position: saved.position,
@@ -312,6 +326,8 @@ class ComposedSource implements PostgresSource {
         publicationName,
         publication,
         partitions: this.#partitions,
+        looks: this.#looks,
+        look: this.#look,
         watchIntervalMs,
         walSenderTimeoutMs: this.#how.walSenderTimeoutMs ?? 60_000,
         slotWaitMs: this.#slotWaitMs,

@@ -4,8 +4,10 @@
  * the announcement leaves out.
  */
 import type { Log } from '../../observe/log.ts'
-import { sameTableSchema, type SourceTable, type TableId } from '../table-schema.ts'
+import type { ChangeSink, SchemaChange } from '../change-sink.ts'
+import type { SourceTable, TableId } from '../table-schema.ts'
 import type { Control } from './control.ts'
+import { type Decision, DdlDecisions, type SeenColumns } from './ddl-decision.ts'
 import {
   type CatalogColumn,
   type CatalogTable,
@@ -26,8 +28,11 @@ import { shownTable } from './sql-text.ts'
 export type RelationOutcome =
   /** Nobody wants the table. */
   | { readonly kind: 'ignored' }
-  /** `changed`: the schema differs from the one last announced. */
-  | { readonly kind: 'bound'; readonly changed: SourceTable | undefined }
+  /** `changed`: the schema differs from the one the sink has. */
+  | {
+      readonly kind: 'bound'
+      readonly changed?: { readonly table: SourceTable; readonly change: SchemaChange }
+    }
   /** The table's rows cannot be identified from here on; they are skipped. */
   | { readonly kind: 'gap'; readonly table: TableId; readonly reason: string }
 
@@ -37,31 +42,52 @@ export interface PartitionLookup {
   unproven(oid: number): PartitionWatch | undefined
 }
 
+export interface RelationBinderOptions {
+  readonly control: Pick<Control, 'query'>
+  readonly log: Log
+  readonly tables: readonly SourceTable[]
+  readonly sink: Pick<ChangeSink, 'followed'>
+  readonly partitions?: PartitionLookup
+}
+
 export class RelationBinder {
   /** By oid, for the decoder. */
   readonly relations = new Map<number, RelationBinding | 'ignored'>()
-  readonly #control: Pick<Control, 'query'>
-  readonly #log: Log
-  readonly #partitions: PartitionLookup | undefined
-  /** As the sink knows them. */
+  readonly #options: RelationBinderOptions
+  readonly #decisions = new DdlDecisions()
+  /** As last announced. */
   readonly #announced = new Map<string, SourceTable>()
 
-  constructor(
-    control: Pick<Control, 'query'>,
-    log: Log,
-    tables: readonly SourceTable[],
-    partitions?: PartitionLookup,
-  ) {
-    this.#control = control
-    this.#log = log
-    this.#partitions = partitions
-    for (const table of tables) this.#announced.set(table.id, table)
+  constructor(options: RelationBinderOptions) {
+    this.#options = options
+    for (const table of options.tables) this.#announced.set(table.id, table)
+  }
+
+  get tableIds(): readonly TableId[] {
+    return [...this.#announced.values()].map(({ id }) => id)
+  }
+
+  /** The table as the sink has it; undefined when it does not keep its rows. */
+  followed(id: TableId): SourceTable | undefined {
+    const { sink } = this.#options
+    return sink.followed === undefined ? this.#announced.get(id) : sink.followed(id)
+  }
+
+  /** What the catalog means for a table that the sink has as `base`. */
+  compare(base: SourceTable, catalog: CatalogTable, keepsMoves: boolean): Decision {
+    const { columns, decoders, table } = catalog
+    const mapped = table.schema.columns.flatMap((column, place) => {
+      const decoder = decoders[place]
+      return decoder === undefined ? [] : [{ column, decoder }]
+    })
+    const seen = { columns, mapped, key: table.schema.key, name: table.name }
+    return this.#decisions.decide(base, catalog, { seen, isCatalog: true, keepsMoves })
   }
 
   /** Sets `relations` for the relation. */
   async bind(relation: Relation): Promise<RelationOutcome> {
     if (this.#announced.has(String(relation.oid))) return await this.#bindTable(relation)
-    const root = await this.#partitions?.rootOf(relation.oid)
+    const root = await this.#options.partitions?.rootOf(relation.oid)
     const announced = root === undefined ? undefined : this.#announced.get(root)
     if (announced === undefined) return await this.#bindTable(relation)
     return await this.#bindPartition(relation, announced)
@@ -69,9 +95,11 @@ export class RelationBinder {
 
   /** As if the root had announced itself, but for the places of cells in tuples. */
   async #bindPartition(relation: Relation, announced: SourceTable): Promise<RelationOutcome> {
-    const [catalog] = await discoverById(this.#control, [announced.id], this.#log)
+    const { control, log } = this.#options
+    const [catalog] = await discoverById(control, [announced.id], log)
     const { name, schema } = catalog?.table ?? announced
-    const before = announced.schema.columns.map((column) => column.name)
+    const base = this.followed(announced.id) ?? announced
+    const before = base.schema.columns.map((column) => column.name)
     const now = catalog?.columns.map((column) => column.name) ?? []
     const names = new Set(relation.columns.map((column) => column.name))
     const isAsBefore = before.length === names.size && before.every((one) => names.has(one))
@@ -89,7 +117,7 @@ export class RelationBinder {
       relation.oid,
       bound === undefined || bound === 'ignored'
         ? 'ignored'
-        : bindPartition(relation, shape, bound, this.#partitions?.unproven(relation.oid)),
+        : bindPartition(relation, shape, bound, this.#options.partitions?.unproven(relation.oid)),
     )
     return outcome
   }
@@ -100,46 +128,44 @@ export class RelationBinder {
       this.relations.set(relation.oid, 'ignored')
       return { kind: 'ignored' }
     }
-    const [catalog] = await discoverById(this.#control, [announced.id], this.#log)
-    const columns = await this.#columns(relation, catalog, announced)
-    const key = keyOf(relation, catalog, announced)
+    const { control, log } = this.#options
+    const [catalog] = await discoverById(control, [announced.id], log)
+    const columns = await this.#columns(relation, catalog)
+    const base = this.followed(announced.id)
+    const key = keyOf(relation, catalog, base ?? announced)
     if (key === undefined) {
       return this.#gap(relation, announced, 'the table has no usable key any more')
     }
-    return this.#bindAs(relation, announced, columns, key)
+    const mapped = columns.map((column) => {
+      const notice = unfitNotice(log, shownTable(announced.name), column.name)
+      return mapColumn(column, key.includes(column.name), notice)
+    })
+    const name = { ...announced.name, schema: relation.schema, table: relation.table }
+    const seen = { columns, mapped, key, name }
+    if (base === undefined) {
+      const schema = { ...announced.schema, columns: mapped.map(({ column }) => column), key }
+      return this.#bindAs(relation, { ...announced, name, schema }, seen) ?? { kind: 'bound' }
+    }
+    const decision = this.#decisions.decide(base, catalog, { seen, isCatalog: false })
+    if (decision.kind === 'same') return this.#bindAs(relation, base, seen) ?? { kind: 'bound' }
+    const { table, change } = decision
+    return this.#bindAs(relation, table, seen) ?? { kind: 'bound', changed: { table, change } }
   }
 
+  /** undefined: bound. */
   #bindAs(
     relation: Relation,
-    announced: SourceTable,
-    columns: readonly CatalogColumn[],
-    key: readonly string[],
-  ): RelationOutcome {
-    const before = new Map(announced.schema.columns.map((column) => [column.name, column]))
-    const mapped = columns.map((column) => {
-      const warn = unfitNotice(this.#log, shownTable(announced.name), column.name)
-      const one = mapColumn(column, key.includes(column.name), warn)
-      // Once nullable, always nullable: rows from before may still come.
-      const nullable = one.column.nullable || before.get(column.name)?.nullable === true
-      return { ...one, column: { ...one.column, nullable } }
-    })
-    const schema = { columns: mapped.map(({ column }) => column), key }
-    const isSame = sameTableSchema(schema, announced.schema)
-    const table: SourceTable = isSame
-      ? announced
-      : {
-          ...announced,
-          name: { ...announced.name, schema: relation.schema, table: relation.table },
-          schema,
-        }
+    table: SourceTable,
+    { mapped }: SeenColumns,
+  ): RelationOutcome | undefined {
     const decoders = mapped.map(({ decoder }) => decoder)
     const outcome = bindRelation(relation, table, decoders)
     if (outcome.kind !== 'bound') {
-      return this.#gap(relation, announced, `${outcome.kind}: ${outcome.columns.join(', ')}`)
+      return this.#gap(relation, table, `${outcome.kind}: ${outcome.columns.join(', ')}`)
     }
     this.relations.set(relation.oid, outcome.binding)
     this.#announced.set(table.id, table)
-    return { kind: 'bound', changed: isSame ? undefined : table }
+    return undefined
   }
 
   #gap(relation: Relation, table: SourceTable, reason: string): RelationOutcome {
@@ -147,11 +173,10 @@ export class RelationBinder {
     return { kind: 'gap', table: table.id, reason }
   }
 
-  /** The relation's columns with what is known of their types. */
+  /** The relation's columns with what is known of their types; numbered if the catalog has just them. */
   async #columns(
     relation: Relation,
     catalog: CatalogTable | undefined,
-    announced: SourceTable,
   ): Promise<readonly CatalogColumn[]> {
     const known = catalog?.columns ?? []
     const isCurrent =
@@ -161,14 +186,12 @@ export class RelationBinder {
         return column?.name === name && column.typeOid === typeOid && column.typmod === typmod
       })
     if (isCurrent) return known
-    const types = await discoverTypes(this.#control, relation.columns)
-    // The catalog has gone on; whether a column was made again shows when the stream gets there.
-    const ids = new Map(announced.schema.columns.map((column) => [column.name, column.id]))
+    const types = await discoverTypes(this.#options.control, relation.columns)
     return relation.columns.map(({ name, typeOid, typmod }, place) => {
       const now = known.find((column) => column.name === name)
       const type = types[place] ?? { typeOid, typmod, typtype: 'b', formatted: `type ${typeOid}` }
       const isNotNull = now?.isNotNull === true && now.typeOid === typeOid
-      return { ...type, name, isNotNull, attnum: ids.get(name) }
+      return { ...type, name, isNotNull, attnum: undefined }
     })
   }
 }

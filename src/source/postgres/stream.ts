@@ -10,6 +10,7 @@ import type { Log } from '../../observe/log.ts'
 import type { StreamEnd, StreamOptions } from '../source.ts'
 import type { PostgresOptions } from './connection-options.ts'
 import type { Control } from './control.ts'
+import { type CatalogLook, CatalogWatch, type LookOptions } from './ddl-watch.ts'
 import { formatLsn, type Lsn, zeroLsn } from './lsn.ts'
 import { createPgoutputDecoder, type PgoutputDecoder, readBegin } from './pgoutput/decode.ts'
 import type { Relation } from './pgoutput/relation.ts'
@@ -45,6 +46,9 @@ export interface StreamContext {
   readonly publicationName: string
   readonly publication: Pick<PublicationGuard, 'watch' | 'takeGaps' | 'trust'>
   readonly partitions: Omit<PartitionGuard, 'prepare' | 'records' | 'copied'>
+  readonly looks: LookOptions
+  /** At the catalog, before the stream. */
+  readonly look: CatalogLook | undefined
   readonly watchIntervalMs: number
   /** After so long without a word from us the server ends the stream. */
   readonly walSenderTimeoutMs: number
@@ -71,6 +75,7 @@ export class ChangeStream implements ReplicationHandler {
   readonly #from: Lsn
   readonly #until: Lsn | undefined
   readonly #binder: RelationBinder
+  readonly #catalog: CatalogWatch
   readonly #decoder: PgoutputDecoder
   readonly #spooled: SpooledTransactions | undefined
   readonly #rolledBack = new RolledBackRelations()
@@ -90,7 +95,19 @@ export class ChangeStream implements ReplicationHandler {
     this.#until = stream.until === undefined ? undefined : fromPosition(stream.until)
     this.#deliveredTo = this.#from
     const { control, log, partitions } = context
-    this.#binder = new RelationBinder(control, log, stream.tables, partitions)
+    const { tables, sink } = stream
+    const binder = new RelationBinder({ control, log, tables, sink, partitions })
+    this.#binder = binder
+    this.#catalog = new CatalogWatch(
+      {
+        ...context.looks,
+        sink: stream.sink,
+        tables: binder.tableIds,
+        followed: (id) => binder.followed(id),
+        compare: (base, catalog, keepsMoves) => binder.compare(base, catalog, keepsMoves),
+      },
+      context.look,
+    )
     this.#decoder = createPgoutputDecoder({
       sink: stream.sink,
       relations: this.#binder.relations,
@@ -122,6 +139,7 @@ export class ChangeStream implements ReplicationHandler {
     await this.#expectSlot()
     this.#deliverGaps()
     if (this.#until !== undefined && this.#until <= this.#from) {
+      this.#catalog.passed(this.#from)
       sink.heartbeat(toPosition(this.#from))
       return 'ended'
     }
@@ -170,6 +188,11 @@ export class ChangeStream implements ReplicationHandler {
         () => this.#deliverGaps(),
         (error: unknown) =>
           log.warn('the publication could not be looked at', { error: String(error) }),
+      )
+      this.#catalog.look().then(
+        (isWaiting) => isWaiting && !this.#isDone && replication.sendStatus(true),
+        (error: unknown) =>
+          log.warn('the catalog could not be looked at', { error: String(error) }),
       )
     }, watchIntervalMs)
     if (this.#until === undefined) return [watch]
@@ -273,7 +296,9 @@ export class ChangeStream implements ReplicationHandler {
     const { sink } = this.#stream
     if (outcome.kind === 'gap') sink.gap(outcome.table, outcome.reason)
     else if (outcome.kind === 'bound' && outcome.changed !== undefined) {
-      sink.schemaChanged(outcome.changed)
+      const { table, change } = outcome.changed
+      this.#context.looks.order.note(table.schema)
+      sink.schemaChanged(table, change)
     }
   }
 
@@ -293,6 +318,7 @@ export class ChangeStream implements ReplicationHandler {
     const committed = this.#decoder.endLsn as Lsn
     if (committed > this.#deliveredTo) this.#deliveredTo = committed
     this.#context.partitions.passed(this.#deliveredTo)
+    this.#catalog.passed(this.#deliveredTo)
     const end = this.#keepaliveEnd
     if (end <= this.#deliveredTo) return this.#passed()
     if (this.#until !== undefined && end >= this.#until) {
@@ -300,6 +326,7 @@ export class ChangeStream implements ReplicationHandler {
       return
     }
     this.#deliveredTo = end
+    this.#catalog.passed(end)
     this.#stream.sink.heartbeat(toPosition(end))
     this.#passed()
   }
@@ -315,6 +342,7 @@ export class ChangeStream implements ReplicationHandler {
   #reachUntil(until: Lsn): void {
     this.#context.partitions.passed(until)
     this.#deliverGaps()
+    this.#catalog.passed(until)
     this.#stream.sink.heartbeat(toPosition(until))
     this.#finish()
   }

@@ -1,0 +1,117 @@
+/**
+ * Finds changed columns of tables that nobody writes to: the stream tells of them only with the next
+ * row. The catalog is looked at from time to time; once the stream has passed that moment and nothing
+ * newer came with it, what the catalog said holds there, between two transactions.
+ */
+import type { Log } from '../../observe/log.ts'
+import type { ChangeSink } from '../change-sink.ts'
+import type { SourceTable, TableId, TableSchema } from '../table-schema.ts'
+import type { Control } from './control.ts'
+import type { Decision } from './ddl-decision.ts'
+import { discoverById, type CatalogTable } from './discover.ts'
+import type { Lsn } from './lsn.ts'
+
+/**
+ * Which of two descriptions of a table is the later one: a look that began before a description was
+ * made says nothing about it. Descriptions of an earlier process come before everything.
+ */
+export class DescribedOrder {
+  #last = 0
+  readonly #numbers = new WeakMap<TableSchema, number>()
+
+  next(): number {
+    return ++this.#last
+  }
+
+  note(schema: TableSchema): void {
+    this.#numbers.set(schema, this.next())
+  }
+
+  numberOf(schema: TableSchema): number {
+    return this.#numbers.get(schema) ?? 0
+  }
+}
+
+export interface CatalogLook {
+  readonly number: number
+  /** Before the stream: where rows moved to meanwhile goes on record. */
+  readonly isFirst: boolean
+  readonly tables: readonly CatalogTable[]
+  /** A place in the log after the look. */
+  readonly lsn: Lsn
+}
+
+export interface LookOptions {
+  readonly control: Pick<Control, 'query'>
+  readonly log: Log
+  readonly order: DescribedOrder
+  /** See `CatalogLook.lsn`. */
+  readonly endOfLog: () => Promise<Lsn>
+}
+
+/** Looks at `ids`; undefined when `isNews` is false of every table. */
+export async function lookAtCatalog(
+  { control, log, order, endOfLog }: LookOptions,
+  ids: readonly TableId[],
+  isNews?: (table: CatalogTable) => boolean,
+): Promise<CatalogLook | undefined> {
+  const number = order.next()
+  const tables = (await discoverById(control, ids, log)).filter(
+    (table) => isNews?.(table) !== false,
+  )
+  if (tables.length === 0) return undefined
+  return { number, isFirst: isNews === undefined, tables, lsn: await endOfLog() }
+}
+
+export interface CatalogWatchOptions extends LookOptions {
+  readonly sink: Pick<ChangeSink, 'schemaChanged'>
+  readonly tables: readonly TableId[]
+  readonly followed: (id: TableId) => SourceTable | undefined
+  readonly compare: (base: SourceTable, catalog: CatalogTable, keepsMoves: boolean) => Decision
+}
+
+export class CatalogWatch {
+  readonly #options: CatalogWatchOptions
+  #look: CatalogLook | undefined
+  #isLooking = false
+
+  /** `look`: one made before the stream began. */
+  constructor(options: CatalogWatchOptions, look: CatalogLook | undefined) {
+    this.#options = options
+    this.#look = look
+  }
+
+  /** True when a look waits for the stream to pass it. */
+  async look(): Promise<boolean> {
+    if (this.#look !== undefined || this.#isLooking) return this.#look !== undefined
+    this.#isLooking = true
+    try {
+      const { tables } = this.#options
+      this.#look = await lookAtCatalog(this.#options, tables, (one) => this.#isNews(one))
+    } finally {
+      this.#isLooking = false
+    }
+    return this.#look !== undefined
+  }
+
+  /** Between two transactions: everything before `lsn` was delivered. */
+  passed(lsn: Lsn): void {
+    const look = this.#look
+    if (look === undefined || lsn < look.lsn) return
+    this.#look = undefined
+    const { order, sink } = this.#options
+    for (const catalog of look.tables) {
+      const base = this.#options.followed(catalog.table.id)
+      if (base === undefined || order.numberOf(base.schema) > look.number) continue
+      const decision = this.#options.compare(base, catalog, look.isFirst)
+      if (decision.kind === 'same') continue
+      order.note(decision.table.schema)
+      sink.schemaChanged(decision.table, decision.change)
+    }
+  }
+
+  #isNews(catalog: CatalogTable): boolean {
+    const base = this.#options.followed(catalog.table.id)
+    return base !== undefined && this.#options.compare(base, catalog, false).kind !== 'same'
+  }
+}
