@@ -48,7 +48,7 @@ export class DdlDecisions {
     const schemaOf = (ids: readonly string[] | undefined, isNow = false): TableSchema => ({
       ...base.schema,
       columns: seen.mapped.map(({ column }, place) =>
-        numbered(base.schema, column, { id: ids?.[place], isNow }),
+        numbered(base.schema, column, { id: ids?.[place] ?? column.id, isNow }),
       ),
       key: seen.key,
       ...(storage === undefined ? {} : { storage }),
