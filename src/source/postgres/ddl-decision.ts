@@ -141,16 +141,17 @@ function placed(
 /** `isNow`: the catalog says of this very column whether it may be NULL. */
 function numbered(
   base: TableSchema,
-  { id: _, ...column }: SourceColumn,
+  { name, type, sourceType, nullable }: SourceColumn,
   { id, isNow }: { readonly id: string | undefined; readonly isNow: boolean },
 ): SourceColumn {
   const before =
     id === undefined
-      ? base.columns.find(({ name }) => name === column.name)
+      ? base.columns.find((one) => one.name === name)
       : base.columns.find((one) => one.id === id)
   // Once nullable, always nullable: rows from before may still come.
-  const isNullable = isNow ? column.nullable || before?.nullable === true : before?.nullable
-  return { ...column, nullable: isNullable ?? true, ...(id === undefined ? {} : { id }) }
+  const isNullable = isNow ? nullable || before?.nullable === true : before?.nullable
+  const column = { name, type, sourceType, nullable: isNullable ?? true }
+  return id === undefined ? column : { ...column, id }
 }
 
 /** Ids that one of the two does not have are not compared. */
