@@ -117,6 +117,33 @@ test('trap: a table taken out and put back while another one is repaired', async
   await source.close()
 })
 
+test('trap: a transaction that began while ADD TABLE was not committed yet is older than it, whatever its id', async () => {
+  await server.sql(
+    'create table mid_a (id int primary key); create table mid_b (id int primary key)',
+  )
+  const source = sourceOf(server, { name: 'mid' })
+  const [a, b] = [await tableNamed(source, 'mid_a'), await tableNamed(source, 'mid_b')]
+  const state = await source.prepare([a], undefined)
+  const adding = await server.connect()
+  const open = await server.connect()
+  await adding.query('begin; alter publication mid add table mid_b')
+  // A greater id than the one that adds the table; these rows are not published.
+  await open.query('begin; insert into mid_b values (1)')
+  await adding.query('commit')
+  await source.prepare([a, b], state)
+  expect(await source.canBeginCopy(b)).toBe(false)
+  await open.query('commit')
+  await source.canBeginCopy(b)
+  const copy = await source.beginSnapshot(b, { delivered: [] })
+  const [xid] = await server.sql('select xmin::text as id from mid_b')
+  const writer = { tag: Number(xid?.['id']), commitTimeUs: 0n }
+  expect(source.parseSnapshotPoint(copy.point).covers(writer)).toBe(true)
+  await copy.close()
+  await Promise.all([adding.end(), open.end()])
+  await source.dispose()
+  await source.close()
+})
+
 test('trap: options flipped and flipped back between two looks', async () => {
   await server.sql('create table flip (id int primary key)')
   const source = sourceOf(server, { name: 'flip', watchIntervalMs: 20 })

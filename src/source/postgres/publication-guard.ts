@@ -192,9 +192,12 @@ export class PublicationGuard {
     const { control, name } = this.#options
     const state = await this.#read()
     if (before !== undefined) this.#recordGaps(publicationGaps(before, state))
-    const [row] = await control.query(
-      'SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS next',
-    )
+    // An id of its own, given out now: above those of transactions that run and that no snapshot
+    // counts yet, because nothing after them has ended. A standby gives out none.
+    const id = this.#server.isStandby
+      ? 'pg_snapshot_xmax(pg_current_snapshot())'
+      : 'pg_current_xact_id()'
+    const [row] = await control.query(`SELECT ${id}::text AS next`)
     const next = row?.['next'] ?? ''
     const known = before !== undefined && isPromoted ? notAfter(before, next) : before
     this.#fingerprint = fingerprint(name, state, known, next)
