@@ -16,6 +16,24 @@ beforeAll(async () => {
 
 afterAll(async () => await server.stop())
 
+/** A guard of its own beside the source's; `after` is awaited after each of its statements. */
+function guardOf(
+  name: string,
+  after: (sql: string) => Promise<void> = async () => undefined,
+): { readonly control: Control; readonly guard: PublicationGuard } {
+  const real = createControl(parsePostgresOptions(connectionOptions(server)))
+  const control: Control = {
+    ...real,
+    query: async (sql, parameters) => {
+      const rows = await real.query(sql, parameters)
+      await after(sql)
+      return rows
+    },
+  }
+  const limits = { log: silentLog, clock: systemClock, blockedTimeoutMs: 10_000 }
+  return { control, guard: new PublicationGuard({ control, name, ...limits }) }
+}
+
 test('trap: a session that decodes a transaction older than ADD TABLE may skip the table for ever after', async () => {
   await server.sql(
     'create table old_a (id int primary key); create table old_b (id int primary key)',
@@ -86,25 +104,11 @@ test('trap: a table taken out and put back while another one is repaired', async
   const source = sourceOf(server, { name: 'gap' })
   const tables = [await tableNamed(source, 'gap_a'), await tableNamed(source, 'gap_b')]
   const state = await source.prepare(tables, undefined)
-  const real = createControl(parsePostgresOptions(connectionOptions(server)))
-  const control: Control = {
-    ...real,
-    query: async (sql, parameters) => {
-      const rows = await real.query(sql, parameters)
-      if (sql.startsWith('ALTER PUBLICATION')) {
-        await server.sql(
-          'alter publication gap drop table gap_b; alter publication gap add table gap_b',
-        )
-      }
-      return rows
-    },
-  }
-  const guard = new PublicationGuard({
-    control,
-    log: silentLog,
-    clock: systemClock,
-    name: 'gap',
-    blockedTimeoutMs: 1000,
+  const { control, guard } = guardOf('gap', async (sql) => {
+    if (!sql.startsWith('ALTER PUBLICATION')) return
+    await server.sql(
+      'alter publication gap drop table gap_b; alter publication gap add table gap_b',
+    )
   })
   await server.sql('alter publication gap drop table gap_a')
   const { publication } = parseIncarnation(state.incarnation)
@@ -130,16 +134,17 @@ test('trap: a transaction that began while ADD TABLE was not committed yet is ol
   // A greater id than the one that adds the table; these rows are not published.
   await open.query('begin; insert into mid_b values (1)')
   await adding.query('commit')
-  await source.prepare([a, b], state)
-  expect(await source.canBeginCopy(b)).toBe(false)
+  const { control, guard } = guardOf('mid')
+  const { publication } = parseIncarnation(state.incarnation)
+  const before = { fingerprint: publication, isPromoted: false }
+  const position = fromPosition(state.position)
+  await guard.prepare([a, b], { version: 180000, isStandby: false }, { ...before, position })
+  expect(await guard.canCopy(b)).toBe(false)
+  expect(guard.trust.of(b.id, guard.sinceOf(b.id))).toBe('open')
   await open.query('commit')
-  await source.canBeginCopy(b)
-  const copy = await source.beginSnapshot(b, { delivered: [] })
-  const [xid] = await server.sql('select xmin::text as id from mid_b')
-  const writer = { tag: Number(xid?.['id']), commitTimeUs: 0n }
-  expect(source.parseSnapshotPoint(copy.point).covers(writer)).toBe(true)
-  await copy.close()
-  await Promise.all([adding.end(), open.end()])
+  expect(await guard.canCopy(b)).toBe(false)
+  expect(guard.trust.of(b.id, guard.sinceOf(b.id))).toBe('renewing')
+  await Promise.all([adding.end(), open.end(), control.close()])
   await source.dispose()
   await source.close()
 })
