@@ -19,6 +19,7 @@ need() { # program, Debian package
 }
 need unshare util-linux
 need mount mount
+need pgbouncer pgbouncer
 
 # A distribution's build of 15 where there is one; elsewhere its tests take the one from npm.
 if [ "$(id -u)" = 0 ] && [ ! -x /usr/lib/postgresql/15/bin/postgres ] && command -v apt-get >/dev/null; then
