@@ -102,12 +102,21 @@ export class CatalogWatch {
     const { order, sink } = this.#options
     for (const catalog of look.tables) {
       const base = this.#options.followed(catalog.table.id)
-      if (base === undefined || order.numberOf(base.schema) > look.number) continue
+      if (base === undefined || this.#isOutdated(look, catalog, base.schema)) continue
       const decision = this.#options.compare(base, catalog, look.isFirst)
       if (decision.kind === 'same') continue
       order.note(decision.table.schema)
       sink.schemaChanged(decision.table, decision.change)
     }
+  }
+
+  /**
+   * The table was described after the look. What the stream announced meanwhile, of an earlier place
+   * in the log, was made with a look of its own: when that saw the same, this one is as good.
+   */
+  #isOutdated(look: CatalogLook, { table }: CatalogTable, base: TableSchema): boolean {
+    const isLater = this.#options.order.numberOf(base) > look.number
+    return isLater && base.storage?.definition !== table.schema.storage?.definition
   }
 
   #isNews(catalog: CatalogTable): boolean {

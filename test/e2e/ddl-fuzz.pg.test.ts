@@ -1,0 +1,56 @@
+/** Random changes of tables and rows: at every stop the destination equals the source, rows and columns. */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { DdlWorld } from '../support/ddl-world.ts'
+import type { EmbeddedPostgres } from '../support/embedded-postgres.ts'
+import { createRandom } from '../support/random.ts'
+import { RandomDdl } from '../support/random-ddl.ts'
+
+const given = process.env['SLUICE_DDL_SEED']
+const seed = given === undefined ? Date.now() % 1_000_000 : Number(given)
+const rounds = Number(process.env['SLUICE_DDL_ROUNDS'] ?? 6)
+
+let server: EmbeddedPostgres
+
+beforeAll(async () => {
+  server = await DdlWorld.server()
+})
+
+afterAll(async () => {
+  await server.stop()
+})
+
+test(`SLUICE_DDL_SEED=${seed}: tables and rows change, ${rounds} stops`, async () => {
+  const random = createRandom(seed)
+  const ddl = new RandomDdl(random)
+  const world = await DdlWorld.open(server)
+  await world.sql(ddl.create())
+  await world.sync()
+  const done: string[] = []
+  for (let round = 0; round < rounds; round++) {
+    for (let n = random.int(1, 5); n > 0; n--) {
+      const script = ddl.script()
+      done.push(script)
+      await world.sql(script)
+    }
+    await world.stage()
+    if (random.chance(0.3)) continue
+    const result = await world.apply()
+    expect(result.failedTables).toEqual([])
+    for (const name of ddl.tableNames) {
+      const [found, wanted] = [await world.destination(name), await world.source(name)]
+      expect({ seed, done: done.join(';\n\n'), name, ...found }).toEqual({
+        seed,
+        done: done.join(';\n\n'),
+        name,
+        ...wanted,
+      })
+    }
+    done.length = 0
+  }
+  const { copies, steps } = await world.counts()
+  console.log(
+    `seed ${seed}: ${ddl.changes} statements, ${steps} followed in place, ${copies - 2} copies`,
+  )
+  expect(steps + copies).toBeGreaterThan(2)
+  await world.close()
+})
