@@ -216,6 +216,13 @@ export class DdlWorld {
     return kind === undefined ? all : all.filter((entry) => entry.kind === kind)
   }
 
+  /** Of the table that last had the name in staging. */
+  async tableId(name: string): Promise<string | undefined> {
+    const named = await this.entries('table')
+    return named.findLast((entry) => entry.kind === 'table' && entry.source_table === name)
+      ?.table_id
+  }
+
   /** How often some table was copied, and how often one was followed without. */
   async counts(): Promise<{ readonly copies: number; readonly steps: number }> {
     const copies = (await this.entries('snapshot_started')).length
