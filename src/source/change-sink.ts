@@ -18,6 +18,8 @@ export type ChangeOp = 'r' | 'i' | 'u' | 'd'
 /** Identity of a source transaction; `tag` is opaque outside the source folder (PostgreSQL: xid). */
 export interface TransactionInfo {
   readonly tag: number
+  /** Where in the log it committed; as opaque as `tag`. Absent when nobody knows any more. */
+  readonly place?: bigint
   /** Microseconds since 1970-01-01T00:00:00Z. */
   readonly commitTimeUs: bigint
 }

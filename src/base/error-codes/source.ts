@@ -117,8 +117,8 @@ export const sourceErrors = {
     exitCode: 1,
   },
   SOURCE_VERSION_UNSUPPORTED: {
-    when: 'The version of the source server is too old, or it is a standby.',
-    remedy: 'Use a primary server of PostgreSQL 13 or newer.',
+    when: 'The version of the source server is too old, or too old for a standby.',
+    remedy: 'Use a primary of PostgreSQL 13 or newer, or a standby of 16 or newer.',
     retry: 'after-remedy',
     exitCode: 1,
   },
@@ -263,6 +263,13 @@ export const sourceErrors = {
     remedy:
       'Nothing: until the next start such transactions are read when they have committed. Look into what is wrong with the folder that the message names.',
     retry: 'backoff',
+    exitCode: 1,
+  },
+  SOURCE_STANDBY_UNPREPARED: {
+    when: 'The standby that is read does not keep its primary from removing what our slot needs.',
+    remedy:
+      'Set hot_standby_feedback = on and primary_slot_name on the standby, with that physical slot on the primary.',
+    retry: 'after-remedy',
     exitCode: 1,
   },
   SOURCE_STANDBY_STALL: {

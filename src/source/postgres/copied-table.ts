@@ -19,6 +19,8 @@ export interface CopiedTableParts {
   readonly point: SnapshotPointRecord
   /** Of the exported snapshot. */
   readonly name: string
+  /** Ends what keeps the exported snapshot, if the leader does not. */
+  readonly release?: (() => Promise<void>) | undefined
   /** By id. */
   readonly chunks: readonly PlannedChunk[]
 }
@@ -88,6 +90,7 @@ export class CopiedTable implements TableSnapshot {
   async close(): Promise<void> {
     this.#isClosed = true
     for (const connection of [...this.#all, this.#parts.leader]) connection.close()
+    await this.#parts.release?.()
     await Promise.resolve()
   }
 }

@@ -73,6 +73,9 @@ export function planRestOfCopy(
 ): readonly PlannedChunk[] | string {
   const points = copy.points.map(readSnapshotPoint)
   const [first] = points
+  if (now.isByPlace === true || points.some(({ isByPlace }) => isByPlace === true)) {
+    return 'a copy from a standby begins anew'
+  }
   if (first === undefined || now.xmax - first.xmin >= xidHorizon) {
     return 'too many transactions began since'
   }

@@ -2,13 +2,12 @@
  * A snapshot that belongs to one exact position: a temporary slot exports it at its consistent
  * point. It shows every transaction that commits before that point and none that commits after.
  */
-import { SluiceError } from '../../base/errors.ts'
 import type { Position } from '../source.ts'
 import type { PostgresOptions } from './connection-options.ts'
 import type { Control } from './control.ts'
 import { parseLsn } from './lsn.ts'
 import { toPosition } from './position.ts'
-import { describeBlockers } from './replication-slot.ts'
+import { blockedError } from './replication-slot.ts'
 import { quoteIdentifier } from './sql-text.ts'
 import { WireConnection } from './wire/wire-connection.ts'
 
@@ -53,12 +52,7 @@ export async function exactSnapshot(
   } catch (error) {
     connection.destroy()
     if (!isLate) throw error
-    const who = await describeBlockers(control)
-    throw new SluiceError(
-      'SOURCE_SLOT_BLOCKED',
-      `A snapshot could not be taken within ${timeoutMs} ms, because of ${who}`,
-      { cause: error },
-    )
+    throw await blockedError(control, `A snapshot could not be taken within ${timeoutMs} ms`, error)
   } finally {
     clearTimeout(timer)
   }

@@ -23,7 +23,7 @@ import { parsePostgresOptions, type PostgresOptions } from './connection-options
 import { type Control, createControl } from './control.ts'
 import { type CatalogLook, DescribedOrder, lookAtCatalog, type LookOptions } from './ddl-watch.ts'
 import { discoverSchemas } from './discover.ts'
-import { canFailOver, findStall, markForFailover } from './failover.ts'
+import { canFailOver, markForFailover } from './failover.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { type ExactSnapshot, exactSnapshot } from './exact-snapshot.ts'
 import { type Lsn, zeroLsn } from './lsn.ts'
@@ -52,6 +52,7 @@ import {
   type SnapshotContext,
   type SnapshotRequest,
 } from './snapshot.ts'
+import { slotHealth } from './slot-health.ts'
 import { parseSnapshotPoint } from './snapshot-point.ts'
 import { isSpoolError } from './spool-file.ts'
 import type { SpoolOptions } from './spooled-transactions.ts'
@@ -153,6 +154,11 @@ class ComposedSource implements PostgresSource {
       clock: how.clock,
       name: how.publicationName,
       blockedTimeoutMs: this.#blockedTimeoutMs,
+      placeAfterOlder: async () => {
+        const exact = await this.exactSnapshot()
+        await exact.close()
+        return fromPosition(exact.position)
+      },
     })
   }
 
@@ -301,10 +307,10 @@ class ComposedSource implements PostgresSource {
 
   async #snapshotContext(): Promise<SnapshotContext> {
     const { log, clock, snapshotChunkBytes: chunkBytes = 64 * 2 ** 20 } = this.#how
-    const { version: serverVersion } = await this.#serverState()
+    const { version: serverVersion, isStandby } = await this.#serverState()
     const timeoutMs = this.#blockedTimeoutMs
     const [options, control] = [this.#options, this.#control]
-    return { options, control, log, clock, serverVersion, timeoutMs, chunkBytes }
+    return { options, control, log, clock, serverVersion, isStandby, timeoutMs, chunkBytes }
   }
 
   parseSnapshotPoint(point: string): ReturnType<Source['parseSnapshotPoint']> {
@@ -361,20 +367,8 @@ class ComposedSource implements PostgresSource {
   }
 
   async health(): Promise<SourceHealth> {
-    const { slotName } = this.#how
-    const slot = await readSlot(this.#control, slotName)
-    if (slot === undefined) {
-      throw new SluiceError('SOURCE_LOG_LOST', `Slot "${slotName}" does not exist`)
-    }
-    const since = (lsn: Lsn | undefined): bigint =>
-      lsn === undefined || lsn > slot.currentLsn ? 0n : slot.currentLsn - lsn
-    return {
-      retainedBytes: since(slot.restartLsn),
-      budgetBytes: slot.safeBytes,
-      lagBytes: since(slot.confirmedLsn),
-      roundTripMs: this.#heartbeat.roundTripMs,
-      stall: await findStall(this.#control, slot),
-    }
+    const health = await slotHealth(this.#control, this.#how.slotName)
+    return { ...health, roundTripMs: this.#heartbeat.roundTripMs }
   }
 
   async exactSnapshot(): Promise<ExactSnapshot> {

@@ -6,6 +6,8 @@ import { ok, unmet } from './prerequisite-finding.ts'
 
 export const leastVersion = 130000
 const goodVersion = 140000
+/** From here on a standby can decode its log. */
+const standbyVersion = 160000
 /** The first that no release of ours has been tested with. */
 const unknownVersion = 190000
 
@@ -30,7 +32,10 @@ export function versionFinding(row: ControlRow): Finding {
   const subject = 'server version'
   const code = 'SOURCE_VERSION_UNSUPPORTED'
   if (row['is_standby'] === 't') {
-    return unmet('error', code, subject, `${text} is a standby`, 'Connect to the primary.')
+    const remedy = 'Connect to the primary; standbys of PostgreSQL 16 and newer can be read.'
+    return version < standbyVersion
+      ? unmet('error', code, subject, `${text} is a standby`, remedy)
+      : ok(subject, `${text}, a standby`)
   }
   const upgrade = 'Upgrade the server to PostgreSQL 14 or newer.'
   if (version < leastVersion) {

@@ -15,6 +15,7 @@ import { poolerFindings, replicationFinding } from './prerequisites-access.ts'
 import { retentionFindings, slotFinding, transactionFindings } from './prerequisites-log.ts'
 import { roleFindings, roleSql } from './prerequisites-role.ts'
 import { readSlot } from './replication-slot.ts'
+import { standbyFindings } from './standby-findings.ts'
 import {
   capacityFindings,
   encodingFinding,
@@ -69,6 +70,7 @@ async function findingsOf(context: PrerequisiteContext, row: ControlRow): Promis
     ...roleFindings(role, publicationName, service),
     ...(canConnect ? [await replicationFinding(options)] : []),
     await slotFinding(control, slotName, options.database),
+    ...(row['is_standby'] === 't' ? await standbyFindings(control) : []),
     ...(await failoverFindings(
       control,
       { version: Number(row['version_num']), isStandby: row['is_standby'] === 't' },

@@ -4,6 +4,7 @@ import { systemClock } from '../../base/clock.ts'
 import { silentLog } from '../../observe/log.ts'
 import { parsePostgresOptions } from './connection-options.ts'
 import { type Control, createControl } from './control.ts'
+import { type Lsn, zeroLsn } from './lsn.ts'
 import { fromPosition, parseIncarnation } from './position.ts'
 import { PublicationGuard } from './publication-guard.ts'
 import { connectionOptions, sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
@@ -31,7 +32,8 @@ function guardOf(
     },
   }
   const limits = { log: silentLog, clock: systemClock, blockedTimeoutMs: 10_000 }
-  return { control, guard: new PublicationGuard({ control, name, ...limits }) }
+  const placeAfterOlder = async (): Promise<Lsn> => zeroLsn
+  return { control, guard: new PublicationGuard({ control, name, placeAfterOlder, ...limits }) }
 }
 
 test('trap: a session that decodes a transaction older than ADD TABLE may skip the table for ever after', async () => {

@@ -174,6 +174,22 @@ export async function takenError(
   })
 }
 
+/** SOURCE_SLOT_BLOCKED that says what `doing` waits for, and how to go on. */
+export async function blockedError(
+  control: Control,
+  doing: string,
+  cause: unknown,
+): Promise<SluiceError> {
+  const [row] = await control.query('SELECT pg_is_in_recovery() AS is_standby')
+  if (row?.['is_standby'] === 't') {
+    const message = `${doing}, because the primary has not told the standby which transactions run, or one of them does not end`
+    const remedy = 'On the primary: SELECT pg_log_standby_snapshot();'
+    return new SluiceError('SOURCE_SLOT_BLOCKED', message, { cause, remedy })
+  }
+  const message = `${doing}, because of ${await describeBlockers(control)}`
+  return new SluiceError('SOURCE_SLOT_BLOCKED', message, { cause })
+}
+
 /** Sessions that hold up a slot or a snapshot, for people: "process 12 (role app, idle in transaction, …)". */
 export async function describeBlockers(control: Control, before?: bigint): Promise<string> {
   const sql = `SELECT pid::text, usename, state, (now() - xact_start)::text AS age
@@ -215,11 +231,10 @@ export async function createSlot(how: CreateSlotOptions): Promise<Lsn> {
     return parseLsn(row?.[0] ?? '')
   } catch (error) {
     if (sqlStateOf(error) !== '57014') throw error
-    const who = await describeBlockers(control)
-    throw new SluiceError(
-      'SOURCE_SLOT_BLOCKED',
-      `Slot "${name}" could not be made within ${timeoutMs} ms, because of ${who}`,
-      { cause: error },
+    throw await blockedError(
+      control,
+      `Slot "${name}" could not be made within ${timeoutMs} ms`,
+      error,
     )
   } finally {
     connection.close()

@@ -10,6 +10,11 @@ import { formatLsn, type Lsn, parseLsn } from './lsn.ts'
 import { fromPosition } from './position.ts'
 
 export interface SnapshotPointRecord {
+  /**
+   * The snapshot shows exactly what commits before `lsn`, and its ids say nothing: a standby does not
+   * list the transactions that run.
+   */
+  readonly isByPlace?: boolean
   /** 64-bit transaction ids: epoch in the high half. */
   readonly xmin: bigint
   readonly xmax: bigint
@@ -42,8 +47,16 @@ export function parsePgSnapshot(
   return { xmin: BigInt(xmin), xmax: BigInt(xmax), running }
 }
 
-/** `xmin:xmax:xip,…@lsn@µs`. */
+const byPlace = 'before'
+
+/** A point at which everything that commits before `lsn` is shown, and nothing else. */
+export function pointBefore(lsn: Lsn, takenAtUs: bigint): SnapshotPointRecord {
+  return { isByPlace: true, xmin: 0n, xmax: 0n, running: [], lsn, takenAtUs }
+}
+
+/** `xmin:xmax:xip,…@lsn@µs`, or `before@lsn@µs`. */
 export function formatSnapshotPoint(point: SnapshotPointRecord): string {
+  if (point.isByPlace === true) return `${byPlace}@${formatLsn(point.lsn)}@${point.takenAtUs}`
   const snapshot = `${point.xmin}:${point.xmax}:${point.running.join(',')}`
   return `${snapshot}@${formatLsn(point.lsn)}@${point.takenAtUs}`
 }
@@ -51,6 +64,7 @@ export function formatSnapshotPoint(point: SnapshotPointRecord): string {
 export function readSnapshotPoint(text: string): SnapshotPointRecord {
   const [snapshot = '', lsn = '', taken = ''] = text.split('@')
   if (!/^\d{1,20}$/.test(taken)) throw refuse(text)
+  if (snapshot === byPlace) return pointBefore(parseLsn(lsn), BigInt(taken))
   return { ...parsePgSnapshot(snapshot), lsn: parseLsn(lsn), takenAtUs: BigInt(taken) }
 }
 
@@ -71,8 +85,23 @@ export function isVisible(
   return id < point.xmin || (id < point.xmax && !point.running.includes(id))
 }
 
+/** True when the snapshot shows the transaction, which is known to commit. */
+export function shows(
+  point: SnapshotPointRecord,
+  { tag, place }: Pick<TransactionInfo, 'tag' | 'place'>,
+): boolean {
+  if (point.isByPlace !== true) return isVisible(point, tag)
+  return place !== undefined && place < point.lsn
+}
+
 export function parseSnapshotPoint(text: string): SnapshotPoint {
   const point = readSnapshotPoint(text)
+  if (point.isByPlace === true) {
+    return {
+      covers: (transaction) => shows(point, transaction),
+      isPassedBy: (position) => fromPosition(position) >= point.lsn,
+    }
+  }
   return {
     covers: (transaction: TransactionInfo) =>
       // Much later ids come round again; much later commits do not.

@@ -22,8 +22,10 @@ import {
 } from './copy-chunks.ts'
 import { type CatalogTable, discoverById } from './discover.ts'
 import { parseLsn } from './lsn.ts'
+import { type ExactSnapshot, exactSnapshot } from './exact-snapshot.ts'
+import { fromPosition } from './position.ts'
 import { describeBlockers } from './replication-slot.ts'
-import { isVisible, parsePgSnapshot, type SnapshotPointRecord } from './snapshot-point.ts'
+import { parsePgSnapshot, pointBefore, shows, type SnapshotPointRecord } from './snapshot-point.ts'
 import { quoteLiteral, quoteTable, shownTable } from './sql-text.ts'
 import { expectCapturable } from './table-requirements.ts'
 import { pushLog } from './wal-flush.ts'
@@ -35,6 +37,8 @@ export interface SnapshotContext {
   readonly log: Log
   readonly clock: SteadyClock
   readonly serverVersion: number
+  /** There snapshots do not list what runs, so one that belongs to an exact place is taken. */
+  readonly isStandby: boolean
   /** How long to wait for a snapshot that shows all it has to. */
   readonly timeoutMs: number
   /** Larger tables are read in pieces of about this size, where the server can. */
@@ -55,6 +59,7 @@ interface Taken {
   readonly name: string
   readonly relations: readonly CopiedRelation[]
   readonly blockBytes: number
+  readonly release: (() => Promise<void>) | undefined
 }
 
 /** A range of ctids is a range of blocks to the planner from this version on. */
@@ -83,6 +88,7 @@ export async function resumeTableSnapshot(
     const chunks = planRestOfCopy(planOptions(context, taken, catalog), copy, taken.point)
     if (typeof chunks === 'string') {
       leader.close()
+      await taken.release?.()
       return { kind: 'refused', reason: chunks }
     }
     const snapshot = new CopiedTable(context.options, { catalog, leader, chunks, ...taken })
@@ -136,9 +142,14 @@ async function takeSnapshot(
 ): Promise<{ readonly taken: Taken; readonly catalog: CatalogTable }> {
   const taken = await takeShowing(context, request, leader)
   // Nobody can change or truncate the table as long as the leader holds its lock.
-  const catalog = await expectUnchanged(context, request.table)
-  await pushLog(context.control)
-  return { taken, catalog }
+  try {
+    const catalog = await expectUnchanged(context, request.table)
+    await pushLog(context.control)
+    return { taken, catalog }
+  } catch (error) {
+    await taken.release?.()
+    throw error
+  }
 }
 
 /** Takes snapshots until one shows all it has to. */
@@ -152,8 +163,11 @@ async function takeShowing(
   const deadline = clock.elapsedMs() + timeoutMs
   for (let pauseMs = 5; ; pauseMs = Math.min(250, pauseMs * 2)) {
     const taken = await tryTake(context, table, leader)
-    const lacks = delivered.filter((transaction) => !isVisible(taken.point, transaction.tag))
-    if (taken.point.xmin >= since && lacks.length === 0) return taken
+    const lacks = delivered.filter((transaction) => !shows(taken.point, transaction))
+    // A snapshot of an exact place was waited for until all older transactions had ended.
+    const isLate = context.isStandby || taken.point.xmin >= since
+    if (isLate && lacks.length === 0) return taken
+    await taken.release?.()
     await leader.query('ROLLBACK', 'giving a snapshot up')
     if (clock.elapsedMs() >= deadline) {
       const who = await describeBlockers(control, since)
@@ -176,22 +190,47 @@ async function tryTake(
   const doing = `taking a snapshot of ${name}`
   await leader.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', doing)
   await leader.query(`LOCK TABLE ONLY ${name} IN ACCESS SHARE MODE`, doing)
-  const sql = `SELECT pg_current_snapshot(), pg_current_wal_insert_lsn(),
-      (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, pg_export_snapshot(),
+  const exact = context.isStandby ? await importExact(context, leader) : undefined
+  const own =
+    exact === undefined
+      ? 'pg_current_snapshot(), pg_current_wal_insert_lsn(), pg_export_snapshot()'
+      : 'NULL, NULL, NULL'
+  const sql = `SELECT ${own}, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
       pg_relation_size(c.oid, 'main'), current_setting('block_size'), pg_relation_filenode(c.oid)
     FROM pg_class c WHERE c.oid = ${table.id} AND c.oid = to_regclass(${quoteLiteral(name)})`
   const [row] = await leader.query(sql, doing)
-  if (row === undefined) throw missing(table)
-  const [snapshot, lsn, at, exported, bytes, blockSize, filenode] = row
+  if (row === undefined) {
+    await exact?.close()
+    throw missing(table)
+  }
+  const [snapshot, lsn, exported, at, bytes, blockSize, filenode] = row
   const blockBytes = Number(blockSize)
   const blocks = Math.ceil(Number(bytes) / blockBytes)
-  const point = {
-    ...parsePgSnapshot(snapshot ?? ''),
-    lsn: parseLsn(lsn ?? ''),
-    takenAtUs: BigInt(at ?? ''),
-  }
+  const takenAtUs = BigInt(at ?? '')
+  const point =
+    exact === undefined
+      ? { ...parsePgSnapshot(snapshot ?? ''), lsn: parseLsn(lsn ?? ''), takenAtUs }
+      : pointBefore(fromPosition(exact.position), takenAtUs)
   const relation = { relation: table.id, filenode: filenode ?? '', name, blocks }
-  return { point, name: exported ?? '', relations: [relation], blockBytes }
+  const relations = [relation]
+  const snapshotName = exact?.snapshotName ?? exported ?? ''
+  return { point, name: snapshotName, relations, blockBytes, release: exact?.close }
+}
+
+/** After the lock and before any query. */
+async function importExact(
+  { options, control, clock, timeoutMs }: SnapshotContext,
+  leader: WireConnection,
+): Promise<ExactSnapshot> {
+  const slot = `sluice_copy_${process.pid}_${clock.nowMs()}`
+  const exact = await exactSnapshot(options, control, slot, timeoutMs)
+  try {
+    await leader.query(`SET TRANSACTION SNAPSHOT ${quoteLiteral(exact.snapshotName)}`)
+    return exact
+  } catch (error) {
+    await exact.close()
+    throw error
+  }
 }
 
 function missing(table: SourceTable): SluiceError {

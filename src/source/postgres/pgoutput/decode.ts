@@ -171,7 +171,7 @@ export class PgoutputDecoder {
     this.xid = xid
     this.inTransaction = true
     this.#forgetTarget()
-    this.#sink.begin({ tag: xid, commitTimeUs })
+    this.#sink.begin({ tag: xid, commitTimeUs, place: finalLsn })
   }
 
   #commit(bytes: Uint8Array, start: number, end: number): void {
