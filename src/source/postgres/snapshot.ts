@@ -213,8 +213,9 @@ async function tryTake(
       : pointBefore(fromPosition(exact.position), takenAtUs)
   const relation = { relation: table.id, filenode: filenode ?? '', name, blocks }
   const relations = [relation]
+  const release = exact === undefined ? undefined : async (): Promise<void> => await exact.close()
   const snapshotName = exact?.snapshotName ?? exported ?? ''
-  return { point, name: snapshotName, relations, blockBytes, release: exact?.close }
+  return { point, name: snapshotName, relations, blockBytes, release }
 }
 
 /** After the lock and before any query. */
