@@ -10,6 +10,7 @@ import { createGateway } from '../gateway/gateway.ts'
 import type { RefreshableGateway } from '../gateway/gateway-options.ts'
 import type { GatewayStatus } from '../gateway/gateway-status.ts'
 import type { TableSelection } from '../gateway/select-tables.ts'
+import type { GatewaySettings } from '../gateway/settings.ts'
 import type { Log } from '../observe/log.ts'
 import { createNews, type News } from '../pipeline/news.ts'
 import { createPostgresSource, type PostgresSource } from '../source/postgres/postgres-source.ts'
@@ -68,6 +69,7 @@ export function openSource(
     ...(spool === undefined ? {} : { spool }),
     isFailover: settingValue(definition.settings, pipelineSettings.slotFailover),
     heartbeatIntervalMs: settingValue(definition.settings, pipelineSettings.heartbeatInterval),
+    snapshotChunkBytes: settingValue(definition.settings, pipelineSettings.snapshotChunkBytes),
     slotName: identity.slot,
     publicationName: identity.publication,
     log: context.log.child({ gateway: definition.key }),
@@ -97,6 +99,15 @@ async function salvage(context: Context, storage: ObjectStorage, log: Log): Prom
   const first = await salvageLog({ storage, writer: randomUUID(), nowMs })
   if (first === undefined) return
   log.warn('the staging log was damaged and begins afresh', { volume: storage.url, commit: first })
+}
+
+function snapshotSettings({ settings }: GatewayDefinition): Partial<GatewaySettings> {
+  const { snapshotWorkers, snapshotMaxAge, snapshotBytesPerSecond } = pipelineSettings
+  return {
+    snapshotWorkers: settingValue(settings, snapshotWorkers),
+    snapshotMaxAgeMs: settingValue(settings, snapshotMaxAge),
+    snapshotBytesPerSecond: settingValue(settings, snapshotBytesPerSecond),
+  }
 }
 
 export async function openGatewayRuntime(
@@ -140,9 +151,7 @@ export async function openGatewayRuntime(
     source,
     staging,
     tables: selectionOf(wiring.pipelines),
-    settings: {
-      snapshotWorkers: settingValue(definition.settings, pipelineSettings.snapshotWorkers),
-    },
+    settings: snapshotSettings(definition),
     log,
     clock,
     failpoints,

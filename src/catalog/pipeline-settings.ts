@@ -27,6 +27,29 @@ export const pipelineSettings = {
     initial: '2',
     kind: integer(1, 16),
   },
+  snapshotMaxAge: {
+    key: 'sluice.snapshot.maxAge',
+    on: 'gateway',
+    summary:
+      'A copy whose snapshot is this old goes on under a newer one, so that the source can clean up; the last look at what changed meanwhile may take longer.',
+    initial: '30min',
+    kind: duration(1000, 7 * 86_400_000),
+  },
+  snapshotBytesPerSecond: {
+    key: 'sluice.snapshot.maxBytesPerSecond',
+    on: 'gateway',
+    summary: 'Most that all copies together read in a second; `off`: as much as they can.',
+    initial: 'off',
+    kind: bytesSize(0, 2 ** 40),
+  },
+  snapshotChunkBytes: {
+    key: 'sluice.snapshot.chunkBytes',
+    on: 'gateway',
+    summary:
+      'Larger tables are copied in pieces of about this size; a copy that was cut off goes on after its last whole piece.',
+    initial: '64MiB',
+    kind: bytesSize(8192, 2 ** 40),
+  },
   transactionSpool: {
     key: 'sluice.transactions.spool',
     on: 'gateway',

@@ -20,6 +20,8 @@ export interface ChunkFilesOptions {
   readonly nextPath: () => string
   /** Told of rows and input bytes as they are handed over for writing. */
   readonly onProgress: (rows: number, bytes: number) => void
+  /** Told of bytes as they are decoded; defined when reading is to pause. */
+  readonly throttle?: (bytes: number) => Promise<void> | undefined
 }
 
 export class ChunkFiles implements SnapshotSink {
@@ -35,6 +37,9 @@ export class ChunkFiles implements SnapshotSink {
   #writer: StagedFileWriter | undefined
   #hasUnfit = false
   #inputBytes = 0
+  /** Handed over for writing, and told to the throttle. */
+  #flushedBytes = 0
+  #countedBytes = 0
   readonly #files: StagedFile[] = []
 
   constructor(options: ChunkFilesOptions) {
@@ -56,8 +61,18 @@ export class ChunkFiles implements SnapshotSink {
 
   pressure(): Promise<void> | undefined {
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error as Error)
-    if (!this.#isFull()) return undefined
-    return new Promise((resolve, reject) => this.#paused.push({ resolve, reject }))
+    const rest = this.#rest()
+    if (!this.#isFull()) return rest
+    const written = new Promise<void>((resolve, reject) => this.#paused.push({ resolve, reject }))
+    return rest === undefined ? written : written.then(async () => await rest)
+  }
+
+  /** Counts what was decoded since the last call. */
+  #rest(): Promise<void> | undefined {
+    const bytes = this.#flushedBytes + this.#size.bytes(this.#rowCount)
+    const fresh = bytes - this.#countedBytes
+    this.#countedBytes = bytes
+    return this.#options.throttle?.(fresh)
   }
 
   /** Durable files of all rows, in order; none when there were no rows. */
@@ -84,6 +99,7 @@ export class ChunkFiles implements SnapshotSink {
     const batch = finishBatch(this.columns)
     this.#rowCount = 0
     this.#writingBytes += batch.byteLength
+    this.#flushedBytes += batch.byteLength
     this.#options.onProgress(batch.rowCount, batch.byteLength)
     this.#work = this.#work.then(() => this.#write(batch))
   }

@@ -33,6 +33,8 @@ export interface GatewaySettings {
    * source can clean up.
    */
   readonly snapshotMaxAgeMs: number
+  /** Most that all copies together read in a second; 0: no limit. */
+  readonly snapshotBytesPerSecond: number
   /** Tries of one chunk inside one snapshot before the table is copied anew. */
   readonly chunkTries: number
 }
@@ -55,5 +57,6 @@ export const defaultGatewaySettings: GatewaySettings = {
   backoff: defaultBackoff,
   onceFailures: 5,
   snapshotMaxAgeMs: 30 * 60_000,
+  snapshotBytesPerSecond: 0,
   chunkTries: 3,
 }

@@ -17,6 +17,7 @@ import type { StagedFile } from '../staging/manifest.ts'
 import type { StagingLog } from '../staging/staging-log.ts'
 import { beginCopy } from './begin-copy.ts'
 import { ChunkFiles } from './chunk-files.ts'
+import { CopyThrottle } from './copy-throttle.ts'
 import type { DeliveredTransactions } from './delivered-transactions.ts'
 import type { FollowedTable } from './followed-table.ts'
 import { nameOf, type FollowedTables } from './followed-tables.ts'
@@ -52,11 +53,13 @@ const notYetMs = 100
 export class Snapshots {
   readonly #options: SnapshotsOptions
   readonly #copies = new Map<FollowedTable, TableCopy>()
+  readonly #throttle: CopyThrottle
   #beginning: FollowedTable | undefined
   #wake: (() => void)[] = []
 
   constructor(options: SnapshotsOptions) {
     this.#options = options
+    this.#throttle = new CopyThrottle(options.settings.snapshotBytesPerSecond, options.clock)
   }
 
   /** Works until the signal; never rejects for the sake of one table. */
@@ -242,6 +245,10 @@ export class Snapshots {
       bufferBytes: settings.snapshotBufferBytes,
       fileBytes: settings.fileBytes,
       nextPath: () => copy.pathFor(chunk, staging.epoch),
+      throttle: (bytes) => {
+        const pauseMs = this.#throttle.take(bytes)
+        return pauseMs > 0 ? sleep(this.#options.timers, pauseMs, signal) : undefined
+      },
       onProgress(rows, bytes) {
         read.rows += rows
         read.bytes += bytes
