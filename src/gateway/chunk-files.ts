@@ -77,6 +77,8 @@ export class ChunkFiles implements SnapshotSink {
 
   /** Durable files of all rows, in order; none when there were no rows. */
   async finish(): Promise<readonly StagedFile[]> {
+    // Also what came last, after which nobody asked.
+    await this.#rest()
     if (this.#rowCount > 0) this.#flush()
     await this.#work
     if (this.#failure !== undefined) throw this.#failure.error

@@ -51,6 +51,7 @@ import {
   resumeTableSnapshot,
   type SnapshotContext,
   type SnapshotRequest,
+  unseenBefore,
 } from './snapshot.ts'
 import { slotHealth } from './slot-health.ts'
 import { parseSnapshotPoint } from './snapshot-point.ts'
@@ -126,6 +127,7 @@ class ComposedSource implements PostgresSource {
   #server: ServerState | undefined
   #stream: ChangeStream | undefined
   #acknowledged: Lsn = zeroLsn
+  #unseenBefore: bigint | undefined
   #spool: SpoolOptions | undefined
 
   constructor(how: PostgresSourceOptions) {
@@ -288,7 +290,8 @@ class ComposedSource implements PostgresSource {
   }
 
   async beginSnapshot(table: SourceTable, options: BeginSnapshotOptions): Promise<TableSnapshot> {
-    return await beginTableSnapshot(await this.#snapshotContext(), this.#request(table, options))
+    const request = await this.#request(table, options)
+    return await beginTableSnapshot(await this.#snapshotContext(), request)
   }
 
   async resumeSnapshot(
@@ -296,13 +299,15 @@ class ComposedSource implements PostgresSource {
     copy: UnfinishedCopy,
     options: BeginSnapshotOptions,
   ): Promise<ResumedSnapshot> {
-    const request = this.#request(table, options)
+    const request = await this.#request(table, options)
     return await resumeTableSnapshot(await this.#snapshotContext(), request, copy)
   }
 
-  #request(table: SourceTable, options: BeginSnapshotOptions): SnapshotRequest {
+  async #request(table: SourceTable, options: BeginSnapshotOptions): Promise<SnapshotRequest> {
     this.#publication.expectPublished(table)
-    return { table, ...options, since: this.#publication.sinceOf(table.id) }
+    const unseen = (this.#unseenBefore ??= await unseenBefore(this.#control))
+    const published = this.#publication.sinceOf(table.id)
+    return { table, ...options, since: published > unseen ? published : unseen }
   }
 
   async #snapshotContext(): Promise<SnapshotContext> {

@@ -96,6 +96,19 @@ export async function resumeTableSnapshot(
   })
 }
 
+/**
+ * The id below which a snapshot has to show every transaction, because an earlier process may have
+ * been sent them: a commit that waits for a synchronous standby is sent before any query sees it.
+ * To be asked once a process, before its first copy.
+ */
+export async function unseenBefore(control: Control): Promise<bigint> {
+  // A new id, because a snapshot's xmax may be the very one that waits.
+  const [row] = await control.query(`SELECT
+    CASE WHEN current_setting('synchronous_standby_names') = '' OR pg_is_in_recovery() THEN '0'
+      ELSE pg_current_xact_id()::text END AS id`)
+  return BigInt(row?.['id'] ?? '0')
+}
+
 async function withLeader<T>(
   { options }: SnapshotContext,
   { signal, table }: SnapshotRequest,
