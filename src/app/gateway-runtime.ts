@@ -20,6 +20,7 @@ import { openStagingLog, type StagingLog } from '../staging/staging-log.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import type { Context } from './context.ts'
+import { isAppendOnly } from './append-only.ts'
 import { gatewayIdentity, type GatewayIdentity } from './gateway-identity.ts'
 import { lastWords } from './live-status.ts'
 
@@ -41,6 +42,7 @@ export function selectionOf(pipelines: readonly PipelineDefinition[]): TableSele
     tables: objects.flatMap((object) =>
       object.kind === 'table' ? [{ schema: object.sourceSchema, table: object.sourceTable }] : [],
     ),
+    isAppendOnly: (table) => isAppendOnly(pipelines, table),
   }
 }
 

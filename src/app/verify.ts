@@ -69,7 +69,7 @@ async function discoverFor({ gateway, pipelines }: Lane): Promise<readonly Sourc
   const selection = selectionOf(pipelines.map(({ definition }) => definition))
   const { tables } = await selectTables(gateway.source, selection)
   const refused = refusals(await gateway.source.check(tables))
-  return tables.filter((table) => table.schema.key.length > 0 && !refused.has(nameOf(table)))
+  return tables.filter((table) => !refused.has(nameOf(table)))
 }
 
 async function holdTables(

@@ -6,7 +6,7 @@ import { SluiceError } from '../base/errors.ts'
 import type { Log } from '../observe/log.ts'
 import type { Finding } from '../source/finding.ts'
 import type { Position, PreparedSource, Source, SourceState } from '../source/source.ts'
-import type { SourceTable } from '../source/table-schema.ts'
+import type { SourceTable, TableSchema } from '../source/table-schema.ts'
 import type { StagingLog } from '../staging/staging-log.ts'
 import { tableEntry, tableGone } from './begin-copy.ts'
 import { CopyPoints } from './copy-points.ts'
@@ -17,6 +17,7 @@ import { ledgerOf, recoveredState, type Recovered, type RecoveredTable } from '.
 import {
   refusals,
   selectTables,
+  withIdentity,
   type NamedTable,
   type SelectedTables,
   type TableSelection,
@@ -99,7 +100,13 @@ export class TablePlan {
   async isOutdated(): Promise<boolean> {
     const { source, selection, tables } = this.#options
     const selected = await selectTables(source, selection)
+    const hasOtherIdentity = selected.tables.some(({ id, schema }) => {
+      const table = tables.get(id)
+      return table?.isFollowed === true && !isSameIdentity(table.table.schema, schema)
+    })
     this.#compare(selected)
+    // What the source has to publish of it, if it can at all, is another matter now.
+    if (hasOtherIdentity) return true
     if (selected.tables.some(({ id }) => tables.get(id) === undefined)) return true
     const failed = selected.tables.filter(({ id }) => {
       const table = tables.get(id)
@@ -113,8 +120,10 @@ export class TablePlan {
   /** The table as the source describes it now; undefined when it is gone. */
   async describe(table: FollowedTable): Promise<SourceTable | undefined> {
     const { name, id } = table.table
-    const found = await this.#options.source.discoverTables([name.schema])
-    return found.find((candidate) => candidate.id === id)
+    const { source, selection } = this.#options
+    const found = await source.discoverTables([name.schema])
+    const described = found.find((candidate) => candidate.id === id)
+    return described === undefined ? undefined : withIdentity(described, selection)
   }
 
   applyRefresh(): void {
@@ -262,7 +271,12 @@ export class TablePlan {
   }
 }
 
-/** The stream tells at which place in the log the columns changed. */
+/** The stream tells at which place in the log the columns changed, but not all about identities. */
 function isTold({ table }: FollowedTable, now: SourceTable): boolean {
-  return table.schema.storage !== undefined && now.schema.storage !== undefined
+  const hasStorage = table.schema.storage !== undefined && now.schema.storage !== undefined
+  return hasStorage && isSameIdentity(table.schema, now.schema)
+}
+
+function isSameIdentity(a: TableSchema, b: TableSchema): boolean {
+  return a.identity === b.identity && a.key.length > 0 === b.key.length > 0
 }

@@ -9,6 +9,8 @@ export interface TableSelection {
   /** Every table of these schemas, also those that are created later. */
   readonly schemas: readonly string[]
   readonly tables: readonly NamedTable[]
+  /** Whoever wants the table wants its changes as they come, so that inserts alone will do. */
+  readonly isAppendOnly?: (table: NamedTable) => boolean
 }
 
 export interface NamedTable {
@@ -33,9 +35,22 @@ export async function selectTables(
   const named = new Set(selection.tables.map(key))
   const present = new Set(discovered.map(({ name }) => key(name)))
   return {
-    tables: discovered.filter(({ name }) => whole.has(name.schema) || named.has(key(name))),
+    tables: discovered
+      .filter(({ name }) => whole.has(name.schema) || named.has(key(name)))
+      .map((table) => withIdentity(table, selection)),
     missing: selection.tables.filter((table) => !present.has(key(table))),
   }
+}
+
+/** A table whose rows nothing identifies can be followed for its inserts, where that is enough. */
+export function withIdentity(
+  table: SourceTable,
+  { isAppendOnly }: Pick<TableSelection, 'isAppendOnly'>,
+): SourceTable {
+  const { schema, name } = table
+  const isIdentified = schema.key.length > 0 || schema.identity !== undefined
+  if (isIdentified || isAppendOnly?.(name) !== true) return table
+  return { ...table, schema: { ...schema, identity: 'insert-only' } }
 }
 
 /**

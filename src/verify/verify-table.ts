@@ -147,7 +147,9 @@ export async function verifyTable(
     if (column === undefined) throw new RangeError(`no column "${name}" in ${source.name.table}`)
     return destinationColumn(column, policy)
   }
-  const key = source.schema.key.map(typed)
+  // Without a key a row is known by all its cells.
+  const keyNames = source.schema.key.length === 0 ? columns : source.schema.key
+  const key = keyNames.map(typed)
   const all = columns.map(typed)
   const [sourceBuckets, destinationRows] = await Promise.all([
     verification.digestTable(source, columns, policy),
@@ -186,7 +188,7 @@ export async function verifyTable(
     extra: counts['only in destination'],
     different: counts.different,
     differences: found.map(({ key: text, kind }) => ({
-      key: readableKey(text, source.schema.key),
+      key: readableKey(text, keyNames),
       kind,
     })),
   }

@@ -116,7 +116,10 @@ function columnNamed(table: SourceTable, name: string): SourceColumn {
 /** `SELECT key, digest` of every row; `digest` is the MD5 of the row's canonical text. */
 function rowsSql(table: SourceTable, names: readonly string[], policy: UnfitPolicy): string {
   const columns = names.map((name) => columnNamed(table, name))
-  const keyPlaces = table.schema.key.map((name) => names.indexOf(name))
+  const { key } = table.schema
+  // Without a key a row is known by all its cells.
+  const keyPlaces =
+    key.length === 0 ? names.map((_, n) => n) : key.map((name) => names.indexOf(name))
   const cells = columns.map((column, n) => `${cellTextUnder(policy, column)} AS c${n}`)
   const conditions = columns
     .filter((column) => policy === 'quarantine' && mayBeUnfit(column))

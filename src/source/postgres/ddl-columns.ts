@@ -105,6 +105,7 @@ export function stepProblem(before: TableSchema, after: TableSchema): string | u
     schema.key
       .map((name) => schema.columns.find((column) => column.name === name)?.id ?? '?')
       .join(' ')
+  if (before.identity !== after.identity) return 'its rows are told apart in another way'
   if (idsOfKey(before) !== idsOfKey(after)) return 'the table has another key'
   for (const column of after.columns) {
     const old = before.columns.find(({ id }) => id === column.id)

@@ -2,17 +2,33 @@
 import type { Column } from '../../columnar/column-batch.ts'
 import { createColumnBuilder } from '../../columnar/column-builder.ts'
 import type { SchemaChange } from '../change-sink.ts'
-import type { SourceColumn, SourceTable, TableSchema, TableStorage } from '../table-schema.ts'
+import type {
+  RowIdentity,
+  SourceColumn,
+  SourceTable,
+  TableSchema,
+  TableStorage,
+} from '../table-schema.ts'
 import { appendCell, type CellDecoder } from './cell-decoder.ts'
 import { identifyColumns, isRewritten, stepProblem } from './ddl-columns.ts'
 import type { CatalogColumn, CatalogTable } from './discover.ts'
 
-/** Columns as somebody names them, their types known, in order. */
-export interface SeenColumns {
-  readonly columns: readonly CatalogColumn[]
-  readonly mapped: readonly { readonly column: SourceColumn; readonly decoder: CellDecoder }[]
+/** How rows are told apart. */
+export interface Identified {
   /** Names, in key order. */
   readonly key: readonly string[]
+  readonly identity: RowIdentity | undefined
+}
+
+export function withIdentity(schema: TableSchema, { key, identity }: Identified): TableSchema {
+  const { identity: _before, ...rest } = schema
+  return { ...rest, key, ...(identity === undefined ? {} : { identity }) }
+}
+
+/** Columns as somebody names them, their types known, in order. */
+export interface SeenColumns extends Identified {
+  readonly columns: readonly CatalogColumn[]
+  readonly mapped: readonly { readonly column: SourceColumn; readonly decoder: CellDecoder }[]
   readonly name: SourceTable['name']
 }
 
@@ -46,11 +62,10 @@ export class DdlDecisions {
   ): Decision {
     const storage = catalog?.table.schema.storage
     const schemaOf = (ids: readonly string[] | undefined, isNow = false): TableSchema => ({
-      ...base.schema,
+      ...withIdentity(base.schema, seen),
       columns: seen.mapped.map(({ column }, place) =>
         numbered(base.schema, column, { id: ids?.[place] ?? column.id, isNow }),
       ),
-      key: seen.key,
       ...(storage === undefined ? {} : { storage }),
     })
     const anew = (reason: string): Decision => ({
@@ -159,6 +174,7 @@ function hasSameColumns(a: TableSchema, b: TableSchema): boolean {
   const text = (schema: TableSchema, withIds: boolean): string =>
     JSON.stringify([
       schema.key,
+      schema.identity ?? 'key',
       schema.columns.map(({ name, type, sourceType, nullable, id }) => [
         name,
         Object.entries(type),

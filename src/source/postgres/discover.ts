@@ -197,7 +197,10 @@ function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): Cat
   }
   const catalogKey = row['key'] === null ? [] : (JSON.parse(row['key'] ?? '[]') as string[])
   const isWhole = catalogKey.every((key) => columns.some((column) => column.name === key))
-  const key = isWhole ? catalogKey : []
+  const replicaIdentity = row['identity'] ?? ''
+  // Nothing of a row's old values is in the log with identity nothing, a key neither.
+  const key = isWhole && replicaIdentity !== 'n' ? catalogKey : []
+  const isFullRow = key.length === 0 && replicaIdentity === 'f' && columns.length > 0
   const mapped = columns.map((column) =>
     mapColumn(column, key.includes(column.name), unfitNotice(log, shownTable(name), column.name)),
   )
@@ -205,7 +208,12 @@ function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): Cat
     table: {
       id: (row['id'] ?? '') as TableId,
       name,
-      schema: { columns: mapped.map(({ column }) => column), key, ...storageOf(rows) },
+      schema: {
+        columns: mapped.map(({ column }) => column),
+        key,
+        ...storageOf(rows),
+        ...(isFullRow ? { identity: 'full-row' as const } : {}),
+      },
       estimatedRows: optionalNumber(row['rows']),
       estimatedBytes: optionalNumber(row['bytes']),
     },
@@ -215,7 +223,7 @@ function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): Cat
     attnums: rows.map((column) => Number(column['attnum'])),
     kind: row['kind'] ?? '',
     persistence: row['persistence'] ?? '',
-    replicaIdentity: row['identity'] ?? '',
+    replicaIdentity,
     isPartition: row['is_partition'] === 't',
     identityIndex: row['identity_index'] ?? undefined,
     primaryKey: (JSON.parse(row['primary_key'] ?? 'null') as PrimaryKey | null) ?? undefined,

@@ -36,7 +36,7 @@ import {
   toPosition,
 } from './position.ts'
 import { checkServer } from './prerequisites.ts'
-import { dropPublication } from './publication.ts'
+import { dropPublications, publicationsFrom } from './insert-publication.ts'
 import { PartitionGuard } from './partition-guard.ts'
 import { PublicationGuard } from './publication-guard.ts'
 import {
@@ -325,7 +325,8 @@ class ComposedSource implements PostgresSource {
   async streamChanges(stream: StreamOptions): Promise<StreamEnd> {
     const { log, clock, slotName, publicationName, watchIntervalMs = 60_000 } = this.#how
     const publication = this.#publication
-    publication.trust.begin(fromPosition(stream.from))
+    const from = fromPosition(stream.from)
+    publication.trust.begin(from)
     const server = await this.#serverState()
     const reader = new ChangeStream(
       {
@@ -334,7 +335,7 @@ class ComposedSource implements PostgresSource {
         log,
         clock,
         slotName,
-        publicationName,
+        publicationNames: await publicationsFrom(this.#control, publicationName, from),
         publication,
         partitions: this.#partitions,
         looks: this.#looks,
@@ -387,7 +388,7 @@ class ComposedSource implements PostgresSource {
 
   async dispose(): Promise<void> {
     await dropSlot(this.#control, this.#how.slotName)
-    await dropPublication(this.#control, this.#how.publicationName)
+    await dropPublications(this.#control, this.#how.publicationName)
   }
 
   async close(): Promise<void> {

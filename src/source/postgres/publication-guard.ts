@@ -9,16 +9,20 @@ import type { Log } from '../../observe/log.ts'
 import type { SourceTable, TableId } from '../table-schema.ts'
 import type { Control } from './control.ts'
 import type { ServerState } from './log-guard.ts'
+import {
+  ensurePublications,
+  insertsNameOf,
+  isInsertOnly,
+  readPublications,
+} from './insert-publication.ts'
 import type { Lsn } from './lsn.ts'
 import {
   addTablesStatement,
-  ensurePublication,
   fingerprint,
   notAfter,
   publicationGaps,
   type PublicationFingerprint,
   type PublicationState,
-  readPublication,
   withGaps,
 } from './publication.ts'
 import { describeBlockers } from './replication-slot.ts'
@@ -82,7 +86,7 @@ export class PublicationGuard {
       const state = await this.#read()
       this.#recordGaps(publicationGaps(before.fingerprint, state, before.position))
     }
-    await ensurePublication(control, name, tables, server)
+    await ensurePublications(control, name, tables, server)
     await this.#takeFingerprint(before?.fingerprint, before?.isPromoted === true)
     if (before !== undefined) {
       this.#fingerprint = withGaps(this.#fingerprint, this.#gaps, before.position)
@@ -103,7 +107,7 @@ export class PublicationGuard {
     if (gaps.size === 0) return
     this.#recordGaps(gaps)
     try {
-      await ensurePublication(control, name, this.#tables, this.#server)
+      await ensurePublications(control, name, this.#tables, this.#server)
     } finally {
       await this.#takeFingerprint(this.#fingerprint, false)
     }
@@ -125,7 +129,7 @@ export class PublicationGuard {
   expectPublished(table: SourceTable): void {
     const problem = this.#problems.get(table.id)
     if (problem === undefined) return
-    const { name } = this.#options
+    const name = isInsertOnly(table) ? insertsNameOf(this.#options.name) : this.#options.name
     throw new SluiceError(
       'SOURCE_PUBLICATION_INCOMPLETE',
       `${shownTable(table.name)} cannot be followed through publication "${name}": ${problem}`,
@@ -175,8 +179,7 @@ export class PublicationGuard {
 
   async #read(): Promise<PublicationState> {
     const { control, name } = this.#options
-    const ids = this.#tables.map((table) => table.id)
-    return await readPublication(control, name, ids, this.#server.version)
+    return await readPublications(control, name, this.#tables, this.#server.version)
   }
 
   #recordGaps(gaps: ReadonlyMap<TableId, string>): void {

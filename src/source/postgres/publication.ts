@@ -46,8 +46,15 @@ export interface PublicationState {
 }
 
 /** Put as a comment on a publication that we made; then we drop it at the end. */
-const ourComment = 'Made by Sluice'
-const everything = `publish = 'insert, update, delete, truncate', publish_via_partition_root = false`
+export const ourComment = 'Made by Sluice'
+
+/** What a publication publishes of its tables. */
+export type Publishes = 'everything' | 'inserts'
+
+export const publicationOptions: Readonly<Record<Publishes, string>> = {
+  everything: `publish = 'insert, update, delete, truncate', publish_via_partition_root = false`,
+  inserts: `publish = 'insert, truncate', publish_via_partition_root = false`,
+}
 
 const stateSql = `
   WITH wanted AS (
@@ -81,6 +88,7 @@ export async function readPublication(
   name: string,
   tables: readonly TableId[],
   serverVersion: number,
+  publishes: Publishes = 'everything',
 ): Promise<PublicationState> {
   const rows = await control.query(stateSqlFor(serverVersion), [name, idArray(tables)])
   const signatures = new Map<string, string>()
@@ -97,21 +105,32 @@ export async function readPublication(
     if (share === '') continue
     const limits = `${row['columns'] ?? ''}/${row['is_filtered']}`
     signatures.set(table, `${row['id']}.${row['version']}.${share}.${limits}`)
-    const problem = problemOf(row)
+    const problem = problemOf(row, publishes)
     if (problem !== undefined) problems.set(table, problem)
   }
   return {
     exists: first !== undefined,
-    isOurs: first?.['comment'] === ourComment,
+    isOurs: first?.['comment']?.startsWith(ourComment) === true,
     publishesAll: first?.['publishes_all'] === 't',
-    hasOtherOptions: first !== undefined && (first['left_out'] !== '' || first['via_root'] === 't'),
+    hasOtherOptions:
+      first !== undefined &&
+      (first['left_out'] !== leftOut[publishes] || first['via_root'] === 't'),
     signatures,
     problems,
   }
 }
 
-function problemOf(row: Readonly<Record<string, string | null>>): string | undefined {
-  if (row['left_out'] !== '') return `it does not publish ${row['left_out']}`
+const leftOut: Readonly<Record<Publishes, string>> = { everything: '', inserts: 'update, delete' }
+
+function problemOf(
+  row: Readonly<Record<string, string | null>>,
+  publishes: Publishes,
+): string | undefined {
+  if (row['left_out'] !== leftOut[publishes]) {
+    return publishes === 'everything'
+      ? `it does not publish ${row['left_out']}`
+      : 'it does not publish just inserts and truncates'
+  }
   if (row['columns'] !== null) return 'it publishes only some columns of the table'
   if (row['is_filtered'] === 't') return 'it publishes only some rows of the table'
   if (row['via_root'] === 't' && row['is_partition'] === 't') {
@@ -126,15 +145,23 @@ export function addTablesStatement(name: string, tables: readonly SourceTable[])
   return `ALTER PUBLICATION ${quoteIdentifier(name)} ADD TABLE ${list};`
 }
 
-export function createStatement(name: string, tables: readonly SourceTable[]): string {
+export function createStatement(
+  name: string,
+  tables: readonly SourceTable[],
+  publishes: Publishes = 'everything',
+): string {
   const list = tables.map((table) => `ONLY ${quoteTable(table.name)}`).join(', ')
   const forTables = tables.length === 0 ? '' : ` FOR TABLE ${list}`
-  return `CREATE PUBLICATION ${quoteIdentifier(name)}${forTables} WITH (${everything});`
+  return `CREATE PUBLICATION ${quoteIdentifier(name)}${forTables} WITH (${publicationOptions[publishes]});`
 }
 
 /** For somebody who may: an empty publication that the role can add its own tables to. */
-export function makeForRoleStatements(name: string, role: string): string {
-  return `${createStatement(name, [])} ALTER PUBLICATION ${quoteIdentifier(name)} OWNER TO ${quoteIdentifier(role)};`
+export function makeForRoleStatements(
+  name: string,
+  role: string,
+  publishes: Publishes = 'everything',
+): string {
+  return `${createStatement(name, [], publishes)} ALTER PUBLICATION ${quoteIdentifier(name)} OWNER TO ${quoteIdentifier(role)};`
 }
 
 /**
@@ -147,21 +174,24 @@ export async function ensurePublication(
   name: string,
   tables: readonly SourceTable[],
   server: ServerState,
+  publishes: Publishes = 'everything',
 ): Promise<void> {
   const ids = tables.map((table) => table.id)
-  const state = await readPublication(control, name, ids, server.version)
+  const state = await readPublication(control, name, ids, server.version, publishes)
   if (server.isStandby) {
     if (state.exists) return
     throw new SluiceError(
       'SOURCE_PUBLICATION_MISSING',
       `Publication "${name}" does not exist, and the server is a standby: it can only be made on the primary`,
-      { remedy: `On the primary: ${createStatement(name, tables)}` },
+      { remedy: `On the primary: ${createStatement(name, tables, publishes)}` },
     )
   }
   if (!state.exists) {
-    await create(control, name)
+    await create(control, name, publishes)
   } else if (state.isOurs && state.hasOtherOptions) {
-    await control.query(`ALTER PUBLICATION ${quoteIdentifier(name)} SET (${everything})`)
+    await control.query(
+      `ALTER PUBLICATION ${quoteIdentifier(name)} SET (${publicationOptions[publishes]})`,
+    )
   }
   if (state.publishesAll) return
   for (const table of tables) {
@@ -174,17 +204,20 @@ export async function ensurePublication(
   }
 }
 
-async function create(control: Control, name: string): Promise<void> {
+/** With its comment at once: what has none is not ours to drop. */
+async function create(control: Control, name: string, publishes: Publishes): Promise<void> {
+  const comment = `COMMENT ON PUBLICATION ${quoteIdentifier(name)} IS '${ourComment}';`
   try {
-    await control.query(createStatement(name, []))
+    await control.query(
+      `DO $sluice$ BEGIN ${createStatement(name, [], publishes)} ${comment} END $sluice$`,
+    )
   } catch (cause) {
     throw new SluiceError(
       'SOURCE_PUBLICATION_MISSING',
       `Publication "${name}" does not exist and could not be created: ${cause instanceof Error ? cause.message : ''}`,
-      { cause, remedy: `${createStatement(name, [])} as an owner of the tables.` },
+      { cause, remedy: `${createStatement(name, [], publishes)} as an owner of the tables.` },
     )
   }
-  await control.query(`COMMENT ON PUBLICATION ${quoteIdentifier(name)} IS '${ourComment}'`)
 }
 
 /** Insufficient privilege, a table that is gone or of the wrong kind: seen in the state afterwards. */
@@ -192,7 +225,7 @@ async function tryAlter(
   control: Control,
   name: string,
   action: 'ADD' | 'DROP',
-  table: SourceTable,
+  table: Pick<SourceTable, 'name'>,
 ): Promise<void> {
   const sql = `ALTER PUBLICATION ${quoteIdentifier(name)} ${action} TABLE ONLY ${quoteTable(table.name)}`
   try {
@@ -201,6 +234,15 @@ async function tryAlter(
     const state = sqlStateOf(error)
     if (state === undefined || !/^(42|22|0A|55)/.test(state)) throw error
   }
+}
+
+/** Takes a table out of a publication; one that is not in it any more is no matter. */
+export async function dropMember(
+  control: Control,
+  name: string,
+  table: SourceTable['name'],
+): Promise<void> {
+  await tryAlter(control, name, 'DROP', { name: table })
 }
 
 /** Drops the publication if we made it. */

@@ -7,7 +7,13 @@ import type { Log } from '../../observe/log.ts'
 import type { ChangeSink, SchemaChange } from '../change-sink.ts'
 import type { SourceTable, TableId } from '../table-schema.ts'
 import type { Control } from './control.ts'
-import { type Decision, DdlDecisions, type SeenColumns } from './ddl-decision.ts'
+import {
+  type Decision,
+  DdlDecisions,
+  type Identified,
+  type SeenColumns,
+  withIdentity,
+} from './ddl-decision.ts'
 import {
   type CatalogColumn,
   type CatalogTable,
@@ -80,7 +86,9 @@ export class RelationBinder {
       const decoder = decoders[place]
       return decoder === undefined ? [] : [{ column, decoder }]
     })
-    const seen = { columns, mapped, key: table.schema.key, name: table.name }
+    // What is followed for its inserts alone stays so until the publication has more of it.
+    const { key, identity } = base.schema.identity === 'insert-only' ? base.schema : table.schema
+    const seen = { columns, mapped, key, identity, name: table.name }
     return this.#decisions.decide(base, catalog, { seen, isCatalog: true, keepsMoves })
   }
 
@@ -132,18 +140,22 @@ export class RelationBinder {
     const [catalog] = await discoverById(control, [announced.id], log)
     const columns = await this.#columns(relation, catalog)
     const base = this.followed(announced.id)
-    const key = keyOf(relation, catalog, base ?? announced)
-    if (key === undefined) {
+    const identified = identityOf(relation, catalog, base ?? announced)
+    if (identified === undefined) {
       return this.#gap(relation, announced, 'the table has no usable key any more')
     }
+    const { key } = identified
     const mapped = columns.map((column) => {
       const notice = unfitNotice(log, shownTable(announced.name), column.name)
       return mapColumn(column, key.includes(column.name), notice)
     })
     const name = { ...announced.name, schema: relation.schema, table: relation.table }
-    const seen = { columns, mapped, key, name }
+    const seen = { columns, mapped, ...identified, name }
     if (base === undefined) {
-      const schema = { ...announced.schema, columns: mapped.map(({ column }) => column), key }
+      const schema = {
+        ...withIdentity(announced.schema, identified),
+        columns: mapped.map(({ column }) => column),
+      }
       return this.#bindAs(relation, { ...announced, name, schema }, seen) ?? { kind: 'bound' }
     }
     const decision = this.#decisions.decide(base, catalog, { seen, isCatalog: false })
@@ -197,8 +209,24 @@ export class RelationBinder {
 }
 
 /**
+ * How rows are identified at that place in the log. A table that is followed for its inserts alone
+ * stays so: the publication has nothing else of it.
+ */
+function identityOf(
+  relation: Relation,
+  catalog: CatalogTable | undefined,
+  announced: SourceTable,
+): Identified | undefined {
+  const { identity } = announced.schema
+  if (identity === 'insert-only') return { key: [], identity }
+  const key = keyOf(relation, catalog, announced)
+  if (key !== undefined) return { key, identity: undefined }
+  return relation.replicaIdentity === 'f' ? { key: [], identity: 'full-row' } : undefined
+}
+
+/**
  * The key at that place in the log. The announcement names its columns but not their order; with
- * identity full it names every column.
+ * identity full it names every column, and only the catalog knows whether there still is a key.
  */
 function keyOf(
   relation: Relation,
@@ -208,7 +236,8 @@ function keyOf(
   if (relation.replicaIdentity === 'n') return undefined
   const flagged = relation.columns.filter((column) => column.isKey).map((column) => column.name)
   const isFull = relation.replicaIdentity === 'f'
-  const candidates = [catalog?.table.schema.key ?? [], announced.schema.key]
+  const known = catalog?.table.schema.key
+  const candidates = isFull && known !== undefined ? [known] : [known ?? [], announced.schema.key]
   for (const key of candidates) {
     const isSent = key.length > 0 && key.every((name) => flagged.includes(name))
     if (isSent && (isFull || key.length === flagged.length)) return key

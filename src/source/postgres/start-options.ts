@@ -4,7 +4,7 @@ import { quoteIdentifier } from './sql-text.ts'
 export interface StartOptions {
   /** `server_version_num`. */
   readonly serverVersion: number
-  readonly publicationName: string
+  readonly publicationNames: readonly string[]
   /** Transactions may be sent before they commit. */
   readonly withStreaming: boolean
 }
@@ -27,7 +27,8 @@ export function canStream(serverVersion: number): boolean {
  */
 export function startOptions(options: StartOptions): string {
   // The grammar of replication commands knows no escapes but doubled quotes.
-  const names = quoteIdentifier(options.publicationName).replaceAll("'", "''")
+  const quoted = options.publicationNames.map(quoteIdentifier)
+  const names = quoted.join(',').replaceAll("'", "''")
   const version = protocolVersion(options.serverVersion)
   const all = [`proto_version '${version}'`, `publication_names '${names}'`]
   if (options.withStreaming && canStream(options.serverVersion)) all.push(`streaming 'on'`)

@@ -43,7 +43,7 @@ export interface StreamContext {
   readonly log: Log
   readonly clock: SteadyClock
   readonly slotName: string
-  readonly publicationName: string
+  readonly publicationNames: readonly string[]
   readonly publication: Pick<PublicationGuard, 'watch' | 'takeGaps' | 'trust'>
   readonly partitions: Omit<PartitionGuard, 'prepare' | 'records' | 'copied'>
   readonly looks: LookOptions
@@ -226,7 +226,7 @@ export class ChangeStream implements ReplicationHandler {
 
   /** An error of the stream, told by the state of slot and publication rather than by its text. */
   async #explain(error: unknown): Promise<unknown> {
-    const { control, slotName, publicationName } = this.#context
+    const { control, slotName, publicationNames } = this.#context
     const state = sqlStateOf(error)
     if (state === undefined || !['42704', '55000', '55006', '58P01'].includes(state)) return error
     try {
@@ -241,7 +241,7 @@ export class ChangeStream implements ReplicationHandler {
     if (state !== '42704') return error
     return new SluiceError(
       'SOURCE_PUBLICATION_MISSING',
-      `Publication "${publicationName}" did not exist at the place in the log that is being read`,
+      `Publication "${publicationNames.join('" or "')}" did not exist at the place in the log that is being read`,
       {
         cause: error,
         remedy:

@@ -1,17 +1,20 @@
 /** What the chosen tables have to be like, one by one. */
 import type { Log } from '../../observe/log.ts'
 import type { Finding } from '../finding.ts'
-import type { SourceTable, TableId } from '../table-schema.ts'
+import type { RowIdentity, SourceTable, TableId, TableSchema } from '../table-schema.ts'
 import type { ControlRow } from './connect.ts'
 import type { Control } from './control.ts'
 import { type CatalogTable, discoverById } from './discover.ts'
+import { insertsNameOf, isInsertOnly } from './insert-publication.ts'
 import {
   addTablesStatement,
   makeForRoleStatements,
+  publicationOptions,
   type PublicationState,
+  type Publishes,
   readPublication,
 } from './publication.ts'
-import { idArray, quoteIdentifier, quoteTable, shownTable } from './sql-text.ts'
+import { idArray, quoteIdentifier, quoteTable, shownTable, textArray } from './sql-text.ts'
 import { grantsFinding, privilegeProblems, privilegesSql } from './table-privileges.ts'
 import { unmetRequirements } from './table-requirements.ts'
 
@@ -26,6 +29,7 @@ type Problem = Omit<Finding, 'subject' | 'table'> & { readonly subject?: string 
 
 interface PublicationPlan {
   readonly name: string
+  readonly publishes: Publishes
   /** It exists, or an earlier statement of the same check makes it. */
   readonly isMadeBefore: boolean
 }
@@ -34,7 +38,7 @@ function publicationProblems(
   table: CatalogTable,
   row: ControlRow,
   publication: PublicationState,
-  { name, isMadeBefore }: PublicationPlan,
+  { name, publishes, isMadeBefore }: PublicationPlan,
 ): Problem[] {
   const { id } = table.table
   const problem = publication.problems.get(id)
@@ -44,7 +48,7 @@ function publicationProblems(
         severity: 'error',
         code: 'SOURCE_PUBLICATION_INCOMPLETE',
         message: `Publication "${name}": ${problem}`,
-        remedy: `ALTER PUBLICATION ${quoteIdentifier(name)} DROP TABLE ${quoteTable(table.table.name)}; ${addTablesStatement(name, [table.table])} ALTER PUBLICATION ${quoteIdentifier(name)} SET (publish = 'insert, update, delete, truncate', publish_via_partition_root = false);`,
+        remedy: `ALTER PUBLICATION ${quoteIdentifier(name)} DROP TABLE ${quoteTable(table.table.name)}; ${addTablesStatement(name, [table.table])} ALTER PUBLICATION ${quoteIdentifier(name)} SET (${publicationOptions[publishes]});`,
       },
     ]
   }
@@ -56,7 +60,7 @@ function publicationProblems(
       severity: 'error',
       code: 'SOURCE_PUBLICATION_INCOMPLETE',
       message: `It is not in publication "${name}", and role ${quoteIdentifier(row['role'] ?? '')} may not add it`,
-      remedy: `${isMadeBefore ? '' : `${makeForRoleStatements(name, row['role'] ?? '')} `}${addTablesStatement(name, [table.table])}`,
+      remedy: `${isMadeBefore ? '' : `${makeForRoleStatements(name, row['role'] ?? '', publishes)} `}${addTablesStatement(name, [table.table])}`,
     },
   ]
 }
@@ -65,9 +69,12 @@ function problemsOf(
   table: CatalogTable,
   row: ControlRow,
   publication: PublicationState,
-  plan: PublicationPlan,
+  plan: PublicationPlan & { readonly identity: RowIdentity | undefined },
 ): Problem[] {
-  const unmet = unmetRequirements(table).map((one): Problem => ({ severity: 'error', ...one }))
+  const unmet = unmetRequirements(table, plan.identity).map((one): Problem => ({
+    severity: 'error',
+    ...one,
+  }))
   const problems = [...unmet, ...privilegeProblems(table, row)]
   if (table.kind === 'r') {
     problems.push(...publicationProblems(table, row, publication, plan))
@@ -83,21 +90,46 @@ function problemsOf(
   return problems
 }
 
+function identityText({ key, identity }: TableSchema): string {
+  if (identity === 'insert-only') return 'It has no key: its inserts alone are followed'
+  if (identity === 'full-row') return 'It has no key: its rows are known by all their cells'
+  return `Its key is ${key.join(', ')}`
+}
+
+async function readEach(
+  { control, publicationName, serverVersion }: TableCheckContext,
+  tables: readonly SourceTable[],
+): Promise<Readonly<Record<Publishes, PublicationState>>> {
+  const ids = (isInserts: boolean): TableId[] =>
+    tables.filter((table) => isInsertOnly(table) === isInserts).map(({ id }) => id)
+  const second = insertsNameOf(publicationName)
+  return {
+    everything: await readPublication(control, publicationName, ids(false), serverVersion),
+    inserts: await readPublication(control, second, ids(true), serverVersion, 'inserts'),
+  }
+}
+
 /** At least one finding for every table. */
 export async function checkTables(
   context: TableCheckContext,
   tables: readonly SourceTable[],
 ): Promise<readonly Finding[]> {
-  const { control, log, publicationName, serverVersion } = context
+  const { control, log, publicationName } = context
   const ids = tables.map((table) => table.id)
   const found = new Map<TableId, CatalogTable>()
   for (const table of await discoverById(control, ids, log)) found.set(table.table.id, table)
   const privileges = new Map<string, ControlRow>()
-  for (const row of await control.query(privilegesSql, [idArray(ids), publicationName])) {
+  for (const row of await control.query(privilegesSql, [
+    idArray(ids),
+    textArray([publicationName, insertsNameOf(publicationName)]),
+  ])) {
     privileges.set(row['id'] ?? '', row)
   }
-  const publication = await readPublication(control, publicationName, ids, serverVersion)
-  let isMadeBefore = publication.exists
+  const publications = await readEach(context, tables)
+  const isMade = {
+    everything: publications.everything.exists,
+    inserts: publications.inserts.exists,
+  }
   const perTable = tables.flatMap((table): Finding[] => {
     const shown = shownTable(table.name)
     const now = found.get(table.id)
@@ -109,13 +141,16 @@ export async function checkTables(
       return [{ severity: 'error', code, subject: 'table', message, remedy, table: shown }]
     }
     // Who may not make a publication was told how to make it before the tables are looked at.
-    isMadeBefore ||= row['can_create'] !== 't'
-    const plan = { name: publicationName, isMadeBefore }
-    const problems = problemsOf(now, row, publication, plan)
-    isMadeBefore ||= problems.some(({ code }) => code === 'SOURCE_PUBLICATION_INCOMPLETE')
-    const key = `Its key is ${now.table.schema.key.join(', ')}`
+    const publishes = isInsertOnly(table) ? 'inserts' : 'everything'
+    if (publishes === 'everything') isMade[publishes] ||= row['can_create'] !== 't'
+    const name = publishes === 'inserts' ? insertsNameOf(publicationName) : publicationName
+    const { identity } = table.schema
+    const plan = { name, publishes, isMadeBefore: isMade[publishes], identity } as const
+    const problems = problemsOf(now, row, publications[publishes], plan)
+    isMade[publishes] ||= problems.some(({ code }) => code === 'SOURCE_PUBLICATION_INCOMPLETE')
     if (problems.length === 0) {
-      return [{ severity: 'ok', subject: 'table', message: key, table: shown }]
+      const message = identityText(table.schema)
+      return [{ severity: 'ok', subject: 'table', message, table: shown }]
     }
     return problems.map((problem) => ({ subject: 'table', ...problem, table: shown }))
   })

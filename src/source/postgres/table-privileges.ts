@@ -4,7 +4,7 @@ import type { ControlRow } from './connect.ts'
 import type { CatalogTable } from './discover.ts'
 import { quoteIdentifier, quoteTable, shownTable } from './sql-text.ts'
 
-/** `$1`: oids of tables, `$2`: our publication. One row a table. */
+/** `$1`: oids of tables, `$2`: names of our publications. One row a table. */
 export const privilegesSql = `
   SELECT c.oid::text AS id, current_user AS role, n.nspname AS schema,
     has_schema_privilege(n.oid, 'USAGE') AS can_use, has_table_privilege(c.oid, 'SELECT') AS can_select,
@@ -15,7 +15,8 @@ export const privilegesSql = `
     has_any_column_privilege(c.oid, 'SELECT') AS can_select_some,
     row_security_active(c.oid) AS is_hidden, pg_has_role(c.relowner, 'USAGE') AS is_owner,
     has_database_privilege(current_database(), 'CREATE') AS can_create,
-    (SELECT pg_has_role(p.pubowner, 'USAGE') FROM pg_publication p WHERE p.pubname = $2)
+    (SELECT bool_and(pg_has_role(p.pubowner, 'USAGE')) FROM pg_publication p
+      WHERE p.pubname = ANY ($2::text[]))
       AS owns_publication
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.oid = ANY ($1::oid[])`

@@ -1,6 +1,7 @@
 /** What a table has to be like for its changes to be in the log and to identify its rows. */
 import { SluiceError } from '../../base/errors.ts'
 import type { ErrorCode } from '../../base/error-codes.ts'
+import type { RowIdentity } from '../table-schema.ts'
 import type { CatalogTable } from './discover.ts'
 import { quoteIdentifier, quoteTable, shownTable } from './sql-text.ts'
 
@@ -38,23 +39,35 @@ function unmetKind({ table, kind, persistence }: CatalogTable): UnmetRequirement
   }
 }
 
-function unmetIdentity({ table, replicaIdentity }: CatalogTable): UnmetRequirement | undefined {
-  if (replicaIdentity !== 'n') return undefined
+function unmetIdentity(table: CatalogTable): UnmetRequirement | undefined {
+  if (table.replicaIdentity !== 'n') return unmetKey(table)
   return {
     code: 'SOURCE_REPLICA_IDENTITY',
     message: 'Its replica identity is NOTHING: updates and deletes do not say which row they mean',
-    remedy: `ALTER TABLE ${quoteTable(table.name)} REPLICA IDENTITY DEFAULT;`,
+    remedy:
+      table.primaryKey === undefined
+        ? `${keyStatement(table)} ${otherWays(table)}`
+        : `ALTER TABLE ${quoteTable(table.table.name)} REPLICA IDENTITY DEFAULT; ${insertsOnly}`,
   }
 }
 
 function unmetKey(table: CatalogTable): UnmetRequirement | undefined {
-  if (table.table.schema.key.length > 0) return undefined
+  const { key, identity } = table.table.schema
+  if (key.length > 0 || identity === 'full-row') return undefined
   return {
     code: 'SOURCE_TABLE_WITHOUT_KEY',
     message:
       'It has no usable key: no primary key that is checked at once, and no replica identity index',
-    remedy: keyStatement(table),
+    remedy: `${keyStatement(table)} ${otherWays(table)}`,
   }
+}
+
+const insertsOnly = '-- or scd_type: APPEND_ONLY wherever it is wanted, for its inserts alone'
+
+/** Without a key: by whole rows, or inserts alone. */
+function otherWays({ table }: CatalogTable): string {
+  const full = `ALTER TABLE ${quoteTable(table.name)} REPLICA IDENTITY FULL;`
+  return `-- or ${full} ${insertsOnly}`
 }
 
 /** The mildest statement that gives the table a key and needs no knowledge of its rows. */
@@ -98,17 +111,24 @@ function unmetNames({ table }: CatalogTable): UnmetRequirement | undefined {
   return undefined
 }
 
-/** Everything that keeps the table from being captured. */
-export function unmetRequirements(table: CatalogTable): readonly UnmetRequirement[] {
+/**
+ * Everything that keeps the table from being captured; `wanted`: how its rows are to be identified,
+ * where that is not for the catalog to say.
+ */
+export function unmetRequirements(
+  table: CatalogTable,
+  wanted?: RowIdentity,
+): readonly UnmetRequirement[] {
   const kind = unmetKind(table)
   if (kind !== undefined && table.kind !== 'r') return [kind]
-  const all = [kind, unmetIdentity(table), unmetKey(table), unmetNames(table)]
+  const identity = wanted === 'insert-only' ? undefined : unmetIdentity(table)
+  const all = [kind, identity, unmetNames(table)]
   return all.filter((unmet) => unmet !== undefined)
 }
 
 /** Throws the first unmet requirement. */
-export function expectCapturable(table: CatalogTable): void {
-  const [unmet] = unmetRequirements(table)
+export function expectCapturable(table: CatalogTable, wanted?: RowIdentity): void {
+  const [unmet] = unmetRequirements(table, wanted)
   if (unmet === undefined) return
   throw new SluiceError(unmet.code, `${shownTable(table.table.name)}: ${unmet.message}`, {
     remedy: unmet.remedy,

@@ -282,9 +282,12 @@ export class PgoutputDecoder {
       throw unexpectedMessage(messageType.update, at - start, 'no new tuple')
     }
     expectEnd(bytes, start, this.#scan(bytes, start, at + 1, end, this.#new), end)
-    const keyPlaces = this.#binding?.keyPlaces
-    if (keyPlaces === undefined || !this.#keyIsSent(this.#new, old)) return
-    if (old !== undefined && keyDiffers(bytes, keyPlaces, old, this.#new)) {
+    const binding = this.#binding
+    if (binding === undefined || !this.#rowIsKnown(old)) return
+    const { keyPlaces, table } = binding
+    if (!this.#keyIsSent(this.#new, old)) return
+    const isMove = table.schema.identity === 'full-row'
+    if (old !== undefined && (isMove || keyDiffers(bytes, keyPlaces, old, this.#new))) {
       if (!this.#keyIsSent(old, undefined)) return
       this.#row('d', bytes, old, undefined)
       this.#row('i', bytes, this.#new, old)
@@ -301,6 +304,7 @@ export class PgoutputDecoder {
     }
     expectEnd(bytes, start, this.#scan(bytes, start, start + 6, end, this.#old), end)
     if (kind === tupleKind.key) keepKeyCells(this.#old, this.#binding?.relation.columns ?? [])
+    if (!this.#rowIsKnown(this.#old)) return
     if (this.#keyIsSent(this.#old, undefined)) this.#row('d', bytes, this.#old, undefined)
   }
 
@@ -352,6 +356,27 @@ export class PgoutputDecoder {
       }
     }
     return true
+  }
+
+  /** False, and a gap is recorded, when the message does not say which row it means. */
+  #rowIsKnown(old: TupleCells | undefined): boolean {
+    switch (this.#binding?.table.schema.identity) {
+      case 'insert-only':
+        this.#gap('an update or delete came for a table that is followed for its inserts alone')
+        return false
+      case 'full-row':
+        // A key tuple has no other cells, whatever the count of those that were sent as unchanged.
+        if (
+          old !== undefined &&
+          !this.#binding.places.some((place) => old.starts[place] === unsentCell)
+        ) {
+          return true
+        }
+        this.#gap('a change came without the whole row as it was')
+        return false
+      default:
+        return true
+    }
   }
 
   #gap(reason: string): void {
