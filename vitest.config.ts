@@ -11,6 +11,7 @@ const versioned = [
   'src/verify/*.pg.test.ts',
   'test/e2e/bad-input-tables.pg.test.ts',
   'test/e2e/refresh.pg.test.ts',
+  'test/e2e/row-identity.pg.test.ts',
   'test/e2e/verify-while-running.pg.test.ts',
 ]
 

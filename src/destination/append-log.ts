@@ -9,6 +9,7 @@ import type { DestinationColumns } from './destination-columns.ts'
 import {
   changeTypeColumn,
   commitTimeColumn,
+  firstCopyOrdinal,
   ordinalColumn,
   sequenceColumn,
 } from './destination-kind.ts'
@@ -32,6 +33,7 @@ import { engineTypeOf } from './type-mapping.ts'
 
 const priorTable = 'sluice_prior'
 const nextTable = 'sluice_next'
+const ordinalTable = 'sluice_ordinal'
 
 export async function appendChanges(
   tools: SessionTools,
@@ -46,7 +48,8 @@ export async function appendChanges(
     const stored = { all: columns.stored, wanted: columns.stored }
     const live = await liveRowsOfFilesSql(engine, table, files, stored)
     await engine.run(
-      `CREATE TEMP TABLE ${priorTable} AS SELECT * FROM ${currentRowsSql(live, columns)}`,
+      `CREATE TEMP TABLE ${priorTable} AS SELECT * FROM ${currentRowsSql(live, columns)};
+       CREATE TEMP TABLE ${ordinalTable} AS ${copyOrdinalSql(work, live)}`,
     )
   }
   if (comparesCopy)
@@ -64,6 +67,12 @@ export async function appendChanges(
     fates: files.map((file) => ({ file, deadPositions: undefined, isGone: false })),
     survivors: selects.join(' UNION ALL '),
   }
+}
+
+/** After every copy that stands at the same sequence. */
+function copyOrdinalSql({ copy }: TableWork, live: string): string {
+  return `SELECT coalesce(max(${ordinalColumn}) + 1, ${firstCopyOrdinal})::INTEGER AS ordinal
+    FROM ${live} WHERE ${sequenceColumn} = ${copy?.sequence ?? 0n} AND ${ordinalColumn} < 0`
 }
 
 const listOf = ({ columns }: DestinationColumns): string =>
@@ -94,7 +103,8 @@ function differenceSql({ columns, copy }: TableWork): string {
   const list = listOf(columns)
   const marks = (changeType: string): string => `${changeType} AS ${changeTypeColumn},
     make_timestamptz(${takenAtUs}) AS ${commitTimeColumn},
-    ${sequence}::BIGINT AS ${sequenceColumn}, -1::INTEGER AS ${ordinalColumn}`
+    ${sequence}::BIGINT AS ${sequenceColumn},
+    (SELECT ordinal FROM ${ordinalTable}) AS ${ordinalColumn}`
   if (columns.key.length > 0) {
     const keys = columns.key.map(quoteIdentifier).join(', ')
     const row = exactRow(columns.columns)

@@ -38,7 +38,7 @@ export function currentRowsSql(relation: string, { kind, columns, key }: Current
   if (kind === 'versions') return `(SELECT ${list} FROM ${relation} WHERE ${endColumn} IS NULL)`
   if (kind !== 'log') return `(SELECT ${list} FROM ${relation})`
   const live = `(SELECT * FROM ${relation} WHERE ${place} > coalesce(
-    (SELECT max(${place}) FROM ${relation} WHERE ${changeTypeColumn} = 'truncate'), -2))`
+    (SELECT max(${place}) FROM ${relation} WHERE ${changeTypeColumn} = 'truncate'), -4294967296))`
   if (key.length === 0) return foldMultiset(live, columns)
   const keys = key.map(quoteIdentifier).join(', ')
   return `(SELECT ${list} FROM (SELECT *, row_number() OVER (PARTITION BY ${keys}

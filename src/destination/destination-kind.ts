@@ -23,8 +23,12 @@ export const changeTypeColumn = '__CHANGE_TYPE'
 export const commitTimeColumn = '__COMMIT_AT'
 /** Of the source transaction; with the ordinal it orders all changes of the table. */
 export const sequenceColumn = '__SEQUENCE'
-/** Of the change in its transaction; -1: a row of a copy, before all changes of `__SEQUENCE`. */
+/**
+ * Of the change in its transaction; negative: a row of a copy, before all changes of `__SEQUENCE`,
+ * a later copy with a greater number.
+ */
 export const ordinalColumn = '__ORDINAL'
+export const firstCopyOrdinal = -2147483648
 
 /** Those that are not the source's, by kind. */
 export const ownColumns: Readonly<Record<DestinationKind, readonly StoredColumn[]>> = {

@@ -9,6 +9,7 @@ import {
   changeTypeColumn,
   commitTimeColumn,
   endColumn,
+  firstCopyOrdinal,
   ordinalColumn,
   sequenceColumn,
   startColumn,
@@ -142,7 +143,7 @@ function copiedRowsSql({ columns, copy }: TableWork, rows: string): string {
       return `SELECT *, ${taken} AS ${startColumn}, NULL::TIMESTAMPTZ AS ${endColumn} FROM (${rows})`
     case 'log':
       return `SELECT *, 'insert' AS ${changeTypeColumn}, ${taken} AS ${commitTimeColumn},
-        ${sequence}::BIGINT AS ${sequenceColumn}, -1::INTEGER AS ${ordinalColumn} FROM (${rows})`
+        ${sequence}::BIGINT AS ${sequenceColumn}, (${firstCopyOrdinal})::INTEGER AS ${ordinalColumn} FROM (${rows})`
     default:
       return columns.kind satisfies never
   }
