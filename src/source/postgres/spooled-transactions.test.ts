@@ -228,7 +228,7 @@ test('the protocol is the newest that the server knows, and streaming is asked o
   expect([130_000, 140_005, 150_000, 160_001, 180_004].map(protocolVersion)).toEqual([
     1, 2, 3, 4, 4,
   ])
-  const asked = { publicationName: `a"b'c`, withStreaming: true }
+  const asked = { publicationNames: [`a"b'c`], withStreaming: true }
   expect(startOptions({ ...asked, serverVersion: 130_000 })).toBe(
     `(proto_version '1', publication_names '"a""b''c"')`,
   )

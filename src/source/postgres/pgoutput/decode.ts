@@ -8,6 +8,8 @@ import type { Position } from '../../source.ts'
 import type { TableId } from '../../table-schema.ts'
 import { appendCell } from '../cell-decoder.ts'
 import { cellErrorAt } from '../cell-error.ts'
+import { readIgnored } from './ignored-message.ts'
+import { unknownRow } from './known-row.ts'
 import { MessageReader } from './message-reader.ts'
 import { unexpectedMessage } from './protocol-error.ts'
 import { readRelation, type Relation, type RelationBinding, type RelationMap } from './relation.ts'
@@ -360,23 +362,9 @@ export class PgoutputDecoder {
 
   /** False, and a gap is recorded, when the message does not say which row it means. */
   #rowIsKnown(old: TupleCells | undefined): boolean {
-    switch (this.#binding?.table.schema.identity) {
-      case 'insert-only':
-        this.#gap('an update or delete came for a table that is followed for its inserts alone')
-        return false
-      case 'full-row':
-        // A key tuple has no other cells, whatever the count of those that were sent as unchanged.
-        if (
-          old !== undefined &&
-          !this.#binding.places.some((place) => old.starts[place] === unsentCell)
-        ) {
-          return true
-        }
-        this.#gap('a change came without the whole row as it was')
-        return false
-      default:
-        return true
-    }
+    const problem = this.#binding === undefined ? undefined : unknownRow(this.#binding, old)
+    if (problem !== undefined) this.#gap(problem)
+    return problem === undefined
   }
 
   #gap(reason: string): void {
@@ -393,26 +381,4 @@ export function createPgoutputDecoder(options: PgoutputDecoderOptions): Pgoutput
 function expectEnd(bytes: DataView, start: number, at: number, end: number): void {
   if (at !== end)
     throw unexpectedMessage(bytes.getUint8(start), at - start, `${end - at} bytes too many`)
-}
-
-/** Origin, type and logical messages carry nothing for us, but must be whole. */
-function readIgnored(bytes: Uint8Array, start: number, end: number): void {
-  const reader = new MessageReader(bytes, start, end)
-  switch (bytes[start]) {
-    case messageType.origin:
-      reader.lsn()
-      reader.text()
-      break
-    case messageType.type:
-      reader.uint32()
-      reader.text()
-      reader.text()
-      break
-    default:
-      reader.uint8()
-      reader.lsn()
-      reader.text()
-      reader.skip(reader.uint32())
-  }
-  reader.finish()
 }

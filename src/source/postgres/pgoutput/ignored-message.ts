@@ -1,0 +1,27 @@
+/** Messages that carry nothing for us. */
+import { MessageReader } from './message-reader.ts'
+
+const originMessage = 79
+const typeMessage = 89
+
+/** Origin, type and logical messages carry nothing for us, but must be whole. */
+export function readIgnored(bytes: Uint8Array, start: number, end: number): void {
+  const reader = new MessageReader(bytes, start, end)
+  switch (bytes[start]) {
+    case originMessage:
+      reader.lsn()
+      reader.text()
+      break
+    case typeMessage:
+      reader.uint32()
+      reader.text()
+      reader.text()
+      break
+    default:
+      reader.uint8()
+      reader.lsn()
+      reader.text()
+      reader.skip(reader.uint32())
+  }
+  reader.finish()
+}
