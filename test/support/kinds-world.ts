@@ -162,6 +162,7 @@ export class KindsWorld {
           source,
           destination: `${schemas[kind]}.${table}`,
           relation: currentRowsSql(live, current),
+          policy: 'null',
           columns: current.columns.map(({ name }) => name),
         })
         const { destination, sourceRows, destinationRows, differences } = result
