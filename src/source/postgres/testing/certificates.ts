@@ -3,7 +3,14 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { EmbeddedPostgres } from '../../../../test/support/embedded-postgres.ts'
+
+/** A server of a test, as far as this needs it. */
+interface CertifiedServer {
+  readonly folder: string
+  sql(text: string): Promise<unknown>
+  shutdown(): Promise<void>
+  start(): Promise<void>
+}
 
 export interface Certificates {
   readonly folder: string
@@ -16,7 +23,7 @@ export interface Certificates {
   /** `NAME.pem` and `NAME.key`, signed by the authority. */
   issue(name: string, subject: string, more?: readonly string[]): void
   /** Has the server, whose folder they are moved to, speak TLS with them. */
-  install(server: EmbeddedPostgres): Promise<void>
+  install(server: CertifiedServer): Promise<void>
   remove(): void
 }
 
