@@ -33,6 +33,7 @@ export function isSameRecord(a: TableSchema, b: TableSchema): boolean {
     isSameSchema(a, b) &&
     before?.file === after?.file &&
     before?.definition === after?.definition &&
+    before?.labels === after?.labels &&
     before?.lastColumn === after?.lastColumn
   )
 }

@@ -30,6 +30,11 @@ export interface TableStorage {
   readonly definition: string
   /** Greatest number a column ever had, dropped ones included; see `SourceColumn.id`. */
   readonly lastColumn: number
+  /**
+   * Names that values have beside the rows, by an id of theirs, as JSON (PostgreSQL: labels of
+   * enums); absent when there are none. Where one is another, values changed without their rows.
+   */
+  readonly labels?: string
 }
 
 export type RowIdentity = 'key' | 'full-row' | 'insert-only'

@@ -30,8 +30,8 @@ export function encodeSchema(schema: TableSchema): Uint8Array {
   })
 }
 
-function storageJson({ file, definition, lastColumn }: TableStorage): unknown {
-  return { file, definition, last_column: lastColumn }
+function storageJson({ file, definition, lastColumn, labels }: TableStorage): unknown {
+  return { file, definition, last_column: lastColumn, labels }
 }
 
 /** `file` is for messages. Throws STAGING_SCHEMA_UNREADABLE. */
@@ -72,6 +72,7 @@ function parseStorage(fields: JsonFields): TableStorage {
     file: fields.text('file'),
     definition: fields.text('definition'),
     lastColumn: fields.count('last_column'),
+    ...(fields.has('labels') ? { labels: fields.text('labels') } : {}),
   }
   fields.end()
   return storage

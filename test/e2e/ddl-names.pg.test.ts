@@ -94,11 +94,16 @@ test('two tables swap their names', async () => {
   await expectOther()
 })
 
-test('labels of an enum that are added and renamed', async () => {
+test('trap: a label of an enum that is renamed changes values and no row', async () => {
   await world.sql(`CREATE TYPE mood AS ENUM ('sad', 'ok'); ALTER TABLE t ADD m mood DEFAULT 'sad'`)
   await world.sync()
   await world.sql(`ALTER TYPE mood ADD VALUE 'happy'`)
   await world.sql(`INSERT INTO t VALUES (2, 'two', 'happy')`)
   await world.sync()
   expect(await world.destination('t')).toEqual(await world.source('t'))
+  expect((await world.counts()).copies).toBe(2)
+  await world.sql(`ALTER TYPE mood RENAME VALUE 'happy' TO 'glad'`)
+  await world.sync()
+  expect(await world.destination('t')).toEqual(await world.source('t'))
+  expect((await world.counts()).copies).toBe(3)
 })

@@ -99,6 +99,19 @@ export function isRewritten(
   return before.file !== now.file && before.definition !== now.definition
 }
 
+/** A label that values had has another text now. */
+export function isRelabelled(
+  before: TableStorage | undefined,
+  now: TableStorage | undefined,
+): boolean {
+  if (before?.labels === undefined || now === undefined || before.labels === now.labels)
+    return false
+  const labels = JSON.parse(now.labels ?? '{}') as Readonly<Record<string, string>>
+  return Object.entries(JSON.parse(before.labels) as Readonly<Record<string, string>>).some(
+    ([id, label]) => labels[id] !== undefined && labels[id] !== label,
+  )
+}
+
 /** Why rows of `before` are not rows of `after`; both have ids. undefined: they are. */
 export function stepProblem(before: TableSchema, after: TableSchema): string | undefined {
   const idsOfKey = (schema: TableSchema): string =>

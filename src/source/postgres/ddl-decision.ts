@@ -10,7 +10,7 @@ import type {
   TableStorage,
 } from '../table-schema.ts'
 import { appendCell, type CellDecoder } from './cell-decoder.ts'
-import { identifyColumns, isRewritten, stepProblem } from './ddl-columns.ts'
+import { identifyColumns, isRelabelled, isRewritten, stepProblem } from './ddl-columns.ts'
 import type { CatalogColumn, CatalogTable } from './discover.ts'
 
 /** How rows are told apart. */
@@ -81,11 +81,13 @@ export class DdlDecisions {
         : anew(found.reason)
     }
     if (isRewritten(this.#storageOf(base), storage)) return anew('its rows were written anew')
+    if (isRelabelled(from.storage, storage)) return anew('a label of an enum was renamed')
     const columns = schemaOf(found.attnums, found.isNow)
     const schema = { ...columns, ...placed(from, storage, found) }
     if (hasSameColumns(from, schema)) {
       this.#noteFile(base, storage)
-      const isRedefined = storage?.definition !== from.storage?.definition
+      const isRedefined =
+        storage?.definition !== from.storage?.definition || storage?.labels !== from.storage?.labels
       const hasMoved = keepsMoves && storage?.file !== from.storage?.file
       if (!found.isNow || (!isRedefined && !hasMoved)) return { kind: 'same' }
     }

@@ -105,7 +105,9 @@ const columnsSql = `
   SELECT a.id, a.name, a.place::text AS attnum, a.type_oid::text, a.typmod::text, a.not_null, a.generated,
     a.xmin, a.has_missing, a.file, a.last,
     -- Inside an array the value stands as its own text, unless its type has another separator.
-    CASE WHEN t.typdelim = ',' THEN (a.missing::text[])[1] END AS missing, ${typeColumns}
+    CASE WHEN t.typdelim = ',' THEN (a.missing::text[])[1] END AS missing,
+    (SELECT json_object_agg(e.oid, e.enumlabel) FROM pg_enum e
+      WHERE e.enumtypid IN (a.type_oid, t.typelem, base.base)) AS labels, ${typeColumns}
   FROM (SELECT p.attrelid::text AS id, p.attname AS name, p.atttypid AS type_oid, p.atttypmod AS typmod,
       p.attnotnull AS not_null, p.attgenerated AS generated, p.attnum AS place, p.xmin::text AS xmin,
       p.atthasmissing AS has_missing, p.attmissingval::text AS missing, c.relnatts::text AS last,
@@ -172,7 +174,18 @@ function storageOf(columns: readonly ControlRow[]): Pick<TableSchema, 'storage'>
   const [first] = columns
   if (first === undefined) return {}
   const definition = columns.map((column) => `${column['attnum']}:${column['xmin']}`).join(' ')
-  return { storage: { file: first['file'] ?? '', definition, lastColumn: Number(first['last']) } }
+  const all = columns.flatMap((column) =>
+    Object.entries(JSON.parse(column['labels'] ?? '{}') as Record<string, string>),
+  )
+  const labels = JSON.stringify(Object.fromEntries(all))
+  return {
+    storage: {
+      file: first['file'] ?? '',
+      definition,
+      lastColumn: Number(first['last']),
+      ...(all.length === 0 ? {} : { labels }),
+    },
+  }
 }
 
 function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): CatalogTable {
