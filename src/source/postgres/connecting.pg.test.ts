@@ -12,7 +12,7 @@ import { freePort } from '../../quickstart/embedded-postgres.ts'
 import { openControl } from './connect.ts'
 import { parsePostgresOptions } from './connection-options.ts'
 import { makeCertificates } from './testing/certificates.ts'
-import { connectionOptions } from './testing/postgres-fixture.ts'
+import { connectionOptions, sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
 import { type Proxy, startProxy } from './testing/proxy.ts'
 import { WireConnection } from './wire/wire-connection.ts'
 
@@ -304,6 +304,25 @@ describe('trap: connections of one gateway on different servers', () => {
     moved.close()
     await proxy.close()
   })
+})
+
+test('trap: a copy from another server than the stream is on', async () => {
+  await primary.sql('create table public.moving (id int primary key)')
+  const proxy = await startProxy(primary)
+  const connection = { port: String(proxy.port), user: 'twin', password: 'twin' }
+  const source = sourceOf(primary, { name: 'moving', connection })
+  const table = await tableNamed(source, 'moving')
+  const state = await source.prepare([table], undefined)
+  const stream = startStream({ source, state, tables: [table] })
+  await primary.sql('insert into public.moving values (1)')
+  await stream.until(() => stream.sink.transactions.length === 1)
+  proxy.target = standby
+  await source.beginSnapshot(table, { delivered: [] }).catch(() => undefined)
+  await expect(stream.ended).rejects.toMatchObject({ code: 'SOURCE_SERVER_CHANGED' })
+  proxy.target = primary
+  await source.dispose()
+  await source.close()
+  await proxy.close()
 })
 
 describe('places', () => {

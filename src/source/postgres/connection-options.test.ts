@@ -46,6 +46,11 @@ test('tlsOptions() of require look at the certificate only when a root is given'
   expect(tlsOptions(withRoot, 'h').rejectUnauthorized).toBe(true)
 })
 
+test('sslrootcert may be what the machine trusts', () => {
+  const system = parsePostgresOptions({ ...least, sslrootcert: 'system' })
+  expect(tlsOptions(system, 'h').ca).toBeInstanceOf(Array)
+})
+
 test('tlsOptions() send no server name for an address', () => {
   expect(
     tlsOptions(parsePostgresOptions({ ...least, host: '::1' }), '::1').servername,
