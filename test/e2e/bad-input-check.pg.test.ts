@@ -82,6 +82,7 @@ test('check lists all of it with statements that mend it, for a role with no rig
     'warning SOURCE_LOG_RETENTION max_slot_wal_keep_size',
     'warning SOURCE_LOG_RETENTION idle_replication_slot_timeout',
     'warning SOURCE_SLOT_BLOCKED prepared transactions',
+    'error SOURCE_PERMISSION_DENIED privileges',
   ])
   const of = (table: string): readonly string[] =>
     found.filter((line) => line.endsWith(` shop.${table}`)).map((line) => line.split(' ')[1] ?? '')

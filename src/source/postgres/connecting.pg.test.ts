@@ -239,6 +239,28 @@ describe('several hosts', () => {
     expect(await portOf({ ...hosts, target_session_attrs: 'prefer-standby' })).toBe(primary.port)
   })
 
+  test('prefer-standby stays with a primary that is in use when a standby comes back', async () => {
+    const gone = await startProxy(standby)
+    const hosts = list(gone.port, primary.port)
+    const shared = options({
+      ...hosts,
+      target_session_attrs: 'prefer-standby',
+      connect_timeout: '0.3',
+    })
+    gone.target = { host: '127.0.0.1', port: deadPort }
+    const first = await WireConnection.open(shared)
+    gone.target = standby
+    const second = await WireConnection.open(shared)
+    expect([first.address.port, second.address.port]).toEqual([primary.port, primary.port])
+    expect(await first.query('select 1')).toEqual([['1']])
+    first.close()
+    second.close()
+    const third = await WireConnection.open(shared)
+    expect(third.address.port).toBe(gone.port)
+    third.close()
+    await gone.close()
+  })
+
   test('a primary that is read-only by default is none for read-write, and for us it writes', async () => {
     await primary.sql(`create role u_reader login replication password 'r';
       alter role u_reader set default_transaction_read_only = on;

@@ -5,6 +5,7 @@ import type { Control } from './control.ts'
 import type { ManagedService } from './managed-service.ts'
 import { ok, unmet } from './prerequisite-finding.ts'
 import { dropStrangerRemedy, readSlot, slotLoss } from './replication-slot.ts'
+import { quoteIdentifier } from './sql-text.ts'
 
 const leastKeepBytes = 1024 * 1024 * 1024
 const leastIdleSeconds = 24 * 3600
@@ -83,7 +84,15 @@ export async function transactionFindings(control: Control): Promise<Finding[]> 
       ),
     )
   }
-  return held.length > 0 ? held : [ok('long-running transactions', 'none')]
+  if (held.length > 0) return held
+  const [who] = await control.query(
+    "SELECT current_user AS role, pg_has_role('pg_read_all_stats', 'USAGE') AS sees_all",
+  )
+  const hint =
+    who?.['sees_all'] === 't'
+      ? 'none'
+      : `none of our own; those of others are shown after GRANT pg_read_all_stats TO ${quoteIdentifier(who?.['role'] ?? '')};`
+  return [ok('long-running transactions', hint)]
 }
 
 export async function slotFinding(

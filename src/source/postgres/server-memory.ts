@@ -33,6 +33,11 @@ export class ServerMemory {
     return last === undefined ? hosts : [last, ...hosts.filter((host) => host !== last)]
   }
 
+  /** Sessions are open: another one belongs beside them. */
+  get isInUse(): boolean {
+    return this.#members.size > 0
+  }
+
   /** A session was opened. Ends the sessions that are on another server. */
   join(member: Member, address: HostAddress, { identity }: ServerState): void {
     if (this.#identity !== undefined && this.#identity !== identity) {

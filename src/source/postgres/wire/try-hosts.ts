@@ -48,9 +48,11 @@ export async function tryHosts<T extends Attempted>(
     }
     return undefined
   }
-  const found = await pass(targetSession)
+  // What is preferred is decided once: a standby that comes back is no reason to move over.
+  const isOpenToAny = targetSession === 'prefer-standby'
+  const found = await pass(isOpenToAny && memory.isInUse ? 'any' : targetSession)
   if (found !== undefined) return found
-  const other = targetSession === 'prefer-standby' ? await pass('any') : undefined
+  const other = isOpenToAny ? await pass('any') : undefined
   if (other !== undefined) return other
   throw together(failures)
 }
