@@ -12,7 +12,9 @@ export const wanderingTable = `CREATE SCHEMA w;
   ALTER TABLE w.t ALTER big SET STORAGE EXTERNAL;
   ALTER TABLE w.t SET (autovacuum_enabled = off)`
 
-const bigText = (seed: string): string => `repeat(md5((${seed})::text), 80)`
+/** Longer than a page has room for, and little smaller when compressed. */
+const bigText = (seed: string): string =>
+  `(SELECT string_agg(md5(((${seed}) * 100 + i)::text), '') FROM generate_series(1, 70) i)`
 
 export const fillWanderingTable = (rows: number): string => `
   INSERT INTO w.t SELECT g, 0, repeat('x', (g % 70)::int), ${bigText('g')} FROM generate_series(1, ${rows}) g`
