@@ -7,7 +7,7 @@ import { formatTableName } from '../catalog/names.ts'
 import type { PipelineDefinition } from '../catalog/pipeline-definition.ts'
 import type { StatusGateway, StatusPipeline, StatusReport, StatusTable } from '../cli/app.ts'
 import type { DeltaSnapshot } from '../delta/delta-table.ts'
-import type { GatewayStatus } from '../gateway/gateway-status.ts'
+import type { GatewayStatus, TableStatus } from '../gateway/gateway-status.ts'
 import type { PipelineStatus } from '../pipeline/pipeline-status.ts'
 import type { Manifest } from '../staging/manifest.ts'
 import { createStagingReader } from '../staging/staging-reader.ts'
@@ -110,6 +110,7 @@ async function pipelineView(
             : live.gateway?.isRunning === true
               ? table.state
               : 'stopped',
+        copiedShare: copiedShare(table),
         rows: undefined,
         version: undefined,
         appliedCommit: undefined,
@@ -168,6 +169,7 @@ async function tableView(
     destination,
     source: record.source,
     state: problem === undefined ? running : 'failed',
+    copiedShare: copiedShare(source),
     rows: snapshot === undefined ? undefined : liveRows(snapshot),
     version: snapshot?.version,
     appliedCommit,
@@ -178,6 +180,11 @@ async function tableView(
         : lastStaged(known.manifests, record.tableId, appliedCommit)?.atMs,
     problem: problem && spelledProblem(context, problem, destination),
   }
+}
+
+function copiedShare(table: TableStatus | undefined): number | undefined {
+  const { copied } = table ?? {}
+  return copied === undefined ? undefined : copied.doneBytes / copied.totalBytes
 }
 
 /** Physical rows of the files minus what deletion vectors mark; undefined when a file does not say. */

@@ -97,6 +97,8 @@ export interface StatusTable {
   readonly destination: string
   readonly source: string
   readonly state: StatusTableState
+  /** How much of a copy in progress is done, from 0 to 1. */
+  readonly copiedShare?: number | undefined
   /** Rows now in the table; undefined before its first load. */
   readonly rows: bigint | undefined
   readonly version: bigint | undefined

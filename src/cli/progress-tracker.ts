@@ -5,6 +5,7 @@
 import type { TableStatus } from '../gateway/gateway-status.ts'
 import type { PipelineTableStatus } from '../pipeline/pipeline-status.ts'
 import type { Problem, RunProgress } from './app.ts'
+import { EtaMeter } from './eta-meter.ts'
 import { RateMeter } from './rate-meter.ts'
 
 /** `loaded`: copied and visible in the destination. */
@@ -24,12 +25,19 @@ export interface TableView {
   readonly estimatedRows: number | undefined
   readonly rowsPerSecond: number | undefined
   readonly etaSeconds: number | undefined
+  /** Of the copy, from 0 to 1; undefined when the source gives no idea of it. Never goes back. */
+  readonly share: number | undefined
+  readonly bytes: number
   readonly problem: Problem | undefined
 }
 
 export interface ProgressView {
   readonly phase: string
   readonly elapsedSeconds: number
+  /** Of all copies, those that wait included, from 0 to 1; undefined when nothing is known. */
+  readonly share: number | undefined
+  readonly etaSeconds: number | undefined
+  readonly bytesCopied: number
   readonly tables: readonly TableView[]
   readonly transactions: number
   readonly changes: number
@@ -50,6 +58,8 @@ export class ProgressTracker {
   readonly #startedAtMs: number
   readonly #tableRates = new Map<string, RateMeter>()
   readonly #changeRate = new RateMeter()
+  readonly #etas = new Map<string, EtaMeter>()
+  readonly #eta = new EtaMeter()
   readonly #stages = new Map<string, string>()
 
   constructor(startedAtMs: number) {
@@ -89,6 +99,7 @@ export class ProgressTracker {
       progress.gateways.reduce((total, { status }) => total + pick(status), 0)
     const changes = sum((status) => status.changes)
     this.#changeRate.add(nowMs, changes)
+    const share = wholeShare(progress)
     const lags = progress.gateways.flatMap(({ status }) => status.lagBytes ?? [])
     const losses = progress.gateways.flatMap(({ status }) => status.secondsToLoss ?? [])
     const freshness = progress.pipelines
@@ -97,6 +108,9 @@ export class ProgressTracker {
     return {
       phase: progress.phase,
       elapsedSeconds: (nowMs - this.#startedAtMs) / 1000,
+      share,
+      etaSeconds: share === undefined ? undefined : this.#eta.secondsLeft(nowMs, share),
+      bytesCopied: sumOf(progress, ({ snapshotBytes }) => snapshotBytes),
       tables,
       transactions: sum((status) => status.transactions),
       changes,
@@ -117,8 +131,9 @@ export class ProgressTracker {
     this.#tableRates.set(key, meter)
     meter.add(now.nowMs, table.snapshotRows)
     const rowsPerSecond = meter.perSecond()
-    const left = (table.estimatedRows ?? 0) - table.snapshotRows
-    const hasEta = left > 0 && rowsPerSecond !== undefined && rowsPerSecond > 0
+    const share = shareOf(table)
+    const eta = this.#etas.get(key) ?? new EtaMeter()
+    this.#etas.set(key, eta)
     const stage = stageOf(table, now.applied)
     return {
       name: `${table.name.schema}.${table.name.table}`,
@@ -126,7 +141,9 @@ export class ProgressTracker {
       rows: table.snapshotRows,
       estimatedRows: table.estimatedRows,
       rowsPerSecond,
-      etaSeconds: hasEta ? left / rowsPerSecond : undefined,
+      etaSeconds: share === undefined ? undefined : eta.secondsLeft(now.nowMs, share),
+      share,
+      bytes: table.snapshotBytes,
       problem: table.problem ?? now.applied.find(({ problem }) => problem !== undefined)?.problem,
     }
   }
@@ -140,6 +157,39 @@ export class ProgressTracker {
     if (isFirst && view.stage === 'pending' && view.problem === undefined) return []
     return [{ table: view.name, stage: view.stage, rows: view.rows, problem: view.problem }]
   }
+}
+
+/** By bytes of the source, or by its estimate of rows. */
+function shareOf({ copied, estimatedRows, snapshotRows, state }: TableStatus): number | undefined {
+  if (state === 'catching-up' || state === 'streaming') return 1
+  if (copied !== undefined) return Math.min(0.99, copied.doneBytes / copied.totalBytes)
+  if (estimatedRows === undefined || estimatedRows <= 0) return undefined
+  // The source's statistics may be old: never claim all is done while it is not.
+  return Math.min(0.99, snapshotRows / estimatedRows)
+}
+
+/** Tables weigh what the source says of their size. */
+function wholeShare(progress: RunProgress): number | undefined {
+  let done = 0
+  let total = 0
+  for (const { status } of progress.gateways) {
+    for (const table of status.tables) {
+      if (table.state === 'failed') continue
+      const bytes = table.copied?.totalBytes ?? table.estimatedBytes
+      const isWhole = table.state === 'catching-up' || table.state === 'streaming'
+      if (bytes === undefined && !isWhole) return undefined
+      if (bytes === undefined) continue
+      total += bytes
+      done += bytes * (shareOf(table) ?? 0)
+    }
+  }
+  return total === 0 ? undefined : done / total
+}
+
+function sumOf(progress: RunProgress, pick: (table: TableStatus) => number): number {
+  return progress.gateways
+    .flatMap(({ status }) => status.tables)
+    .reduce((total, table) => total + pick(table), 0)
 }
 
 function stageOf(table: TableStatus, applied: readonly PipelineTableStatus[]): TableStage {

@@ -5,7 +5,7 @@ import type { RunProgress } from './app.ts'
 import { FakeTerminal } from './fake-app.fixture.ts'
 import { Output } from './output.ts'
 import { plainEvent, plainProgress, renderProgress, type ProgressStyle } from './progress.ts'
-import { ProgressTracker } from './progress-tracker.ts'
+import { ProgressTracker, type ProgressView } from './progress-tracker.ts'
 import { RateMeter } from './rate-meter.ts'
 import { displayWidth } from './text.ts'
 import { watchProgress } from './watch.ts'
@@ -98,6 +98,28 @@ test('80 columns: bars, rates, time left, the stream, in one look', () => {
     // "12 transactions" as well would be wider than the terminal.
     'stream  0 changes/s  lag 5.0 MiB  freshness p50 0.8 s p99 2.1 s',
   ])
+})
+
+test('percent and time left go by bytes of the source, and begin where a resumed copy was', () => {
+  const tracker = new ProgressTracker(0)
+  const at = (doneBytes: number, ms: number): ProgressView => {
+    const copying: TableStatus = {
+      ...table('orders', 'snapshotting', 5, 3),
+      copied: { doneBytes, totalBytes: 1000 },
+    }
+    const waiting = { ...table('items', 'pending'), estimatedBytes: 1000 }
+    return tracker.observe(progress([copying, waiting]), ms).view
+  }
+  const first = at(600, 0)
+  expect([first.tables[0]?.share, first.tables[0]?.etaSeconds]).toEqual([0.6, undefined])
+  const later = at(700, 10_000)
+  expect([later.tables[0]?.share, later.tables[0]?.etaSeconds]).toEqual([
+    0.7,
+    expect.closeTo(30, 5),
+  ])
+  expect([later.share, later.etaSeconds]).toEqual([0.35, expect.closeTo(130, 5)])
+  // More rows than were expected, and more to read than there was: never all of it.
+  expect(at(1000, 20_000).tables[0]?.share).toBe(0.99)
 })
 
 test.each([20, 40, 60, 80, 132, 200])(

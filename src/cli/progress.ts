@@ -76,9 +76,17 @@ function headline(view: ProgressView, width: number, style: ProgressStyle): stri
     view.phase,
     `${loaded} of ${view.tables.length} tables loaded`,
     `${formatCount(rows)} rows copied`,
+    ...shareParts(view),
     formatSeconds(view.elapsedSeconds),
   ].join(separator)
   return style.style('bold', cut(text, width, style.hasUnicode ? '…' : '~'))
+}
+
+/** Of all copies together, while there are some. */
+function shareParts({ share, etaSeconds }: ProgressView): readonly string[] {
+  if (share === undefined || share >= 1) return []
+  const percent = `${Math.floor(share * 100)} %`
+  return etaSeconds === undefined ? [percent] : [percent, `${formatSeconds(etaSeconds)} left`]
 }
 
 interface LineOptions {
@@ -111,12 +119,7 @@ function symbolOf(stage: TableStage, { hasUnicode, style }: ProgressStyle): stri
 
 /** Bar, percent, rows, rate and time left; the least important give way when there is no room. */
 function copyText(table: TableView, width: number, style: ProgressStyle): string {
-  const { estimatedRows, rows, rowsPerSecond, etaSeconds } = table
-  // The source's statistics may be old: never claim all is done while it is not.
-  const share =
-    estimatedRows === undefined || estimatedRows <= 0
-      ? undefined
-      : Math.min(rows / estimatedRows, 0.99)
+  const { share, rows, rowsPerSecond, etaSeconds } = table
   const percent = share === undefined ? '' : padLeft(`${Math.floor(share * 100)} %`, 4)
   const count = `${formatCount(rows)} rows`
   const rate = rowsPerSecond === undefined ? '' : `${formatCount(rowsPerSecond)}/s`
@@ -188,7 +191,7 @@ export function plainProgress(view: ProgressView): string {
   const tables = view.tables.length === 0 ? 'no tables yet' : summary(view.tables)
   const rows = view.tables.reduce((total, table) => total + table.rows, 0)
   const copied = `${formatCount(rows)} rows copied`
-  return [view.phase, tables, copied, ...streamParts(view)].join(' | ')
+  return [view.phase, tables, copied, ...shareParts(view), ...streamParts(view)].join(' | ')
 }
 
 /** One line for what happened to a table. */

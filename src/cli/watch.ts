@@ -13,6 +13,8 @@ export interface WatchOptions {
 const liveIntervalMs = 150
 const eventIntervalMs = 1000
 const plainIntervalMs = 10_000
+/** A few workers copy at a time; of more tables than that an event tells only the first. */
+const mostCopies = 20
 
 /** Resolves or rejects as `running.done` does; the display's last state stays on the screen. */
 export async function watchProgress<T extends Pick<Running, 'progress'>, R>(
@@ -82,6 +84,9 @@ function reportProgress(output: Output, view: ProgressView): void {
     tables: view.tables.length,
     tables_loaded: count('loaded'),
     tables_failed: count('failed'),
+    copied_share: view.share,
+    bytes_copied: view.bytesCopied,
+    eta_seconds: view.etaSeconds,
     rows_copied: view.tables.reduce((total, table) => total + table.rows, 0),
     transactions: view.transactions,
     changes: view.changes,
@@ -90,5 +95,15 @@ function reportProgress(output: Output, view: ProgressView): void {
     seconds_to_loss: view.secondsToLoss,
     freshness_p50_seconds: view.freshness?.p50Seconds,
     freshness_p99_seconds: view.freshness?.p99Seconds,
+    copies: view.tables
+      .filter(({ stage }) => stage === 'snapshotting')
+      .slice(0, mostCopies)
+      .map(({ name, rows, bytes, share, etaSeconds }) => ({
+        table: name,
+        rows,
+        bytes,
+        share,
+        eta_seconds: etaSeconds,
+      })),
   })
 }

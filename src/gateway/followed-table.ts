@@ -3,6 +3,7 @@ import type { TransactionInfo } from '../source/change-sink.ts'
 import type { Position } from '../source/source.ts'
 import type { SourceTable, TableSchema } from '../source/table-schema.ts'
 import type { CopyLedger } from './copy-ledger.ts'
+import { CopyProgress } from './copy-progress.ts'
 import { CopyPoints, type PointChoice } from './copy-points.ts'
 import type { TableStatus, TableSyncState } from './gateway-status.ts'
 import { isSameSchema } from './same-schema.ts'
@@ -34,6 +35,7 @@ export class FollowedTable {
   /** Rows and input bytes read of the present copy; a chunk that fails takes its own back. */
   snapshotRows = 0
   snapshotBytes = 0
+  copyProgress = new CopyProgress()
   /** Rows in staged files of the present copy. */
   stagedRows = 0
   changes = 0
@@ -93,6 +95,7 @@ export class FollowedTable {
     this.ledger = copy.ledger
     this.#knownSame = undefined
     this.snapshotRows = this.snapshotBytes = this.stagedRows = 0
+    this.copyProgress = new CopyProgress()
     this.problem = undefined
   }
 
@@ -135,6 +138,7 @@ export class FollowedTable {
   }
 
   status(): TableStatus {
+    const copied = this.copyProgress.bytes
     return {
       tableId: this.table.id,
       name: this.table.name,
@@ -142,6 +146,8 @@ export class FollowedTable {
       snapshotRows: this.snapshotRows,
       estimatedRows: this.table.estimatedRows,
       snapshotBytes: this.snapshotBytes,
+      ...(copied === undefined ? {} : { copied }),
+      estimatedBytes: this.table.estimatedBytes,
       changes: this.changes,
       ...(this.problem === undefined ? {} : { problem: this.problem }),
     }

@@ -14,6 +14,10 @@ export interface TableStatus {
   readonly snapshotRows: number
   readonly estimatedRows: number | undefined
   readonly snapshotBytes: number
+  /** How far the present copy is, in bytes of the source; absent before it begins. Never goes back. */
+  readonly copied?: { readonly doneBytes: number; readonly totalBytes: number }
+  /** The source's estimate of the whole table. */
+  readonly estimatedBytes?: number | undefined
   /** Changes staged since this process began. */
   readonly changes: number
   /** Why it failed or is being copied anew; code and message. */

@@ -254,6 +254,7 @@ export class Snapshots {
         read.bytes += bytes
         table.snapshotRows += rows
         table.snapshotBytes += bytes
+        table.copyProgress.read(chunk, bytes)
       },
     })
     try {
@@ -264,6 +265,7 @@ export class Snapshots {
     } catch (error) {
       table.snapshotRows -= read.rows
       table.snapshotBytes -= read.bytes
+      table.copyProgress.read(chunk, -read.bytes)
       await files.abort()
       throw error
     }

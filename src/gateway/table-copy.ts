@@ -35,6 +35,7 @@ export class TableCopy {
     this.#left = [...snapshot.chunks]
     this.#unstaged = snapshot.chunks.length
     this.#beganMs = beganMs
+    table.copyProgress.begin(snapshot)
   }
 
   get signal(): AbortSignal {
@@ -106,6 +107,7 @@ export class TableCopy {
 
   stage(chunk: SnapshotChunk, files: readonly StagedFile[], nowMs: number): void {
     this.#unstaged--
+    this.table.copyProgress.staged(chunk)
     for (const file of files) this.table.stagedRows += file.rows
     const entry: SnapshotChunkEntry = {
       kind: 'snapshot_chunk',

@@ -70,6 +70,8 @@ export type ResumedSnapshot =
 export interface TableSnapshot {
   readonly point: string
   readonly chunks: readonly SnapshotChunk[]
+  /** Of a resumed copy: what was read before, as `estimatedBytes` of a chunk counts. */
+  readonly readBytes?: number
   /** Reads one chunk into `sink`; several calls may run at once, each on a connection of its own. */
   readChunk(chunk: SnapshotChunk, sink: SnapshotSink, signal: AbortSignal): Promise<void>
   close(): Promise<void>

@@ -101,6 +101,11 @@ const stateWords: Record<StatusTable['state'], string> = {
   failed: 'failed',
 }
 
+function stateText({ state, copiedShare }: StatusTable): string {
+  if (state !== 'snapshotting' || copiedShare === undefined) return stateWords[state]
+  return `${stateWords[state]} ${Math.floor(copiedShare * 100)} %`
+}
+
 function tableRow({ clock }: CommandCall, table: StatusTable): readonly unknown[] {
   const { appliedCommit, stagedCommit, appliedCommitAtMs } = table
   const behind =
@@ -113,7 +118,7 @@ function tableRow({ clock }: CommandCall, table: StatusTable): readonly unknown[
       : `${formatSeconds((clock.nowMs() - appliedCommitAtMs) / 1000)} ago`
   return [
     table.destination,
-    stateWords[table.state],
+    stateText(table),
     table.rows ?? '',
     table.version ?? '',
     appliedCommit ?? '',

@@ -2,7 +2,7 @@
 import { SluiceError } from '../../base/errors.ts'
 import type { SnapshotSink } from '../change-sink.ts'
 import type { SnapshotChunk, TableSnapshot } from '../source.ts'
-import { mayBeNewerSql, rangeSql } from './block-ranges.ts'
+import { blocksIn, mayBeNewerSql, rangeSql } from './block-ranges.ts'
 import type { PostgresOptions } from './connection-options.ts'
 import type { PlannedChunk } from './copy-chunks.ts'
 import { createCopyTextDecoder } from './copy-text.ts'
@@ -21,6 +21,7 @@ export interface CopiedTableParts {
   readonly name: string
   /** Ends what keeps the exported snapshot, if the leader does not. */
   readonly release?: (() => Promise<void>) | undefined
+  readonly blockBytes: number
   /** By id. */
   readonly chunks: readonly PlannedChunk[]
 }
@@ -28,6 +29,7 @@ export interface CopiedTableParts {
 export class CopiedTable implements TableSnapshot {
   readonly point: string
   readonly chunks: readonly SnapshotChunk[]
+  readonly readBytes: number
   readonly #options: PostgresOptions
   readonly #parts: CopiedTableParts
   /** Sessions under the snapshot that read nothing just now. */
@@ -40,6 +42,10 @@ export class CopiedTable implements TableSnapshot {
     this.#parts = parts
     this.point = formatSnapshotPoint(parts.point)
     this.chunks = parts.chunks.map(({ chunk }) => chunk)
+    this.readBytes = parts.chunks.reduce((sum, { since, range, relation }) => {
+      const blocks = since === undefined ? 0 : blocksIn(range, relation.blocks)
+      return sum + blocks * parts.blockBytes
+    }, 0)
     // Nobody else reads beside the only chunk, so no other session is needed.
     if (parts.chunks.length === 1) this.#idle.push(parts.leader)
   }
