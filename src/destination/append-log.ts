@@ -13,7 +13,7 @@ import {
   ordinalColumn,
   sequenceColumn,
 } from './destination-kind.ts'
-import { anyOf, exactRow, exactTerm } from './exact-value.ts'
+import { anyOf, exactRow, exactTerm, isLast } from './exact-value.ts'
 import {
   filledChangesSql,
   opColumn,
@@ -144,8 +144,7 @@ function foldSql(columns: DestinationColumns, changes: string, history: StagedHi
   const rename = `; DROP TABLE ${nextTable}; ALTER TABLE ${folded} RENAME TO ${nextTable}`
   if (columns.key.length > 0) {
     const keys = columns.key.map(quoteIdentifier).join(', ')
-    return `CREATE TEMP TABLE ${folded} AS SELECT ${list} FROM (${all} QUALIFY row_number()
-      OVER (PARTITION BY ${keys} ORDER BY ${orderColumn} DESC) = 1) WHERE ${opColumn} <> 'd'${rename}`
+    return `CREATE TEMP TABLE ${folded} AS SELECT ${list} FROM (${all} QUALIFY ${isLast(keys, orderColumn)}) WHERE ${opColumn} <> 'd'${rename}`
   }
   const values = columns.columns.map((column, n) => `${anyOf(column)} AS __sluice_c${n}`)
   const names = columns.columns.map(({ name }, n) => `__sluice_c${n} AS ${quoteIdentifier(name)}`)

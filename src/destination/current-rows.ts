@@ -12,7 +12,7 @@ import {
   type DestinationKind,
   type StoredColumn,
 } from './destination-kind.ts'
-import { anyOf, exactTerm } from './exact-value.ts'
+import { anyOf, exactTerm, isLast } from './exact-value.ts'
 
 /** `__SEQUENCE` and `__ORDINAL` as one number. */
 const place = `(${sequenceColumn}::HUGEINT * 4294967296 + ${ordinalColumn})`
@@ -41,9 +41,8 @@ export function currentRowsSql(relation: string, { kind, columns, key }: Current
     (SELECT max(${place}) FROM ${relation} WHERE ${changeTypeColumn} = 'truncate'), -4294967296))`
   if (key.length === 0) return foldMultiset(live, columns)
   const keys = key.map(quoteIdentifier).join(', ')
-  return `(SELECT ${list} FROM (SELECT *, row_number() OVER (PARTITION BY ${keys}
-      ORDER BY ${place} DESC) AS __sluice_rank FROM ${live})
-    WHERE __sluice_rank = 1 AND ${changeTypeColumn} <> 'delete')`
+  return `(SELECT ${list} FROM (SELECT * FROM ${live} QUALIFY ${isLast(keys, place)})
+    WHERE ${changeTypeColumn} <> 'delete')`
 }
 
 /** Rows without a key: as many equal ones as were inserted and not deleted. */

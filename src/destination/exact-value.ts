@@ -26,3 +26,11 @@ export function anyOf({ name, type }: StoredColumn, filter?: string): string {
   const where = filter === undefined ? '' : ` FILTER (WHERE ${filter})`
   return type.kind === 'array' ? `(list(${quoted})${where})[1]` : `any_value(${quoted})${where}`
 }
+
+/**
+ * Condition for QUALIFY: the last row of each group. Not `row_number() = 1`, which the engine turns
+ * into an aggregate that loses the sign of zeros.
+ */
+export function isLast(groups: string, order: string): string {
+  return `lead(1) OVER (PARTITION BY ${groups} ORDER BY ${order}) IS NULL`
+}

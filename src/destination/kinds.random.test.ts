@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Cell } from '../../test/support/cells.ts'
+import { absent, type Cell } from '../../test/support/cells.ts'
 import {
   openPlace,
   pipelineOver,
@@ -13,6 +13,7 @@ import {
   type Place,
 } from '../../test/support/pipeline-fixtures.ts'
 import { History, wishes, type HistoryEvent, type Wish } from '../../test/support/staged-history.ts'
+import { schemaOf, type StagedChange } from '../../test/support/staged-source.ts'
 import { openEngine, type Engine } from '../engine/duckdb.ts'
 
 let engine: Engine
@@ -235,3 +236,46 @@ test('append-only: every portion of any history gives the changes of the model',
     { numRuns: 8 },
   )
 })
+
+test('a zero keeps its sign in every kind, and a change of it is a change', async () => {
+  const place = await openPlace(join(folder, String(places++)))
+  const schema = schemaOf(
+    {
+      id: { kind: 'int32' },
+      f: { kind: 'float64' },
+      g: { kind: 'float32' },
+      l: { kind: 'array', element: { kind: 'float32' } },
+      body: { kind: 'string' },
+    },
+    ['id'],
+  )
+  const row = (f: number, l: number, body: Cell): Cell[] => [1, f, -0, [l], body]
+  await place.source.publish([
+    await place.source.table('9', 't', schema),
+    ...(await place.source.snapshot('9', schema, [[row(-0, -0, 'kept'), [2, -0, 0, [-0], 'x']]])),
+  ])
+  await update('SCD_TYPE_2')(place)
+  const changes: StagedChange[] = [
+    { op: 'u', sequence: 1, ordinal: 0, cells: row(0, -0, absent) },
+    { op: 'u', sequence: 2, ordinal: 0, cells: row(0, 0, absent) },
+    { op: 'u', sequence: 3, ordinal: 0, cells: row(-0, -0, absent) },
+    { op: 'u', sequence: 3, ordinal: 1, cells: row(0, 0, absent) },
+    { op: 'u', sequence: 4, ordinal: 0, cells: row(-0, -0, absent) },
+  ]
+  await place.source.publish([await place.source.changes('9', schema, changes)])
+  await update('SCD_TYPE_2')(place)
+  const signs = (rows: readonly (readonly unknown[])[]): unknown[] =>
+    rows.map(([id, f, g, l, body]) => [id, ...[f, g, ...(l as number[])].map(signOf), body])
+  const versions = (await rowsOf(place.lake, root, engine)).toSorted((a, b) =>
+    String(a[5]) < String(b[5]) ? -1 : 1,
+  )
+  expect(signs(versions.filter(([id]) => id === 1))).toEqual([
+    [1, '-', '-', '-', 'kept'],
+    [1, '+', '-', '-', 'kept'],
+    [1, '+', '-', '+', 'kept'],
+    [1, '-', '-', '-', 'kept'],
+  ])
+  expect(signs(versions.filter(([id]) => id === 2))).toEqual([[2, '-', '+', '-', 'x']])
+})
+
+const signOf = (value: unknown): string => (Object.is(value, -0) ? '-' : '+')

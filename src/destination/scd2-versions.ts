@@ -9,7 +9,7 @@ import { parseDeltaStats } from '../delta/statistics.ts'
 import { quoteIdentifier } from '../engine/quote.ts'
 import type { DestinationState } from './destination-state.ts'
 import { endColumn, startColumn } from './destination-kind.ts'
-import { exactRow } from './exact-value.ts'
+import { exactRow, isLast } from './exact-value.ts'
 import {
   filledChangesSql,
   opColumn,
@@ -171,7 +171,7 @@ function statesSql({ columns }: TableWork, plan: StatesPlan): string {
   const all = [
     plan.collapses
       ? `SELECT * REPLACE (${baseUs} AS __sluice_at) FROM (${incoming})
-         QUALIFY row_number() OVER (PARTITION BY ${keys} ORDER BY __sluice_ord DESC) = 1`
+         QUALIFY ${isLast(keys, '__sluice_ord')}`
       : incoming,
   ]
   if (isSameKey) {
@@ -210,7 +210,7 @@ function eventsSql(
       FROM (${all}) CROSS JOIN (VALUES ${places.join(', ')}) AS t (__sluice_ord, ${transactionColumn})`)
   }
   return `SELECT * FROM (${selects.join(' UNION ALL ')}) QUALIFY
-    row_number() OVER (PARTITION BY ${keys}, ${transactionColumn} ORDER BY __sluice_ord DESC) = 1`
+    ${isLast(`${keys}, ${transactionColumn}`, '__sluice_ord')}`
 }
 
 /** The states that make a difference, each with the time at which the next one ends it. */
