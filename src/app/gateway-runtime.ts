@@ -81,10 +81,7 @@ export function openSource(
 }
 
 /** Throws GATEWAY_RUNNING when another living process of this data folder runs the gateway. */
-export async function assertNotRunning(
-  context: Context,
-  definition: GatewayDefinition,
-): Promise<void> {
+async function assertNotRunning(context: Context, definition: GatewayDefinition): Promise<void> {
   const words = await context.store.liveStatus(definition.id)
   const running = await lastWords<GatewayStatus>(
     context.store,

@@ -6,7 +6,7 @@ import type { SourceTable } from '../source/table-schema.ts'
 import { nameOf } from './followed-tables.ts'
 
 export interface TableSelection {
-  /** Every table of these schemas, also those that are created later. */
+  /** Every table of these schemas that is no part of another, also those that are created later. */
   readonly schemas: readonly string[]
   readonly tables: readonly NamedTable[]
   /** Whoever wants the table wants its changes as they come, so that inserts alone will do. */
@@ -36,7 +36,10 @@ export async function selectTables(
   const present = new Set(discovered.map(({ name }) => key(name)))
   return {
     tables: discovered
-      .filter(({ name }) => whole.has(name.schema) || named.has(key(name)))
+      .filter(
+        ({ name, partOf }) =>
+          named.has(key(name)) || (whole.has(name.schema) && partOf === undefined),
+      )
       .map((table) => withIdentity(table, selection)),
     missing: selection.tables.filter((table) => !present.has(key(table))),
   }

@@ -66,6 +66,10 @@ export interface SourceTable {
   readonly id: TableId
   readonly name: SourceTableName
   readonly schema: TableSchema
+  /** Its rows lie in other tables, which are parts of it (PostgreSQL: a partitioned table). */
+  readonly isPartitioned?: true
+  /** The whole that this table is a part of: choosing a schema chooses wholes, not their parts. */
+  readonly partOf?: SourceTableName
   /** From the source's own statistics; undefined when it has none yet. */
   readonly estimatedRows: number | undefined
   readonly estimatedBytes: number | undefined

@@ -221,9 +221,21 @@ export const sourceErrors = {
     retry: 'after-remedy',
     exitCode: 1,
   },
+  SOURCE_PARTITION_TWICE: {
+    when: 'A partition and the table it belongs to are both chosen, so its rows would be captured twice.',
+    remedy: 'Remove one of them from the objects of the pipeline.',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
+  SOURCE_TABLE_INHERITED: {
+    when: 'Other tables inherit from a table (INHERITS); their rows are theirs alone.',
+    remedy: 'Choose them as tables of their own, if their rows are wanted.',
+    retry: 'never',
+    exitCode: 1,
+  },
   SOURCE_TABLE_UNSUPPORTED: {
     when: 'A table is of a kind whose changes cannot be read from the log.',
-    remedy: 'Choose an ordinary, logged table; of a partitioned table choose the partitions.',
+    remedy: 'Choose an ordinary, logged table.',
     retry: 'after-remedy',
     exitCode: 1,
   },

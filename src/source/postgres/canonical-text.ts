@@ -125,10 +125,11 @@ function rowsSql(table: SourceTable, names: readonly string[], policy: UnfitPoli
     .filter((column) => policy === 'quarantine' && mayBeUnfit(column))
     .map(({ name, type }) => fits(quoteIdentifier(name), type))
   const where = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')} `
-  const from = `${quoteIdentifier(table.name.schema)}.${quoteIdentifier(table.name.table)}`
+  const named = `${quoteIdentifier(table.name.schema)}.${quoteIdentifier(table.name.table)}`
+  const from = table.isPartitioned === true ? named : `ONLY ${named}`
   // OFFSET 0 keeps the planner from computing each text once per use.
   return `SELECT ${framed(keyPlaces)} AS key, md5(${framed(columns.map((_, n) => n))}) AS digest
-    FROM (SELECT ${cells.join(', ')} FROM ONLY ${from} ${where}OFFSET 0) AS cells`
+    FROM (SELECT ${cells.join(', ')} FROM ${from} ${where}OFFSET 0) AS cells`
 }
 
 const bucketOfKey = `('x' || substr(md5(key), 1, 2))::bit(8)::int`

@@ -77,8 +77,11 @@ export class CopiedTable implements TableSnapshot {
       ...(rangeSql(range) === undefined ? [] : [rangeSql(range)]),
       ...(since === undefined ? [] : [mayBeNewerSql(since)]),
     ]
-    if (bounds.length === 0) return `COPY ${relation.name} (${columns}) TO STDOUT`
-    return `COPY (SELECT ${columns} FROM ONLY ${relation.name} WHERE ${bounds.join(' AND ')}) TO STDOUT`
+    // A partitioned table without partitions has no rows, but can only be asked, not copied.
+    const isEmptyRoot = table.isPartitioned === true && relation.relation === table.id
+    if (bounds.length === 0 && !isEmptyRoot) return `COPY ${relation.name} (${columns}) TO STDOUT`
+    const where = bounds.length === 0 ? '' : ` WHERE ${bounds.join(' AND ')}`
+    return `COPY (SELECT ${columns} FROM ONLY ${relation.name}${where}) TO STDOUT`
   }
 
   async #openReader(signal: AbortSignal): Promise<WireConnection> {

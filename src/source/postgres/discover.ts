@@ -1,6 +1,12 @@
 /** Tables and their columns from pg_catalog. */
 import type { Log } from '../../observe/log.ts'
-import type { SourceColumn, SourceTable, TableId, TableSchema } from '../table-schema.ts'
+import type {
+  SourceColumn,
+  SourceTable,
+  SourceTableName,
+  TableId,
+  TableSchema,
+} from '../table-schema.ts'
 import type { CellDecoder } from './cell-decoder.ts'
 import type { ControlRow } from './connect.ts'
 import type { Control } from './control.ts'
@@ -65,6 +71,9 @@ const tableColumns = `
           JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum))
       FROM pg_constraint p WHERE p.conrelid = c.oid AND p.contype = 'p') AS primary_key,
     c.relpersistence AS persistence, c.relreplident AS identity, c.relispartition AS is_partition,
+    CASE WHEN c.relispartition THEN (SELECT json_build_object('schema', rn.nspname, 'table', r.relname)
+      FROM pg_class r JOIN pg_namespace rn ON rn.oid = r.relnamespace
+      WHERE r.oid = pg_partition_root(c.oid)) END AS part_of,
     current_database() AS catalog,
     CASE WHEN c.reltuples < 0 OR (c.reltuples = 0 AND c.relpages = 0) THEN NULL
       ELSE c.reltuples::bigint::text END AS rows,
@@ -194,6 +203,7 @@ function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): Cat
     schema: row['schema'] ?? '',
     table: row['name'] ?? '',
   }
+  const partOf = (JSON.parse(row['part_of'] ?? 'null') as SourceTableName | null) ?? undefined
   const columns: CatalogColumn[] = []
   const generated: string[] = []
   for (const column of rows) {
@@ -227,6 +237,8 @@ function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): Cat
         ...storageOf(rows),
         ...(isFullRow ? { identity: 'full-row' as const } : {}),
       },
+      ...(row['kind'] === 'p' ? { isPartitioned: true } : {}),
+      ...(partOf === undefined ? {} : { partOf: { catalog: name.catalog, ...partOf } }),
       estimatedRows: optionalNumber(row['rows']),
       estimatedBytes: optionalNumber(row['bytes']),
     },

@@ -131,11 +131,8 @@ export async function publicationsFrom(
   return from < begin ? [name] : [name, second]
 }
 
-/** Drops those that we made; returns their names. */
-export async function dropPublications(control: Control, name: string): Promise<readonly string[]> {
-  const dropped: string[] = []
-  for (const one of [name, insertsNameOf(name)]) {
-    if (await dropPublication(control, one)) dropped.push(one)
-  }
-  return dropped
+/** Drops those that we made. */
+export async function dropPublications(control: Control, name: string): Promise<void> {
+  await dropPublication(control, name)
+  await dropPublication(control, insertsNameOf(name))
 }

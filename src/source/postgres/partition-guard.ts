@@ -20,6 +20,7 @@ import {
 } from './partition-tree.ts'
 import { formatIncarnation, parseIncarnation } from './position.ts'
 import { sqlStateOf } from './server-error.ts'
+import { isVisible, parsePgSnapshot } from './snapshot-point.ts'
 import { quoteTable, shownTable } from './sql-text.ts'
 import { endOfLog } from './wal-flush.ts'
 
@@ -29,40 +30,44 @@ export interface PartitionGuardOptions {
   readonly publicationName: string
 }
 
-/** A partition whose rows the stream is asked for, because some may be older than its attachment. */
+/**
+ * A new partition with rows in it, until it is known whether the stream delivered each of them. The
+ * rows that a snapshot shows are those it had where the stream began, and what the transactions
+ * that the snapshot shows have added and removed since: that sum tells whether it had any.
+ */
 export class UnprovenPartition {
   readonly root: TableId
   readonly node: PartitionNode
-  /** Once the stream has delivered everything before this, all it found is proven or is not. */
+  /** Once the stream has delivered everything before this, it has delivered all that is shown. */
   readonly lsn: Lsn
-  /** Transactions that wrote the rows it had, not yet met in the stream. */
-  readonly #writers: Set<number>
-  #isDoubtful = false
+  /** Nobody waits for an answer any more. */
+  isOver = false
+  readonly #shown: ShownRows
+  #added = 0n
 
-  constructor(root: TableId, node: PartitionNode, writers: ReadonlySet<number>, lsn: Lsn) {
+  constructor(root: TableId, node: PartitionNode, shown: ShownRows, lsn: Lsn) {
     this.root = root
     this.node = node
     this.lsn = lsn
-    this.#writers = new Set(writers)
+    this.#shown = shown
   }
-
-  /** Nobody waits for an answer any more. */
-  isOver = false
 
   get isProven(): boolean {
-    return this.#writers.size === 0 && !this.#isDoubtful
+    return this.#added === this.#shown.rows
   }
 
-  /** The stream delivers a row of the partition in this transaction. */
-  note(xid: number, isInsert: boolean): void {
-    this.#writers.delete(xid)
-    // The row that it changes may be an older one, that was never delivered.
-    if (!isInsert) this.#isDoubtful = true
+  /** The stream delivers a row that was added to the partition, or removed from it. */
+  note(xid: number, kind: 'added' | 'removed'): void {
+    if (isVisible(this.#shown.snapshot, xid)) this.#added += kind === 'added' ? 1n : -1n
   }
 }
 
-/** A partition with more rows is not looked through: copying is as fast. */
-const mostWriters = 10_000
+interface ShownRows {
+  readonly rows: bigint
+  readonly snapshot: ReturnType<typeof parsePgSnapshot>
+}
+
+/** The rows of a larger partition are not counted: copying is as fast. */
 const largestBytes = 4n * 1024n ** 3n
 
 const reasons = {
@@ -130,11 +135,12 @@ export class PartitionGuard {
       this.#withFiles = row?.['pubviaroot'] === 't'
     }
     this.#trees = trees
+    for (const tree of trees.values()) await this.#compare(tree)
     const rootOf = [...trees.values()].flatMap((tree) =>
       leavesOf(tree).map(({ id }) => [Number(id), tree.root] as const),
     )
+    // Last: whoever finds a partition here finds also whether it is unproven.
     this.#rootOf = new Map(rootOf)
-    for (const tree of trees.values()) await this.#compare(tree)
     for (const root of this.#records.keys()) if (!trees.has(root)) this.#records.delete(root)
   }
 
@@ -144,15 +150,18 @@ export class PartitionGuard {
       this.#records.set(tree.root, recordOf(tree, this.#withFiles))
       return
     }
+    const known = this.#gaps.get(tree.root)
+    if (known !== undefined) return this.#gap(tree, known.reason)
     const difference = compareTree(record, tree, this.#withFiles)
     if (difference.kind === 'changed') return this.#gap(tree, reasons.changed)
     for (const node of difference.added) {
       if (node.kind === 'p' || this.#unproven.has(Number(node.id))) continue
-      const writers = await this.#writersIn(node)
-      if (writers === undefined) return this.#gap(tree, reasons.attached(node))
-      if (writers.size === 0) continue
+      const shown = await this.#rowsIn(node)
+      if (shown === undefined) return this.#gap(tree, reasons.attached(node))
+      // What it had before is gone, and a delete of a row that never came does nothing.
+      if (shown.rows === 0n) continue
       const lsn = await endOfLog(this.#options.control)
-      const unproven = new UnprovenPartition(tree.root, node, writers, lsn)
+      const unproven = new UnprovenPartition(tree.root, node, shown, lsn)
       this.#unproven.set(Number(node.id), unproven)
     }
     this.#keep(tree)
@@ -180,19 +189,19 @@ export class PartitionGuard {
     this.#unproven.delete(Number(one.node.id))
   }
 
-  /** Transactions that wrote what is in the partition; undefined when that cannot be said. */
-  async #writersIn(node: PartitionNode): Promise<ReadonlySet<number> | undefined> {
+  /** undefined: that cannot be said. */
+  async #rowsIn(node: PartitionNode): Promise<ShownRows | undefined> {
     const { control, log } = this.#options
     try {
       const [size] = await control.query('SELECT pg_relation_size($1::oid)::text AS bytes', [
         node.id,
       ])
       if (BigInt(size?.['bytes'] ?? '0') > largestBytes) return undefined
-      const rows = await control.query(
-        `SELECT DISTINCT xmin::text AS xid FROM ONLY ${quoteTable(node)} LIMIT ${mostWriters + 1}`,
+      const [row] = await control.query(
+        `SELECT count(*)::text AS rows, pg_current_snapshot()::text AS shown FROM ONLY ${quoteTable(node)}`,
       )
-      if (rows.length > mostWriters) return undefined
-      return new Set(rows.map((row) => Number(row['xid'])))
+      const snapshot = parsePgSnapshot(row?.['shown'] ?? '')
+      return { rows: BigInt(row?.['rows'] ?? '0'), snapshot }
     } catch (error) {
       if (sqlStateOf(error) === undefined) throw error
       log.debug('a partition could not be looked at', { partition: shownTable(node) })

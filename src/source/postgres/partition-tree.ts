@@ -20,7 +20,7 @@ export interface PartitionNode {
   readonly table: string
   /** `pg_class.relfilenode`: another one after TRUNCATE and after a rewrite; 0 when there is none. */
   readonly file: string
-  /** 64-bit id of the transaction that attached it. */
+  /** 64-bit id of the (sub)transaction that attached it. */
   readonly attachedBy: bigint
 }
 
@@ -95,12 +95,12 @@ export function nodeOf(row: ControlRow): PartitionNode {
     schema: row['schema'] ?? '',
     table: row['name'] ?? '',
     file: row['file'] ?? '0',
-    attachedBy: fullId(Number(row['attached']), BigInt(row['next'] ?? '0')),
+    attachedBy: fullXid(Number(row['attached']), BigInt(row['next'] ?? '0')),
   }
 }
 
 /** The newest 64-bit id below `next` that ends in `short`. */
-function fullId(short: number, next: bigint): bigint {
+function fullXid(short: number, next: bigint): bigint {
   const epoch = next & ~0xffffffffn
   const id = epoch | BigInt(short >>> 0)
   return id < next ? id : id - 0x1_0000_0000n

@@ -36,10 +36,17 @@ import {
   toPosition,
 } from './position.ts'
 import { checkServer } from './prerequisites.ts'
-import { publicationsFrom } from './insert-publication.ts'
+import { dropPublications, publicationsFrom } from './insert-publication.ts'
 import { PartitionGuard } from './partition-guard.ts'
+import { withPartitionSizes } from './partition-sizes.ts'
 import { PublicationGuard } from './publication-guard.ts'
-import { createSlot, expectSlotReaches, readSlot, removeLeftSlot } from './replication-slot.ts'
+import {
+  createSlot,
+  dropSlot,
+  expectSlotReaches,
+  readSlot,
+  removeLeftSlot,
+} from './replication-slot.ts'
 import {
   beginTableSnapshot,
   resumeTableSnapshot,
@@ -47,7 +54,6 @@ import {
   type SnapshotRequest,
   unseenBefore,
 } from './snapshot.ts'
-import { removeFromServer } from './removal.ts'
 import { slotHealth } from './slot-health.ts'
 import { parseSnapshotPoint } from './snapshot-point.ts'
 import { isSpoolError } from './spool-file.ts'
@@ -131,25 +137,17 @@ class ComposedSource implements PostgresSource {
     this.#options = parsePostgresOptions(how.options)
     this.#control = createControl(this.#options)
     this.#blockedTimeoutMs = how.blockedTimeoutMs ?? 60_000
-    const { log, publicationName } = how
-    this.#partitions = new PartitionGuard({ control: this.#control, log, publicationName })
-    this.#heartbeat = new Heartbeat({
-      control: this.#control,
-      clock: how.clock,
-      log: how.log,
-      intervalMs: how.heartbeatIntervalMs ?? 0,
-    })
-    this.#looks = {
-      control: this.#control,
-      log: how.log,
-      order: this.#order,
-      endOfLog: () => endOfLog(this.#control),
-    }
+    const { log, clock, publicationName, heartbeatIntervalMs: intervalMs = 0 } = how
+    const control = this.#control
+    this.#partitions = new PartitionGuard({ control, log, publicationName })
+    this.#heartbeat = new Heartbeat({ control, clock, log, intervalMs })
+    const order = this.#order
+    this.#looks = { control, log, order, endOfLog: () => endOfLog(control) }
     this.#publication = new PublicationGuard({
-      control: this.#control,
-      log: how.log,
-      clock: how.clock,
-      name: how.publicationName,
+      control,
+      log,
+      clock,
+      name: publicationName,
       blockedTimeoutMs: this.#blockedTimeoutMs,
       placeAfterOlder: async () => {
         const exact = await this.exactSnapshot()
@@ -190,7 +188,10 @@ class ComposedSource implements PostgresSource {
   async discoverTables(schemas: readonly string[]): Promise<readonly SourceTable[]> {
     const found = await discoverSchemas(this.#control, schemas, this.#how.log)
     for (const { table } of found) this.#order.note(table.schema)
-    return found.map(({ table }) => table)
+    return await withPartitionSizes(
+      this.#control,
+      found.map(({ table }) => table),
+    )
   }
 
   async prepare(
@@ -302,7 +303,8 @@ class ComposedSource implements PostgresSource {
     this.#publication.expectPublished(table)
     const unseen = (this.#unseenBefore ??= await unseenBefore(this.#control))
     const published = this.#publication.sinceOf(table.id)
-    return { table, ...options, since: published > unseen ? published : unseen }
+    const since = published > unseen ? published : unseen
+    return { table, ...options, since, onPartitions: (tree) => this.#partitions.copied(tree) }
   }
 
   async #snapshotContext(): Promise<SnapshotContext> {
@@ -381,12 +383,9 @@ class ComposedSource implements PostgresSource {
     return await openVerification(this.#options, tables, async () => await this.exactSnapshot())
   }
 
-  async dispose(): Promise<readonly string[]> {
-    return await removeFromServer(this.#control, {
-      slotName: this.#how.slotName,
-      publicationName: this.#how.publicationName,
-      database: this.#options.database,
-    })
+  async dispose(): Promise<void> {
+    await dropSlot(this.#control, this.#how.slotName)
+    await dropPublications(this.#control, this.#how.publicationName)
   }
 
   async close(): Promise<void> {

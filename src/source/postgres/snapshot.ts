@@ -24,6 +24,9 @@ import { type CatalogTable, discoverById } from './discover.ts'
 import { parseLsn } from './lsn.ts'
 import { type ExactSnapshot, exactSnapshot } from './exact-snapshot.ts'
 import { fromPosition } from './position.ts'
+import { shownPartitions } from './partition-copy.ts'
+import { expectPartitionsCapturable } from './partition-requirements.ts'
+import type { PartitionTree } from './partition-tree.ts'
 import { describeBlockers } from './replication-slot.ts'
 import { parsePgSnapshot, pointBefore, shows, type SnapshotPointRecord } from './snapshot-point.ts'
 import { quoteLiteral, quoteTable, shownTable } from './sql-text.ts'
@@ -52,6 +55,8 @@ export interface SnapshotRequest {
   /** The copy has to show every transaction below this 64-bit id. */
   readonly since: bigint
   readonly signal?: AbortSignal | undefined
+  /** Told which partitions the copy shows. */
+  readonly onPartitions?: (tree: PartitionTree) => void
 }
 
 interface Taken {
@@ -60,6 +65,10 @@ interface Taken {
   readonly relations: readonly CopiedRelation[]
   readonly blockBytes: number
   readonly release: (() => Promise<void>) | undefined
+  /** The lock holds everything that the snapshot shows. */
+  readonly isHeld: boolean
+  /** Of a partitioned table. */
+  readonly tree?: PartitionTree
 }
 
 /** A range of ctids is a range of blocks to the planner from this version on. */
@@ -157,6 +166,8 @@ async function takeSnapshot(
   // Nobody can change or truncate the table as long as the leader holds its lock.
   try {
     const catalog = await expectUnchanged(context, request.table)
+    await expectPartitionsCapturable(context.control, catalog.table)
+    if (taken.tree !== undefined) request.onPartitions?.(taken.tree)
     await pushLog(context.control)
     return { taken, catalog }
   } catch (error) {
@@ -179,7 +190,7 @@ async function takeShowing(
     const lacks = delivered.filter((transaction) => !shows(taken.point, transaction))
     // A snapshot of an exact place was waited for until all older transactions had ended.
     const isLate = context.isStandby || taken.point.xmin >= since
-    if (isLate && lacks.length === 0) return taken
+    if (isLate && lacks.length === 0 && taken.isHeld) return taken
     await taken.release?.()
     await leader.query('ROLLBACK', 'giving a snapshot up')
     if (clock.elapsedMs() >= deadline) {
@@ -202,7 +213,9 @@ async function tryTake(
   const name = await currentName(context.control, table)
   const doing = `taking a snapshot of ${name}`
   await leader.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', doing)
-  await leader.query(`LOCK TABLE ONLY ${name} IN ACCESS SHARE MODE`, doing)
+  const isPartitioned = table.isPartitioned === true
+  const locked = isPartitioned ? name : `ONLY ${name}`
+  await leader.query(`LOCK TABLE ${locked} IN ACCESS SHARE MODE`, doing)
   const exact = context.isStandby ? await importExact(context, leader) : undefined
   const own =
     exact === undefined
@@ -224,11 +237,14 @@ async function tryTake(
     exact === undefined
       ? { ...parsePgSnapshot(snapshot ?? ''), lsn: parseLsn(lsn ?? ''), takenAtUs }
       : pointBefore(fromPosition(exact.position), takenAtUs)
-  const relation = { relation: table.id, filenode: filenode ?? '', name, blocks }
-  const relations = [relation]
+  const whole = { relation: table.id, filenode: filenode ?? '', name, blocks }
+  const shown = isPartitioned
+    ? await shownPartitions(leader, table, name, blockBytes)
+    : { relations: [whole] }
   const release = exact === undefined ? undefined : async (): Promise<void> => await exact.close()
   const snapshotName = exact?.snapshotName ?? exported ?? ''
-  return { point, name: snapshotName, relations, blockBytes, release }
+  const parts = { relations: [], ...shown, isHeld: shown !== undefined }
+  return { point, name: snapshotName, blockBytes, release, ...parts }
 }
 
 /** After the lock and before any query. */

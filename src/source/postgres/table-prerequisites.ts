@@ -17,6 +17,7 @@ import {
 import { idArray, quoteIdentifier, quoteTable, shownTable, textArray } from './sql-text.ts'
 import { grantsFinding, privilegeProblems, privilegesSql } from './table-privileges.ts'
 import { unmetRequirements } from './table-requirements.ts'
+import { lookAround, surroundingProblems } from './table-surroundings.ts'
 
 export interface TableCheckContext {
   readonly control: Control
@@ -76,7 +77,7 @@ function problemsOf(
     ...one,
   }))
   const problems = [...unmet, ...privilegeProblems(table, row)]
-  if (table.kind === 'r') {
+  if (table.kind !== 'f') {
     problems.push(...publicationProblems(table, row, publication, plan))
   }
   if (table.generated.length > 0) {
@@ -130,6 +131,10 @@ export async function checkTables(
     everything: publications.everything.exists,
     inserts: publications.inserts.exists,
   }
+  const around = await lookAround(
+    control,
+    [...found.values()].map((one) => one.table),
+  )
   const perTable = tables.flatMap((table): Finding[] => {
     const shown = shownTable(table.name)
     const now = found.get(table.id)
@@ -146,7 +151,10 @@ export async function checkTables(
     const name = publishes === 'inserts' ? insertsNameOf(publicationName) : publicationName
     const { identity } = table.schema
     const plan = { name, publishes, isMadeBefore: isMade[publishes], identity } as const
-    const problems = problemsOf(now, row, publications[publishes], plan)
+    const problems = [
+      ...problemsOf(now, row, publications[publishes], plan),
+      ...surroundingProblems(now.table, around),
+    ]
     isMade[publishes] ||= problems.some(({ code }) => code === 'SOURCE_PUBLICATION_INCOMPLETE')
     if (problems.length === 0) {
       const message = identityText(table.schema)

@@ -11,23 +11,15 @@ export interface UnmetRequirement {
   readonly remedy: string
 }
 
-const kinds: Readonly<Record<string, string>> = {
-  p: 'a partitioned table',
-  f: 'a foreign table',
-}
 const persistences: Readonly<Record<string, string>> = { u: 'unlogged', t: 'temporary' }
 
 function unmetKind({ table, kind, persistence }: CatalogTable): UnmetRequirement | undefined {
   const name = quoteTable(table.name)
-  const kindName = kinds[kind]
-  if (kindName !== undefined) {
+  if (kind === 'f') {
     return {
       code: 'SOURCE_TABLE_UNSUPPORTED',
-      message: `It is ${kindName}`,
-      remedy:
-        kind === 'p'
-          ? `Choose its partitions: SELECT relid::regclass FROM pg_partition_tree('${name.replaceAll("'", "''")}') WHERE isleaf;`
-          : 'Choose the table at the server that holds it.',
+      message: 'It is a foreign table',
+      remedy: 'Choose the table at the server that holds it.',
     }
   }
   const persistenceName = persistences[persistence]
@@ -40,7 +32,8 @@ function unmetKind({ table, kind, persistence }: CatalogTable): UnmetRequirement
 }
 
 function unmetIdentity(table: CatalogTable): UnmetRequirement | undefined {
-  if (table.replicaIdentity !== 'n') return unmetKey(table)
+  // Of a partitioned table only those of its partitions count.
+  if (table.replicaIdentity !== 'n' || table.kind === 'p') return unmetKey(table)
   return {
     code: 'SOURCE_REPLICA_IDENTITY',
     message: 'Its replica identity is NOTHING: updates and deletes do not say which row they mean',
@@ -120,7 +113,7 @@ export function unmetRequirements(
   wanted?: RowIdentity,
 ): readonly UnmetRequirement[] {
   const kind = unmetKind(table)
-  if (kind !== undefined && table.kind !== 'r') return [kind]
+  if (kind !== undefined && table.kind === 'f') return [kind]
   const identity = wanted === 'insert-only' ? undefined : unmetIdentity(table)
   const all = [kind, identity, unmetNames(table)]
   return all.filter((unmet) => unmet !== undefined)

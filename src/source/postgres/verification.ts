@@ -5,6 +5,7 @@ import type { BucketDigest, RowDigest, SourceVerification } from '../verificatio
 import { bucketDigestSql, rowDigestSql } from './canonical-text.ts'
 import { type ControlConnection, type ControlRow, openControl } from './connect.ts'
 import type { PostgresOptions } from './connection-options.ts'
+import { partitionTreeSql } from './partition-tree.ts'
 import { quoteLiteral, quoteTable } from './sql-text.ts'
 import type { SourceTable } from '../table-schema.ts'
 
@@ -82,12 +83,16 @@ async function lockTables(
   tables: readonly SourceTable[],
 ): Promise<string | undefined> {
   if (tables.length === 0) return undefined
-  const names = tables.map(({ name }) => `ONLY ${quoteTable(name)}`)
+  const names = tables.map(({ name, isPartitioned }) =>
+    isPartitioned === true ? quoteTable(name) : `ONLY ${quoteTable(name)}`,
+  )
   await control.query(`LOCK TABLE ${names.join(', ')} IN ACCESS SHARE MODE`)
   // The catalog row is that of the snapshot, the function looks at the present.
   const [row] = await control.query(
-    `SELECT c.oid::regclass::text AS name FROM pg_class c WHERE c.oid = ANY ($1::oid[])
-      AND c.relfilenode IS DISTINCT FROM pg_relation_filenode(c.oid) LIMIT 1`,
+    `SELECT c.oid::regclass::text AS name FROM pg_class c
+      WHERE (c.oid = ANY ($1::oid[])
+        OR c.oid::text IN (SELECT t.node FROM (${partitionTreeSql('$1::oid[]')}) t))
+      AND nullif(c.relfilenode, 0) IS DISTINCT FROM pg_relation_filenode(c.oid) LIMIT 1`,
     [`{${tables.map(({ id }) => id).join(',')}}`],
   )
   return row?.['name'] ?? undefined

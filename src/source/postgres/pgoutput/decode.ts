@@ -249,7 +249,8 @@ export class PgoutputDecoder {
     this.#target = binding === 'ignored' ? undefined : this.#sink.rowsFor(binding.table)
     const watch = this.#binding?.partition?.watch
     if (watch === undefined || watch.isOver) return
-    watch.note(this.xid, type === messageType.insert)
+    if (type === messageType.insert) watch.note(this.xid, 'added')
+    else if (type === messageType.delete) watch.note(this.xid, 'removed')
     // The next row is to be noted as well.
     this.#targetOid = -1
   }

@@ -30,7 +30,7 @@ export interface Relation {
 /** Told of rows of a partition while it is not known whether all its rows were delivered. */
 export interface PartitionWatch {
   readonly isOver: boolean
-  note(xid: number, isInsert: boolean): void
+  note(xid: number, kind: 'added' | 'removed'): void
 }
 
 /** How tuples of one relation become rows of one table. Made by `bindRelation`. */
