@@ -12,6 +12,7 @@ const versioned = [
   'test/e2e/bad-input-tables.pg.test.ts',
   'test/e2e/refresh.pg.test.ts',
   'test/e2e/row-identity.pg.test.ts',
+  'test/e2e/type-zoo.pg.test.ts',
   'test/e2e/verify-while-running.pg.test.ts',
 ]
 

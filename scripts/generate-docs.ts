@@ -67,8 +67,8 @@ const postgresTypes: readonly (readonly [string, PostgresColumnType, string])[] 
   ['bigint', base(typeOid.int8), ''],
   ['real', base(typeOid.float4), 'NaN, ±Infinity and -0 are kept'],
   ['double precision', base(typeOid.float8), 'NaN, ±Infinity and -0 are kept'],
-  ['numeric(12,2)', base(typeOid.numeric, numericModifier(12, 2)), 'NaN becomes NULL'],
-  ['numeric(38,38)', base(typeOid.numeric, numericModifier(38, 38)), 'NaN becomes NULL'],
+  ['numeric(12,2)', base(typeOid.numeric, numericModifier(12, 2)), 'NaN does not fit'],
+  ['numeric(38,38)', base(typeOid.numeric, numericModifier(38, 38)), 'NaN does not fit'],
   ['numeric(39,0)', base(typeOid.numeric, numericModifier(39, 0)), 'more than 38 digits'],
   ['numeric(5,-2)', base(typeOid.numeric, numericModifier(5, -2)), 'negative scale'],
   ['numeric(2,5)', base(typeOid.numeric, numericModifier(2, 5)), 'scale larger than precision'],
@@ -77,13 +77,15 @@ const postgresTypes: readonly (readonly [string, PostgresColumnType, string])[] 
   ['char(n)', base(typeOid.bpchar), 'padded with blanks to n characters, as PostgreSQL stores it'],
   ['name, "char"', base(typeOid.name), ''],
   ['bytea', base(typeOid.bytea), ''],
-  ['date', base(typeOid.date), '±infinity and years outside 0001–9999 become NULL'],
-  ['timestamp', base(typeOid.timestamp), '±infinity and years outside 0001–9999 become NULL'],
+  ['date', base(typeOid.date), '±infinity and years outside 0001–9999 do not fit'],
+  ['timestamp', base(typeOid.timestamp), '±infinity and years outside 0001–9999 do not fit'],
   [
     'timestamp with time zone',
     base(typeOid.timestamptz),
-    '±infinity and years outside 0001–9999 (UTC) become NULL',
+    '±infinity and years outside 0001–9999 (UTC) do not fit',
   ],
+  ['oid, xid, cid', base(typeOid.oid), 'unsigned 32 bits'],
+  ['xid8', base(typeOid.xid8), 'unsigned 64 bits'],
   ['uuid', base(typeOid.uuid), 'text'],
   ['json, jsonb', base(typeOid.jsonb), 'the text as PostgreSQL prints it; never parsed'],
   ['enum', unlisted('e'), 'the label'],
@@ -95,9 +97,26 @@ const postgresTypes: readonly (readonly [string, PostgresColumnType, string])[] 
   ['composite', unlisted('c'), 'text'],
   ['range, multirange', unlisted('r'), 'text'],
   [
+    'arrays',
+    unlisted('b'),
+    'text, with lower bounds and dimensions as they are: `{1,NULL}`, `[0:1]={…}`, `{"NULL",""}`',
+  ],
+  ['time, timetz', unlisted('b'), 'text: a day has a 24:00:00, and an offset of its own'],
+  ['interval', unlisted('b'), 'text in the style `postgres`: `1 year 2 mons 3 days 04:05:06`'],
+  [
+    'money',
+    unlisted('b'),
+    'text as the lc_monetary of the database prints it, which also says how many digits are cents; to compute with it, make the column `numeric(19,2)`',
+  ],
+  [
+    'hstore, citext, ltree, PostGIS geometry and geography (hexadecimal EWKB), vector, and every other type of an extension',
+    unlisted('b'),
+    'text',
+  ],
+  [
     'everything else',
     unlisted('b'),
-    'text: arrays, time, interval (`1 year 2 mons 3 days 04:05:06`), money, inet, bit, xml, geometric types, types of extensions, …',
+    'text: bit, varbit, inet, cidr, macaddr, xml, tsvector, geometric types, pg_lsn, jsonpath, …',
   ],
 ]
 
@@ -131,13 +150,43 @@ function typeMappingPage(): string {
       'PostgreSQL prints.',
     '### Values that no Delta type can hold',
     'Infinite dates and timestamps, years outside 0001–9999 and NaN in a `numeric(p,s)` have no ' +
-      'counterpart. Such a cell becomes NULL; the cells are counted for each column, and the first ' +
-      'one of a column is logged as a warning. That is why those columns are nullable in the ' +
-      'destination even where the source says NOT NULL. To keep such values, give the column ' +
-      'the type `text` in the source.',
-    'In a key column NULL would lose the row, so there it is an error of that table: the snapshot ' +
-      'ends with `SOURCE_VALUE_UNREPRESENTABLE`, and the stream records a gap of the table. Other ' +
-      'tables go on.',
+      'counterpart. They are staged as NULL with the text of the source beside it (`_unfit` in ' +
+      '[staging-format.md](staging-format.md)), and each pipeline decides by `sluice.unfitValues` in ' +
+      'its `configuration`:',
+    table(
+      ['value', 'what becomes of such a cell'],
+      [
+        [
+          'fail (default)',
+          'the table stops before it with `DESTINATION_VALUE_UNFIT`, which names columns and counts; other tables go on. With another value the table goes on from there',
+        ],
+        ['null', 'NULL'],
+        [
+          'clamp',
+          'the first or the last value that the type holds (`0001-01-01`, `9999-12-31 23:59:59.999999`); NaN has no neighbour and becomes NULL',
+        ],
+        [
+          'string',
+          'every column that may have such values (date, timestamps, decimals) is a string in the destination, with the text that PostgreSQL prints',
+        ],
+        [
+          'quarantine',
+          'the row is not in the destination until a version of it fits. One row per such cell goes to the Delta table `<table>__quarantine` beside it: key (JSON), column, text, op, sequence, ordinal, commit_time, reason. A later version that keeps cells of a row in quarantine (unchanged TOAST) goes there too',
+        ],
+      ],
+    ),
+    'Those columns are nullable in the destination even where the source says NOT NULL. Another value ' +
+      'of the setting loads the table anew from its staged copy; where staging was purged since, the ' +
+      'table stops with `PIPELINE_STAGING_PURGED` and the refresh to run. `verify` compares with what ' +
+      'the policy makes of each value. In a history (SCD type 2, append-only) a version in quarantine ' +
+      'ends the row as a delete does.',
+    'In a key NULL or the nearest value would mix rows up: with `null` and `clamp` such a key stops ' +
+      'the table with `DESTINATION_KEY_UNFIT`; with `string` the key is a text, with `quarantine` the ' +
+      'row stays away.',
+    '### Columns that are left out',
+    'Generated columns, stored or virtual, are in no copy and no change, whatever the version of the ' +
+      'server and the publication send: they can be computed from the others. `sluice check` names them. ' +
+      'Identity columns are ordinary ones.',
     '',
   ].join('\n\n')
 }

@@ -12,15 +12,8 @@ export const unfitPolicies = ['fail', 'null', 'clamp', 'string', 'quarantine'] a
 
 export type UnfitPolicy = (typeof unfitPolicies)[number]
 
-export interface UnfitColumn {
-  readonly type: CanonicalType
-  /** The source's type has no value that `type` can not hold, though others of the same kind have. */
-  readonly alwaysFits?: true
-}
-
 /** Whether a column's source type may have values that its canonical type can not hold. */
-export function mayBeUnfit({ type, alwaysFits }: UnfitColumn): boolean {
-  if (alwaysFits === true) return false
+export function mayBeUnfit({ type }: { readonly type: CanonicalType }): boolean {
   switch (type.kind) {
     case 'decimal':
     case 'date':

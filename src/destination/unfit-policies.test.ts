@@ -103,7 +103,7 @@ const quarantined = async (place: Place): Promise<unknown[][]> =>
     row[7],
   ])
 
-test('by default the table stops before such a value, names it, and goes on when told how', async () => {
+test('trap: by default no value becomes another: the table stops, names it, and goes on when told how', async () => {
   const place = await placeWith([[whole(1, 'a')]])
   expect((await update(place)).failedTables).toEqual([])
   await stage(place, [change('i', 1, whole(2, 'b'))])

@@ -15,8 +15,6 @@ export interface SourceColumn {
    * decimal). Absent where the source has none, and in schemas written before it was kept.
    */
   readonly id?: string
-  /** See `UnfitColumn`: the type is one whose values may not fit, but this source's always do. */
-  readonly alwaysFits?: true
 }
 
 /**

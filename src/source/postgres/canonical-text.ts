@@ -67,12 +67,12 @@ function cellText(cell: string, type: CanonicalType): string {
       return `CASE WHEN ${cell} = 'NaN' THEN 'NaN' ELSE ('x' || encode(float8send(${cell}), 'hex'))::bit(64)::text END`
     case 'decimal':
       return `CASE WHEN ${cell}::text NOT IN ('NaN', 'Infinity', '-Infinity')
-        THEN trunc(${cell} * 1${'0'.repeat(type.scale)}::numeric)::text END`
+        THEN trunc(${cell}::text::numeric * 1${'0'.repeat(type.scale)}::numeric)::text END`
     case 'string':
     case 'array':
       // format() calls the type's output function, which is what COPY and the log show; a cast to
-      // text would strip the padding of char(n).
-      return `CASE WHEN ${cell} IS NOT NULL THEN format('%s', ${cell}) END`
+      // text would strip the padding of char(n). IS NULL looks into a composite.
+      return `CASE WHEN num_nulls(${cell}) = 0 THEN format('%s', ${cell}) END`
     case 'binary':
       return `encode(${cell}, 'hex')`
     case 'date':
@@ -87,9 +87,9 @@ function cellText(cell: string, type: CanonicalType): string {
 }
 
 /** The same for a destination with this policy. */
-function cellTextUnder(policy: UnfitPolicy, { name, type, ...column }: SourceColumn): string {
+function cellTextUnder(policy: UnfitPolicy, { name, type }: SourceColumn): string {
   const cell = quoteIdentifier(name)
-  if (!mayBeUnfit({ type, ...column })) return cellText(cell, type)
+  if (!mayBeUnfit({ type })) return cellText(cell, type)
   if (policy === 'string') return cellText(cell, { kind: 'string' })
   if (policy === 'clamp' && type.kind in calendarTypes) {
     return cellText(`(${clamped(cell, type.kind as keyof typeof calendarTypes)})`, type)

@@ -138,7 +138,10 @@ export class RelationBinder {
     }
     const { control, log } = this.#options
     const [catalog] = await discoverById(control, [announced.id], log)
-    const columns = await this.#columns(relation, catalog)
+    // A publication of version 18 may send generated columns, which no copy has.
+    const generated = new Set(catalog?.generated)
+    const sent = relation.columns.filter((column) => !generated.has(column.name))
+    const columns = await this.#columns({ ...relation, columns: sent }, catalog)
     const base = this.followed(announced.id)
     const identified = identityOf(relation, catalog, base ?? announced)
     if (identified === undefined) {

@@ -47,6 +47,8 @@ export const typeOid = {
   int4: 23,
   text: 25,
   oid: 26,
+  xid: 28,
+  cid: 29,
   json: 114,
   float4: 700,
   float8: 701,
@@ -56,6 +58,7 @@ export const typeOid = {
   timestamp: 1114,
   timestamptz: 1184,
   numeric: 1700,
+  xid8: 5069,
   uuid: 2950,
   jsonb: 3802,
 } as const
@@ -73,6 +76,11 @@ const readings: ReadonlyMap<number, Reading> = new Map<number, Reading>([
   [typeOid.int2, { type: { kind: 'int16' }, kind: cellKind.int32 }],
   [typeOid.int4, { type: { kind: 'int32' }, kind: cellKind.int32 }],
   [typeOid.int8, { type: { kind: 'int64' }, kind: cellKind.int64 }],
+  // Unsigned numbers of 32 and of 64 bits.
+  [typeOid.oid, { type: { kind: 'int64' }, kind: cellKind.int64 }],
+  [typeOid.xid, { type: { kind: 'int64' }, kind: cellKind.int64 }],
+  [typeOid.cid, { type: { kind: 'int64' }, kind: cellKind.int64 }],
+  [typeOid.xid8, { type: { kind: 'decimal', precision: 20, scale: 0 }, kind: cellKind.decimal128 }],
   [typeOid.float4, { type: { kind: 'float32' }, kind: cellKind.float32 }],
   [typeOid.float8, { type: { kind: 'float64' }, kind: cellKind.float64 }],
   [typeOid.bytea, { type: { kind: 'binary' }, kind: cellKind.hex }],
