@@ -11,7 +11,9 @@ import {
   restOf,
   splitRange,
 } from './block-ranges.ts'
-import { chunkBlocks } from './copy-chunks.ts'
+import { chunkBlocks, planRestOfCopy } from './copy-chunks.ts'
+import { parseLsn } from './lsn.ts'
+import { parsePgSnapshot } from './snapshot-point.ts'
 
 const block = fc.nat({ max: 40 })
 const range = fc
@@ -105,6 +107,27 @@ test('trap: an xid that wrapped around since the snapshot is newer, not older', 
   expect(mayBeNewerSql(5n * 2n ** 32n + 7n)).toBe(
     '(xmin::text::bigint - 7 + 4294967296) % 4294967296 < 2147483648',
   )
+})
+
+test('trap: a point without transaction ids tells nothing of rows, so the copy is not resumed', () => {
+  const relation = { relation: '7', filenode: '7', name: 't', blocks: 9 }
+  const options = {
+    relations: [relation],
+    perChunk: 4,
+    isResumable: true,
+    estimatedRows: undefined,
+    blockBytes: 8192,
+  }
+  const chunks = [{ range: '7/7:0-4', point: 0 }]
+  const now = { ...parsePgSnapshot('10:10:'), lsn: parseLsn('0/20'), takenAtUs: 9n }
+  const rest = (point: string) => planRestOfCopy(options, { points: [point], chunks }, now)
+  expect(rest('before@0/10@5')).toBe('it was made from a standby')
+  const planned = rest('8:8:@0/10@5')
+  expect(typeof planned === 'string' ? planned : planned.map(({ since }) => since)).toEqual([
+    undefined,
+    undefined,
+    8n,
+  ])
 })
 
 test('chunks of a table are even, and few enough for very large ones', () => {

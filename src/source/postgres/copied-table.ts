@@ -7,6 +7,7 @@ import type { PostgresOptions } from './connection-options.ts'
 import type { PlannedChunk } from './copy-chunks.ts'
 import { createCopyTextDecoder } from './copy-text.ts'
 import type { CatalogTable } from './discover.ts'
+import type { IdleSessions } from './idle-sessions.ts'
 import { formatSnapshotPoint, type SnapshotPointRecord } from './snapshot-point.ts'
 import { quoteIdentifier, quoteLiteral, shownTable } from './sql-text.ts'
 import { copyOut } from './wire/copy-out.ts'
@@ -31,14 +32,19 @@ export class CopiedTable implements TableSnapshot {
   readonly chunks: readonly SnapshotChunk[]
   readonly readBytes: number
   readonly #options: PostgresOptions
+  readonly #sessions: IdleSessions
   readonly #parts: CopiedTableParts
   /** Sessions under the snapshot that read nothing just now. */
   readonly #idle: WireConnection[] = []
   readonly #all = new Set<WireConnection>()
   #isClosed = false
 
-  constructor(options: PostgresOptions, parts: CopiedTableParts) {
+  constructor(
+    { options, sessions }: { readonly options: PostgresOptions; readonly sessions: IdleSessions },
+    parts: CopiedTableParts,
+  ) {
     this.#options = options
+    this.#sessions = sessions
     this.#parts = parts
     this.point = formatSnapshotPoint(parts.point)
     this.chunks = parts.chunks.map(({ chunk }) => chunk)
@@ -97,9 +103,13 @@ export class CopiedTable implements TableSnapshot {
   }
 
   async close(): Promise<void> {
+    if (this.#isClosed) return
     this.#isClosed = true
-    for (const connection of [...this.#all, this.#parts.leader]) connection.close()
+    const { leader, chunks } = this.#parts
+    const isReading = chunks.length === 1 && !this.#idle.includes(leader)
+    for (const connection of this.#all) connection.close()
+    if (isReading || leader.isClosed) leader.close()
+    else await this.#sessions.giveBack(leader)
     await this.#parts.release?.()
-    await Promise.resolve()
   }
 }

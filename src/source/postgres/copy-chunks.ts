@@ -73,6 +73,9 @@ export function planRestOfCopy(
 ): readonly PlannedChunk[] | string {
   const points = copy.points.map(readSnapshotPoint)
   const [first] = points
+  if ([...points, now].some(({ isByPlace }) => isByPlace === true)) {
+    return 'it was made from a standby'
+  }
   if (now.isByPlace === true || points.some(({ isByPlace }) => isByPlace === true)) {
     return 'a copy from a standby begins anew'
   }

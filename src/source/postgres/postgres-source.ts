@@ -47,18 +47,12 @@ import {
   readSlot,
   removeLeftSlot,
 } from './replication-slot.ts'
-import {
-  beginTableSnapshot,
-  resumeTableSnapshot,
-  type SnapshotContext,
-  type SnapshotRequest,
-  unseenBefore,
-} from './snapshot.ts'
 import { slotHealth } from './slot-health.ts'
 import { parseSnapshotPoint } from './snapshot-point.ts'
 import { isSpoolError } from './spool-file.ts'
 import type { SpoolOptions } from './spooled-transactions.ts'
 import { ChangeStream } from './stream.ts'
+import { TableCopies } from './table-copies.ts'
 import { checkTables } from './table-prerequisites.ts'
 import { openVerification } from './verification.ts'
 import { endOfLog } from './wal-flush.ts'
@@ -128,7 +122,7 @@ class ComposedSource implements PostgresSource {
   #server: ServerState | undefined
   #stream: ChangeStream | undefined
   #acknowledged: Lsn = zeroLsn
-  #unseenBefore: bigint | undefined
+  readonly #copies: TableCopies
   #spool: SpoolOptions | undefined
 
   constructor(how: PostgresSourceOptions) {
@@ -154,6 +148,17 @@ class ComposedSource implements PostgresSource {
         await exact.close()
         return fromPosition(exact.position)
       },
+    })
+    this.#copies = new TableCopies({
+      options: this.#options,
+      control: this.#control,
+      publication: this.#publication,
+      log: how.log,
+      clock: how.clock,
+      timeoutMs: this.#blockedTimeoutMs,
+      chunkBytes: how.snapshotChunkBytes ?? 64 * 2 ** 20,
+      server: async () => await this.#serverState(),
+      onPartitions: (tree) => this.#partitions.copied(tree),
     })
   }
 
@@ -286,8 +291,7 @@ class ComposedSource implements PostgresSource {
   }
 
   async beginSnapshot(table: SourceTable, options: BeginSnapshotOptions): Promise<TableSnapshot> {
-    const request = await this.#request(table, options)
-    return await beginTableSnapshot(await this.#snapshotContext(), request)
+    return await this.#copies.begin(table, options)
   }
 
   async resumeSnapshot(
@@ -295,24 +299,7 @@ class ComposedSource implements PostgresSource {
     copy: UnfinishedCopy,
     options: BeginSnapshotOptions,
   ): Promise<ResumedSnapshot> {
-    const request = await this.#request(table, options)
-    return await resumeTableSnapshot(await this.#snapshotContext(), request, copy)
-  }
-
-  async #request(table: SourceTable, options: BeginSnapshotOptions): Promise<SnapshotRequest> {
-    this.#publication.expectPublished(table)
-    const unseen = (this.#unseenBefore ??= await unseenBefore(this.#control))
-    const published = this.#publication.sinceOf(table.id)
-    const since = published > unseen ? published : unseen
-    return { table, ...options, since, onPartitions: (tree) => this.#partitions.copied(tree) }
-  }
-
-  async #snapshotContext(): Promise<SnapshotContext> {
-    const { log, clock, snapshotChunkBytes: chunkBytes = 64 * 2 ** 20 } = this.#how
-    const { version: serverVersion, isStandby } = await this.#serverState()
-    const timeoutMs = this.#blockedTimeoutMs
-    const [options, control] = [this.#options, this.#control]
-    return { options, control, log, clock, serverVersion, isStandby, timeoutMs, chunkBytes }
+    return await this.#copies.resume(table, copy, options)
   }
 
   parseSnapshotPoint(point: string): ReturnType<Source['parseSnapshotPoint']> {
@@ -389,6 +376,7 @@ class ComposedSource implements PostgresSource {
   }
 
   async close(): Promise<void> {
+    this.#copies.close()
     await this.#control.close()
   }
 }

@@ -27,16 +27,18 @@ import { fromPosition } from './position.ts'
 import { shownPartitions } from './partition-copy.ts'
 import { expectPartitionsCapturable } from './partition-requirements.ts'
 import type { PartitionTree } from './partition-tree.ts'
+import type { IdleSessions } from './idle-sessions.ts'
 import { describeBlockers } from './replication-slot.ts'
 import { parsePgSnapshot, pointBefore, shows, type SnapshotPointRecord } from './snapshot-point.ts'
 import { quoteLiteral, quoteTable, shownTable } from './sql-text.ts'
 import { expectCapturable } from './table-requirements.ts'
 import { pushLog } from './wal-flush.ts'
-import { WireConnection } from './wire/wire-connection.ts'
+import type { WireConnection } from './wire/wire-connection.ts'
 
 export interface SnapshotContext {
   readonly options: PostgresOptions
   readonly control: Control
+  readonly sessions: IdleSessions
   readonly log: Log
   readonly clock: SteadyClock
   readonly serverVersion: number
@@ -82,7 +84,7 @@ export async function beginTableSnapshot(
   return await withLeader(context, request, async (leader) => {
     const { taken, catalog } = await takeSnapshot(context, request, leader)
     const chunks = planWholeCopy(planOptions(context, taken, catalog))
-    return new CopiedTable(context.options, { catalog, leader, chunks, ...taken })
+    return new CopiedTable(context, { catalog, leader, chunks, ...taken })
   })
 }
 
@@ -100,7 +102,7 @@ export async function resumeTableSnapshot(
       await taken.release?.()
       return { kind: 'refused', reason: chunks }
     }
-    const snapshot = new CopiedTable(context.options, { catalog, leader, chunks, ...taken })
+    const snapshot = new CopiedTable(context, { catalog, leader, chunks, ...taken })
     return { kind: 'resumed', snapshot }
   })
 }
@@ -119,11 +121,11 @@ export async function unseenBefore(control: Control): Promise<bigint> {
 }
 
 async function withLeader<T>(
-  { options }: SnapshotContext,
+  { options, sessions }: SnapshotContext,
   { signal, table }: SnapshotRequest,
   begin: (leader: WireConnection) => Promise<T>,
 ): Promise<T> {
-  const leader = await WireConnection.open(options)
+  const leader = await sessions.open(options)
   const stop = (): void => leader.destroy()
   signal?.addEventListener('abort', stop, { once: true })
   try {
@@ -142,7 +144,7 @@ function stopped(table: SourceTable): SluiceError {
 }
 
 function planOptions(
-  { serverVersion, chunkBytes }: SnapshotContext,
+  { serverVersion, chunkBytes, isStandby }: SnapshotContext,
   { relations, blockBytes }: Taken,
   { table }: CatalogTable,
 ): ChunkPlanOptions {
@@ -152,7 +154,8 @@ function planOptions(
     relations,
     blockBytes,
     perChunk: chunkBlocks(blocks, { chunkBytes, blockBytes }, canSplit),
-    isResumable: canSplit && table.schema.key.length > 0,
+    // The place of an exact snapshot says nothing of the ids in rows.
+    isResumable: canSplit && !isStandby && table.schema.key.length > 0,
     estimatedRows: table.estimatedRows,
   }
 }

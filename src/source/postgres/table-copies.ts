@@ -1,0 +1,68 @@
+/** The copies of tables that a source begins and goes on with, and what they share. */
+import type {
+  BeginSnapshotOptions,
+  ResumedSnapshot,
+  TableSnapshot,
+  UnfinishedCopy,
+} from '../source.ts'
+import type { SourceTable } from '../table-schema.ts'
+import { IdleSessions } from './idle-sessions.ts'
+import type { PartitionTree } from './partition-tree.ts'
+import type { PublicationGuard } from './publication-guard.ts'
+import {
+  beginTableSnapshot,
+  resumeTableSnapshot,
+  type SnapshotContext,
+  type SnapshotRequest,
+  unseenBefore,
+} from './snapshot.ts'
+
+type Own = 'sessions' | 'serverVersion' | 'isStandby'
+
+export interface TableCopiesOptions extends Omit<SnapshotContext, Own> {
+  readonly publication: Pick<PublicationGuard, 'expectPublished' | 'sinceOf'>
+  readonly onPartitions: (tree: PartitionTree) => void
+  readonly server: () => Promise<{ readonly version: number; readonly isStandby: boolean }>
+}
+
+export class TableCopies {
+  readonly #options: TableCopiesOptions
+  readonly #sessions = new IdleSessions()
+  #unseenBefore: bigint | undefined
+
+  constructor(options: TableCopiesOptions) {
+    this.#options = options
+  }
+
+  async begin(table: SourceTable, options: BeginSnapshotOptions): Promise<TableSnapshot> {
+    const request = await this.#request(table, options)
+    return await beginTableSnapshot(await this.#context(), request)
+  }
+
+  async resume(
+    table: SourceTable,
+    copy: UnfinishedCopy,
+    options: BeginSnapshotOptions,
+  ): Promise<ResumedSnapshot> {
+    const request = await this.#request(table, options)
+    return await resumeTableSnapshot(await this.#context(), request, copy)
+  }
+
+  close(): void {
+    this.#sessions.close()
+  }
+
+  async #context(): Promise<SnapshotContext> {
+    const { version: serverVersion, isStandby } = await this.#options.server()
+    return { ...this.#options, serverVersion, isStandby, sessions: this.#sessions }
+  }
+
+  async #request(table: SourceTable, options: BeginSnapshotOptions): Promise<SnapshotRequest> {
+    const { publication, control } = this.#options
+    publication.expectPublished(table)
+    const unseen = (this.#unseenBefore ??= await unseenBefore(control))
+    const published = publication.sinceOf(table.id)
+    const since = published > unseen ? published : unseen
+    return { table, ...options, since, onPartitions: (tree) => this.#options.onPartitions(tree) }
+  }
+}
