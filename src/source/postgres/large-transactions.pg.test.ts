@@ -18,7 +18,7 @@ import {
   startStream,
   tableNamed,
 } from './testing/postgres-fixture.ts'
-import { RecordingSink } from './testing/recording-sink.ts'
+import { RecordingSink, RecordingSnapshotSink } from './testing/recording-sink.ts'
 
 /** Servers before 14 send every transaction when it has committed. */
 const isStreaming = postgresVersion >= 14
@@ -185,7 +185,7 @@ test('the id and the position of a transaction sent in progress are those of an 
   await finish(course)
 })
 
-test('DDL inside a transaction in progress takes effect with its rows, rolled back DDL does not', async () => {
+test('trap: DDL inside a transaction in progress takes effect with its rows, rolled back DDL does not', async () => {
   const course = await courseOf('l4')
   const stream = startStream(course)
   const writer = await server.connect()
@@ -362,4 +362,31 @@ test('a spool that is full ends the stream with a code; the next one gets the tr
   await again.reach(await course.source.currentPosition())
   expect(idsOf(again.sink)).toEqual(['1-20000'])
   await finish(course, again)
+})
+
+test('a copy covers the transaction in progress that it shows, and not the one that commits later', async () => {
+  const course = await courseOf('l12')
+  const { source, tables } = course
+  const stream = startStream(course)
+  const [shown, later] = [await server.connect(), await server.connect()]
+  await shown.query(`begin; savepoint s; ${rows('l12', 1)} release s`)
+  await later.query(`begin; savepoint s; ${rows('l12', 10_001)} release s`)
+  await waitForSpool(course.spool)
+  await shown.query('commit')
+  const table = tables[0] as SourceTable
+  const snapshot = await source.beginSnapshot(table, { delivered: [] })
+  const sink = new RecordingSnapshotSink(table)
+  for (const chunk of snapshot.chunks) {
+    await snapshot.readChunk(chunk, sink, new AbortController().signal)
+  }
+  await snapshot.close()
+  await later.query('commit')
+  await stream.reach(await source.currentPosition())
+  const point = source.parseSnapshotPoint(snapshot.point)
+  const covered = stream.sink.transactions.filter((transaction) => point.covers(transaction))
+  expect(covered.map(({ rows: recorded }) => recorded[0]?.cells[0])).toEqual(['1'])
+  expect(stream.sink.transactions).toHaveLength(2)
+  expect(sink.rows()).toHaveLength(1000)
+  for (const client of [shown, later]) await client.end()
+  await finish(course, stream)
 })
