@@ -4,7 +4,8 @@
  * server may look for rows for an hour), so after a while of it the server itself is asked, on
  * another connection, whether the process that serves us is at work.
  */
-import { SluiceError } from '../../../base/errors.ts'
+import { asSluiceError, SluiceError } from '../../../base/errors.ts'
+import type { ErrorCode } from '../../../base/error-codes.ts'
 
 export interface WatchedConnection {
   /** Reading is paused by us: silence is our own doing. */
@@ -55,6 +56,16 @@ const reasons: Readonly<Record<Exclude<BackendState, 'working'>, string>> = {
 
 /** Looks at the clock so many times within the timeout. */
 const looks = 4
+/** A server that is there and cannot be asked (it may have no connection left) is believed so often. */
+const mostRefusals = 10
+
+const unreachable: ReadonlySet<ErrorCode> = new Set([
+  'SOURCE_UNREACHABLE',
+  'SOURCE_CONNECTION_LOST',
+  'SOURCE_TLS_FAILED',
+  'SOURCE_TLS_REFUSED',
+  'INTERNAL_ERROR',
+])
 
 export class StallWatch {
   readonly #connection: WatchedConnection
@@ -64,6 +75,7 @@ export class StallWatch {
   #seenBytes = 0
   #quietLooks = 0
   #isAsking = false
+  #refusals = 0
 
   constructor(connection: WatchedConnection, timeoutMs: number, where: string) {
     this.#connection = connection
@@ -84,6 +96,7 @@ export class StallWatch {
   }
 
   #heard(): void {
+    if (this.#connection.readBytes() !== this.#seenBytes) this.#refusals = 0
     this.#seenBytes = this.#connection.readBytes()
     this.#quietLooks = 0
   }
@@ -108,7 +121,9 @@ export class StallWatch {
       else this.#fail(`sent nothing for ${seconds} s: ${reasons[state]}`)
     } catch (error) {
       if (this.#timer === undefined || this.#connection.readBytes() !== this.#seenBytes) return
-      this.#fail(`sent nothing for ${seconds} s, and cannot be asked why`, error)
+      const isThere = !unreachable.has(asSluiceError(error).code)
+      if (isThere && ++this.#refusals < mostRefusals) this.#heard()
+      else this.#fail(`sent nothing for ${seconds} s, and cannot be asked why`, error)
     } finally {
       this.#isAsking = false
     }
