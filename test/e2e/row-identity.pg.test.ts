@@ -196,6 +196,26 @@ describe('tables without a key', () => {
     ])
   })
 
+  test('trap: the publication of inserts is made long after the slot: the log before it is read without it', async () => {
+    const { world, run } = await openWorld(
+      `CREATE TABLE k (id int PRIMARY KEY, v text); INSERT INTO k VALUES (1, 'a')`,
+      ['APPEND_ONLY'],
+    )
+    expect(await world.follow()).toEqual({})
+    // Not yet read when the publication is made.
+    await run(`UPDATE k SET v = 'b'; CREATE TABLE t (a int); INSERT INTO t VALUES (1)`)
+    expect(await world.follow()).toEqual({})
+    await run(`INSERT INTO t VALUES (2); UPDATE k SET v = 'c'`)
+    expect(await world.follow()).toEqual({})
+    await world.expectEqual('k')
+    await world.expectEqual('t')
+    const rows = `SELECT a, __ORDINAL < 0 FROM rows ORDER BY a`
+    expect(await world.query('APPEND_ONLY', 't', rows)).toEqual([
+      [1, true],
+      [2, false],
+    ])
+  })
+
   test('without identity full, and not append-only: refused by name, with both ways out', async () => {
     const { world, run } = await openWorld(`CREATE TABLE t (a int)`)
     expect(await world.follow()).toEqual({ 'source t': 'SOURCE_TABLE_WITHOUT_KEY' })
@@ -222,6 +242,7 @@ describe('an identity that changes on the way', () => {
     await run(`UPDATE t SET v = 'full' WHERE id = 1; UPDATE t SET id = 20 WHERE id = 2;
       ALTER TABLE t REPLICA IDENTITY DEFAULT;
       UPDATE t SET v = 'default' WHERE id = 1; UPDATE t SET id = 21 WHERE id = 20;
+      UPDATE t SET id = 40 WHERE id = 4;
       ALTER TABLE t REPLICA IDENTITY FULL; UPDATE t SET id = 22 WHERE id = 21`)
     expect(await world.follow()).toEqual({})
     await world.expectEqual('t')
