@@ -10,6 +10,7 @@ const versioned = [
   'src/source/postgres/**/*.pg.test.ts',
   'src/verify/*.pg.test.ts',
   'test/e2e/bad-input-tables.pg.test.ts',
+  'test/e2e/partitions.pg.test.ts',
   'test/e2e/refresh.pg.test.ts',
   'test/e2e/row-identity.pg.test.ts',
   'test/e2e/type-zoo.pg.test.ts',

@@ -3,6 +3,7 @@
  * under its own oid, so the stream asks here whose partition a relation is. What moves rows without
  * an event (a partition attached with rows in it, detached, dropped, truncated) is a gap.
  */
+import { SluiceError } from '../../base/errors.ts'
 import type { Log } from '../../observe/log.ts'
 import type { Incarnation } from '../source.ts'
 import type { SourceTable, TableId } from '../table-schema.ts'
@@ -17,6 +18,7 @@ import {
   type PartitionTree,
   readPartitionTrees,
   recordOf,
+  type TreeDifference,
 } from './partition-tree.ts'
 import { formatIncarnation, parseIncarnation } from './position.ts'
 import { sqlStateOf } from './server-error.ts'
@@ -28,7 +30,15 @@ export interface PartitionGuardOptions {
   readonly control: Control
   readonly log: Log
   readonly publicationName: string
+  /** The table may be copied only once the stream has begun anew. */
+  readonly distrust: (root: TableId) => Promise<void>
 }
+
+/**
+ * Before this version a session of the stream that has once seen a table as not published keeps
+ * that in mind when the table is attached to a published one, and the other way round.
+ */
+const forgettingVersion = 150000
 
 /**
  * A new partition with rows in it, until it is known whether the stream delivered each of them. The
@@ -72,6 +82,7 @@ const largestBytes = 4n * 1024n ** 3n
 
 const reasons = {
   changed: 'partitions were detached, dropped or attached anew, or truncated unseen',
+  unseen: 'a table was attached as a partition, which this server may not publish at once',
   attached: (node: PartitionNode): string =>
     `partition ${shownTable(node)} was attached and may have had rows`,
 } as const
@@ -79,6 +90,7 @@ const reasons = {
 export class PartitionGuard {
   readonly #options: PartitionGuardOptions
   #roots: readonly TableId[] = []
+  #serverVersion = 0
   /** A publication that shows partitions as their root does not show a TRUNCATE of one. */
   #withFiles = false
   #trees: ReadonlyMap<TableId, PartitionTree> = new Map()
@@ -108,7 +120,12 @@ export class PartitionGuard {
   }
 
   /** Before a stream; `before` is what was known where it goes on. */
-  async prepare(tables: readonly SourceTable[], before: PartitionRecords): Promise<void> {
+  async prepare(
+    tables: readonly SourceTable[],
+    serverVersion: number,
+    before: PartitionRecords,
+  ): Promise<void> {
+    this.#serverVersion = serverVersion
     this.#roots = tables.map(({ id }) => id)
     this.#records.clear()
     this.#gaps.clear()
@@ -153,7 +170,10 @@ export class PartitionGuard {
     const known = this.#gaps.get(tree.root)
     if (known !== undefined) return this.#gap(tree, known.reason)
     const difference = compareTree(record, tree, this.#withFiles)
+    const isMistaken = this.#mayMistake(difference)
+    if (isMistaken) await this.#options.distrust(tree.root)
     if (difference.kind === 'changed') return this.#gap(tree, reasons.changed)
+    if (isMistaken) return this.#gap(tree, reasons.unseen)
     for (const node of difference.added) {
       if (node.kind === 'p' || this.#unproven.has(Number(node.id))) continue
       const shown = await this.#rowsIn(node)
@@ -165,6 +185,12 @@ export class PartitionGuard {
       this.#unproven.set(Number(node.id), unproven)
     }
     this.#keep(tree)
+  }
+
+  /** The present session of the stream may take partitions for what they were before. */
+  #mayMistake(difference: TreeDifference): boolean {
+    if (this.#serverVersion >= forgettingVersion) return false
+    return difference.kind === 'changed' || difference.added.some(({ isBorn }) => !isBorn)
   }
 
   #keep(tree: PartitionTree): void {
@@ -263,10 +289,20 @@ export class PartitionGuard {
     )
   }
 
-  /** A copy shows exactly these partitions with all their rows. */
-  copied(tree: PartitionTree): void {
-    this.#forgetUnproven(tree.root)
-    this.#gaps.delete(tree.root)
-    this.#records.set(tree.root, recordOf(tree, this.#withFiles))
+  /** A copy shows exactly these partitions with all their rows. Throws SOURCE_TABLE_CHANGED. */
+  async copied(tree: PartitionTree): Promise<void> {
+    const { root } = tree
+    const before = this.#records.get(root)
+    const isMistaken =
+      before !== undefined && this.#mayMistake(compareTree(before, tree, this.#withFiles))
+    if (isMistaken) await this.#options.distrust(root)
+    this.#forgetUnproven(root)
+    this.#gaps.delete(root)
+    this.#records.set(root, recordOf(tree, this.#withFiles))
+    if (!isMistaken) return
+    throw new SluiceError(
+      'SOURCE_TABLE_CHANGED',
+      `Partitions of the table (oid ${root}) came or went; it is copied once the stream has begun anew`,
+    )
   }
 }

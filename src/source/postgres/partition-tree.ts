@@ -22,6 +22,8 @@ export interface PartitionNode {
   readonly file: string
   /** 64-bit id of the (sub)transaction that attached it. */
   readonly attachedBy: bigint
+  /** The same (sub)transaction made it: nobody else ever saw it as a table of its own. */
+  readonly isBorn: boolean
 }
 
 export interface PartitionTree {
@@ -78,6 +80,7 @@ export function partitionTreeSql(roots: string): string {
   SELECT r.oid::text AS root, c.oid::text AS node, t.inhparent::text AS parent, c.relkind AS kind,
     n.nspname AS schema, c.relname AS name, coalesce(pg_relation_filenode(c.oid), 0)::text AS file,
     t.attached::text AS attached,
+    (SELECT y.xmin = t.attached FROM pg_type y WHERE y.oid = c.reltype) AS is_born,
     pg_snapshot_xmin(pg_current_snapshot())::text AS ended,
     pg_snapshot_xmax(pg_current_snapshot())::text AS next
   FROM pg_class r
@@ -96,6 +99,7 @@ export function nodeOf(row: ControlRow): PartitionNode {
     table: row['name'] ?? '',
     file: row['file'] ?? '0',
     attachedBy: fullXid(Number(row['attached']), BigInt(row['next'] ?? '0')),
+    isBorn: row['is_born'] === 't',
   }
 }
 

@@ -17,7 +17,7 @@ import type {
   TableSnapshot,
   UnfinishedCopy,
 } from '../source.ts'
-import type { SourceTable } from '../table-schema.ts'
+import type { SourceTable, TableId } from '../table-schema.ts'
 import type { SourceVerification } from '../verification.ts'
 import { parsePostgresOptions, type PostgresOptions } from './connection-options.ts'
 import { type Control, createControl } from './control.ts'
@@ -133,7 +133,8 @@ class ComposedSource implements PostgresSource {
     this.#blockedTimeoutMs = how.blockedTimeoutMs ?? 60_000
     const { log, clock, publicationName, heartbeatIntervalMs: intervalMs = 0 } = how
     const control = this.#control
-    this.#partitions = new PartitionGuard({ control, log, publicationName })
+    const distrust = (table: TableId): Promise<void> => this.#publication.distrust(table)
+    this.#partitions = new PartitionGuard({ control, log, publicationName, distrust })
     this.#heartbeat = new Heartbeat({ control, clock, log, intervalMs })
     const order = this.#order
     this.#looks = { control, log, order, endOfLog: () => endOfLog(control) }
@@ -210,7 +211,7 @@ class ComposedSource implements PostgresSource {
     if (saved === undefined) {
       const { identity } = await identifyLog(this.#options, slotName, undefined, log)
       await this.#publication.prepare(tables, server, undefined)
-      await this.#partitions.prepare(tables, {})
+      await this.#partitions.prepare(tables, server.version, {})
       const lsn = await this.#startSlot()
       this.#publication.slotMade(lsn)
       this.#publication.trust.begin(lsn)
@@ -234,7 +235,7 @@ class ComposedSource implements PostgresSource {
     }
     const before = { fingerprint: record.publication, position, isPromoted }
     await this.#publication.prepare(tables, server, before)
-    await this.#partitions.prepare(tables, record.partitions ?? {})
+    await this.#partitions.prepare(tables, server.version, record.partitions ?? {})
     this.#publication.trust.begin(position)
     const ids = tables.map(({ id }) => id)
     this.#look = await lookAtCatalog(this.#looks, ids)

@@ -113,6 +113,19 @@ export class PublicationGuard {
     }
   }
 
+  /** The table may be copied only once the stream has begun anew after now. */
+  async distrust(table: TableId): Promise<void> {
+    const { tables } = this.#fingerprint
+    const known = tables[table]
+    const [row] = await this.#options.control.query('SELECT pg_current_xact_id()::text AS next')
+    if (known === undefined) return
+    const since = row?.['next'] ?? known.since
+    this.#fingerprint = {
+      ...this.#fingerprint,
+      tables: { ...tables, [table]: { ...known, since } },
+    }
+  }
+
   /** Tables whose changes may be missing, each told once. */
   takeGaps(): ReadonlyMap<TableId, string> {
     const gaps = this.#gaps

@@ -58,7 +58,7 @@ export interface SnapshotRequest {
   readonly since: bigint
   readonly signal?: AbortSignal | undefined
   /** Told which partitions the copy shows. */
-  readonly onPartitions?: (tree: PartitionTree) => void
+  readonly onPartitions?: (tree: PartitionTree) => Promise<void>
 }
 
 interface Taken {
@@ -170,7 +170,7 @@ async function takeSnapshot(
   try {
     const catalog = await expectUnchanged(context, request.table)
     await expectPartitionsCapturable(context.control, catalog.table)
-    if (taken.tree !== undefined) request.onPartitions?.(taken.tree)
+    if (taken.tree !== undefined) await request.onPartitions?.(taken.tree)
     await pushLog(context.control)
     return { taken, catalog }
   } catch (error) {

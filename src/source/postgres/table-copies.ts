@@ -21,7 +21,7 @@ type Own = 'sessions' | 'serverVersion' | 'isStandby'
 
 export interface TableCopiesOptions extends Omit<SnapshotContext, Own> {
   readonly publication: Pick<PublicationGuard, 'expectPublished' | 'sinceOf'>
-  readonly onPartitions: (tree: PartitionTree) => void
+  readonly onPartitions: (tree: PartitionTree) => Promise<void>
   readonly server: () => Promise<{ readonly version: number; readonly isStandby: boolean }>
 }
 
