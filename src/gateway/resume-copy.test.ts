@@ -189,3 +189,78 @@ test('a copy that is cut off inside a process goes on where it was', async () =>
   expect([source.copies, source.resumed]).toEqual([['1'], ['1']])
   world.assertExact()
 })
+
+test('a table that is created while another is copied is taken in, and costs no copy', async () => {
+  const world = worldOfOne()
+  let isCreated = false
+  const states: string[] = []
+  const { source } = await world.process({
+    mode: 'continuous',
+    settings: { ...small, snapshotWorkers: 1, snapshotBytesPerSecond: 1 },
+    source: { chunks: 6 },
+    atStep({ name, gateway, stop }) {
+      if (name === 'chunk row' && !isCreated) {
+        isCreated = true
+        world.database.create(fakeTable('2'))
+        world.database.commit([{ op: 'i', table: fakeTable('2'), row: { id: 1, a: 'x', b: null } }])
+      }
+      const { tables } = gateway.status()
+      const seen = tables.map(({ tableId, state }) => `${tableId} ${state}`).join()
+      if (states.at(-1) !== seen) states.push(seen)
+      if (seen === '1 streaming,2 streaming') stop()
+    },
+  })
+  // It was met while the copy of the first went on.
+  expect(states).toContain('1 snapshotting,2 pending')
+  expect([source.copies.toSorted(), source.resumed]).toEqual([['1', '2'], []])
+  world.assertExact()
+})
+
+test('a refresh of one table leaves the others as fresh as they were', async () => {
+  const world = new GatewayWorld([fakeTable('1'), fakeTable('2')])
+  const { database } = world
+  for (let id = 0; id < 30; id++) {
+    database.commit([{ op: 'i', table: fakeTable('2'), row: { id, a: 'x'.repeat(50), b: null } }])
+  }
+  await world.process({ mode: 'once' })
+  let id = 0
+  const { source } = await world.process({
+    mode: 'continuous',
+    refresh: ['2'],
+    settings: { ...small, snapshotBytesPerSecond: 10, flushIntervalMs: 50 },
+    atStep({ name, gateway, stop }) {
+      if (name === 'chunk row') {
+        database.commit([{ op: 'i', table: fakeTable('1'), row: { id: id++, a: 'y', b: null } }])
+      }
+      const { tables } = gateway.status()
+      if (id > 0 && tables.every(({ state }) => state === 'streaming')) stop()
+    },
+  })
+  expect(source.copies).toEqual(['2'])
+  const all = entriesOf(world)
+  const begun = all.findIndex(
+    (entry) => entry.kind === 'snapshot_started' && entry.snapshot_id === 1,
+  )
+  const end = all.findLastIndex(({ kind }) => kind === 'snapshot_finished')
+  const between = all
+    .slice(begun, end)
+    .filter(({ kind, table_id }) => kind === 'changes' && table_id === '1')
+  expect(between.length).toBeGreaterThan(5)
+  world.assertExact()
+})
+
+test('trap: a copy from before the log of the source was replaced is not resumed', async () => {
+  const world = worldOfOne()
+  await cutOff(world, 3)
+  let left = 1
+  const { source } = await world.process({
+    mode: 'once',
+    refresh: 'all',
+    settings: small,
+    atStep({ name }) {
+      if (name === 'prepare' && left-- > 0) throw new SluiceError('SOURCE_LOG_LOST', 'gone')
+    },
+  })
+  expect([source.resumed, source.copies]).toEqual([[], ['1']])
+  world.assertExact()
+})
