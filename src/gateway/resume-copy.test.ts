@@ -6,9 +6,20 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type Change, fakeTable } from '../../test/support/gateway/fake-database.ts'
 import { GatewayWorld, type ProcessOptions } from '../../test/support/gateway/gateway-world.ts'
+import { FakeTime } from '../../test/support/gateway/fake-time.ts'
+import { openMemoryStaging, StagingDisk } from '../../test/support/gateway/memory-staging.ts'
 import { SluiceError } from '../base/errors.ts'
+import { silentLog } from '../observe/log.ts'
+import type { Source } from '../source/source.ts'
 import type { ManifestEntry } from '../staging/manifest.ts'
+import { CopyLedger } from './copy-ledger.ts'
+import { CopyPoints } from './copy-points.ts'
+import { DeliveredTransactions } from './delivered-transactions.ts'
+import { FollowedTable } from './followed-table.ts'
+import type { Progress } from './progress.ts'
+import { resumeCopy } from './resume-copy.ts'
 import type { GatewaySettings } from './settings.ts'
+import { StreamGate } from './stream-gate.ts'
 
 function entriesOf(world: GatewayWorld): ManifestEntry[] {
   return world.disk.manifests.flatMap((manifest) => manifest.entries)
@@ -50,23 +61,23 @@ async function play(
   lives: readonly number[],
   settings: Partial<GatewaySettings>,
 ): Promise<Played> {
-  const options: ProcessOptions = { mode: 'once', settings, source: { chunks: 6 } }
+  // A coarse decoder goes on delivering while a copy is begun.
+  const source = { chunks: 6, pressureEvery: world.random.pick([1, 3, 50]) }
+  const options: ProcessOptions = { mode: 'once', settings, source }
   const total = { resumed: 0, copies: 0 }
   for (const diesAt of lives) {
-    const { source } = await world.process({ ...options, diesAt })
-    total.resumed += source.resumed.length
-    total.copies += source.copies.length
+    const life = await world.process({ ...options, diesAt })
+    total.resumed += life.source.resumed.length
+    total.copies += life.source.copies.length
   }
   world.writers = () => undefined
-  const { source, ...last } = await world.process(options)
+  const last = await world.process(options)
   if (last.kind === 'rejected') throw last.error
   expect(last.result.failedTables).toEqual([])
   world.assertExact()
   expect(world.loadable()).toEqual(['1', '2'])
-  return {
-    resumed: total.resumed + source.resumed.length,
-    copies: total.copies + source.copies.length,
-  }
+  const { resumed, copies } = last.source
+  return { resumed: total.resumed + resumed.length, copies: total.copies + copies.length }
 }
 
 test('copies that are killed again and again are exact', async () => {
@@ -263,4 +274,41 @@ test('trap: a copy from before the log of the source was replaced is not resumed
   })
   expect([source.resumed, source.copies]).toEqual([[], ['1']])
   world.assertExact()
+})
+
+test('trap: a transaction that comes while the new snapshot is taken is in neither, so it is taken again', async () => {
+  const delivered = new DeliveredTransactions()
+  const described = fakeTable('1')
+  const table = new FollowedTable(described)
+  const begun = { schemaVersion: 0, points: ['first'], nextNumber: 2 }
+  const ledger = new CopyLedger(begun, [{ range: 'a', point: 0 }])
+  table.beginCopy(described, 0, { points: CopyPoints.of([]), ledger })
+  let published = 0
+  const isClosed: boolean[] = []
+  const snapshot = {
+    point: 'second',
+    chunks: [],
+    readChunk: async () => undefined,
+    close: async () => void isClosed.push(true),
+  }
+  const time = new FakeTime()
+  const resuming = resumeCopy(table, ledger, {
+    source: {
+      parseSnapshotPoint: () => ({ covers: () => false, isPassedBy: () => false }),
+      resumeSnapshot: async () => {
+        delivered.add({ tag: 7, commitTimeUs: 0n })
+        return { kind: 'resumed', snapshot }
+      },
+    } as unknown as Source,
+    progress: { publish: async () => void published++ } as unknown as Progress,
+    staging: openMemoryStaging({ disk: new StagingDisk() }),
+    gate: new StreamGate(),
+    delivered,
+    clock: time,
+    log: silentLog,
+    describe: async () => described,
+    signal: new AbortController().signal,
+  })
+  await expect(resuming).rejects.toMatchObject({ code: 'GATEWAY_COPY_OVERTAKEN' })
+  expect([published, isClosed, ledger.resumption]).toEqual([0, [true], 0])
 })
