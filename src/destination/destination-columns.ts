@@ -1,7 +1,7 @@
 /** Which columns of a source table go to a destination table. Pure. */
 import { SluiceError } from '../base/errors.ts'
 import type { ScdType } from '../catalog/pipeline-definition.ts'
-import { mayBeUnfit, type UnfitPolicy } from '../columnar/unfit-policy.ts'
+import type { UnfitPolicy } from '../columnar/unfit-policy.ts'
 import type { SourceColumn, TableSchema } from '../source/table-schema.ts'
 import {
   destinationKind,
@@ -37,7 +37,7 @@ export interface DestinationColumns {
   readonly ordinals: readonly number[]
   /** Staged files of that schema without unfit cells have exactly the columns `columns`. */
   readonly isComplete: boolean
-  /** What is done about unfit cells; `fail` where no column can have one. */
+  /** What is done about unfit cells. */
   readonly unfit: UnfitPolicy
 }
 
@@ -61,7 +61,7 @@ export function chooseColumns(schema: TableSchema, choice: ColumnChoice): Destin
     ({ name }) =>
       isKey.has(name) || (!excluded.has(name) && (included === undefined || included.has(name))),
   )
-  const unfit = chosen.some(mayBeUnfit) ? (choice.unfit ?? 'fail') : 'fail'
+  const unfit = choice.unfit ?? 'fail'
   const columns = chosen.map((column) => destinationColumn(column, unfit))
   const kind = destinationKind(choice.scdType ?? 'SCD_TYPE_1', schema)
   return {

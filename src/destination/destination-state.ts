@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { SluiceError } from '../base/errors.ts'
 import type { CanonicalType } from '../columnar/canonical-type.ts'
-import { unfitPolicies } from '../columnar/unfit-policy.ts'
+import { mayBeUnfit, unfitPolicies } from '../columnar/unfit-policy.ts'
 import type { DeltaSnapshot } from '../delta/delta-table.ts'
 import { mayWriteDeletionVectors } from '../delta/protocol.ts'
 import { columnsOfDeltaSchema } from '../delta/table-schema.ts'
@@ -24,7 +24,7 @@ export const configurationKeys = {
   kind: 'sluice.kind',
   /** JSON list of the key columns. */
   key: 'sluice.key',
-  /** What was done about values that do not fit; only where a column may have some. */
+  /** What was done about values that do not fit. */
   unfitValues: 'sluice.unfitValues',
   /** Of a quarantine: the table whose rows it holds. */
   quarantineOf: 'sluice.quarantineOf',
@@ -55,7 +55,7 @@ export interface DestinationState {
   readonly key: readonly string[]
   /** `versions`: no version begins or ends after this time, microseconds since 1970. */
   readonly clockUs: bigint
-  /** `fail` also where no column can have a value that does not fit. */
+  /** `fail` also where nothing was recorded. */
   readonly unfit: UnfitPolicy
 }
 
@@ -143,7 +143,8 @@ export function isSameShape(
   { kind, stored, unfit }: Pick<DestinationColumns, 'kind' | 'stored' | 'unfit'>,
 ): boolean {
   // Nothing that does not fit gets past `fail`: any other policy goes on from there.
-  const isSamePolicy = state.unfit === 'fail' || state.unfit === unfit
+  const isSamePolicy =
+    state.unfit === 'fail' || state.unfit === unfit || !stored.some((column) => mayBeUnfit(column))
   return state.kind === kind && state.columns === digestColumns(stored) && isSamePolicy
 }
 
