@@ -81,7 +81,10 @@ export function openSource(
 }
 
 /** Throws GATEWAY_RUNNING when another living process of this data folder runs the gateway. */
-async function assertNotRunning(context: Context, definition: GatewayDefinition): Promise<void> {
+export async function assertNotRunning(
+  context: Context,
+  definition: GatewayDefinition,
+): Promise<void> {
   const words = await context.store.liveStatus(definition.id)
   const running = await lastWords<GatewayStatus>(
     context.store,

@@ -35,6 +35,10 @@ export async function openApp(options: AppOptions): Promise<App> {
       const { refreshDeployed } = await import('./deployed.ts')
       return spelledRun(context, await withCommands(context, refreshDeployed(context, how)))
     },
+    remove: async (how) => {
+      const { removeGateway } = await import('./remove.ts')
+      return await withCommands(context, removeGateway(context, how))
+    },
     quickstart: async (how) => {
       const { parseResourceFile } = await import('../catalog/resource-file.ts')
       const { runQuickstart } = await import('../quickstart/quickstart.ts')

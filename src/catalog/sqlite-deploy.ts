@@ -48,6 +48,12 @@ export function deployResources(
       JSON.stringify(root),
     )
   }
+  const declared = new Set(resources.gateways.map(({ id }) => id))
+  for (const row of database.all('SELECT id, record FROM gateway ORDER BY id')) {
+    if (declared.has(String(row['id']))) continue
+    const { key } = JSON.parse(String(row['record'])) as GatewayDefinition
+    changes.push({ kind: 'undeclared', resource: 'gateway', key })
+  }
   return changes
 }
 

@@ -49,7 +49,13 @@ function parseRecord<T>(row: Row, file: string): T {
 
 type ResourceMethods = Pick<
   CatalogStore,
-  'deploy' | 'connections' | 'gateways' | 'pipelines' | 'storageRoots' | 'openConnection'
+  | 'deploy'
+  | 'connections'
+  | 'gateways'
+  | 'pipelines'
+  | 'removeGateway'
+  | 'storageRoots'
+  | 'openConnection'
 >
 
 function resourceMethods(database: SqliteDatabase, sealer: Sealer, file: string): ResourceMethods {
@@ -64,6 +70,14 @@ function resourceMethods(database: SqliteDatabase, sealer: Sealer, file: string)
     connections: async () => records<Connection>('connection', 'name'),
     gateways: async () => records<GatewayDefinition>('gateway', 'rowid'),
     pipelines: async () => records<PipelineDefinition>('pipeline', 'rowid'),
+    removeGateway: async (id) => {
+      const own = records<PipelineDefinition>('pipeline', 'id').filter(
+        ({ gatewayId }) => gatewayId === id,
+      )
+      for (const pipeline of own) database.run('DELETE FROM pipeline WHERE id = ?', pipeline.id)
+      database.run('DELETE FROM live_status WHERE owner = ?', id)
+      database.run('DELETE FROM gateway WHERE id = ?', id)
+    },
     storageRoots: async () => records<StorageRoot>('storage_root', 'catalog, schema'),
     openConnection: async (name, env) => {
       const row = database.all('SELECT * FROM connection WHERE name = ?', name)[0]

@@ -44,7 +44,8 @@ export interface LiveStatus {
 }
 
 export interface DeploymentChange {
-  readonly kind: 'created' | 'updated' | 'unchanged'
+  /** `undeclared`: deployed before and not among the resources any more; nothing was done. */
+  readonly kind: 'created' | 'updated' | 'unchanged' | 'undeclared'
   readonly resource: 'connection' | 'gateway' | 'pipeline'
   readonly key: string
 }
@@ -59,6 +60,8 @@ export interface CatalogStore {
   connections(): Promise<readonly Connection[]>
   gateways(): Promise<readonly GatewayDefinition[]>
   pipelines(): Promise<readonly PipelineDefinition[]>
+  /** With the pipelines that read from it; their destination tables stay. */
+  removeGateway(id: string): Promise<void>
   storageRoots(): Promise<readonly StorageRoot[]>
   /** Address of a deployed connection. Throws CONFIG_UNKNOWN_REFERENCE, CONFIG_ENV_UNSET, CATALOG_SECRET_UNREADABLE. */
   openConnection(name: string, env: Environment): Promise<ConnectionAddress>

@@ -36,8 +36,27 @@ export interface App {
   query(sql: string, signal: AbortSignal): Promise<QueryResult>
   /** Copies tables anew; the copy replaces the table in one commit. Returns at once. */
   refresh(options: RefreshOptions): Promise<Running>
+  /** Takes a gateway away: at its source, then in the catalog. */
+  remove(options: RemoveOptions): Promise<RemoveReport>
   quickstart(options: QuickstartOptions): Promise<QuickstartResult>
   close(): Promise<void>
+}
+
+export interface RemoveOptions {
+  /** Key of a deployed gateway. */
+  readonly gateway: string
+  /** Without it nothing is done and the report says what would be. */
+  readonly isConfirmed: boolean
+  /** Also when its source cannot be asked: the catalog forgets it. */
+  readonly isForgotten: boolean
+}
+
+export interface RemoveReport {
+  readonly gateway: string
+  /** In words; what would be done when it was not confirmed. */
+  readonly steps: readonly string[]
+  /** Why the source could not be asked, and what to run there by hand. */
+  readonly problem: Problem | undefined
 }
 
 export interface CheckReport {

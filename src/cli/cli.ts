@@ -11,6 +11,7 @@ import { checkCommand } from './commands/check.ts'
 import { queryCommand } from './commands/query.ts'
 import { quickstartCommand } from './commands/quickstart.ts'
 import { refreshCommand } from './commands/refresh.ts'
+import { removeCommand } from './commands/remove.ts'
 import { runCommand } from './commands/run.ts'
 import { statusCommand } from './commands/status.ts'
 import { verifyCommand } from './commands/verify.ts'
@@ -50,6 +51,7 @@ export const commands: readonly Command[] = [
   verifyCommand,
   queryCommand,
   refreshCommand,
+  removeCommand,
   helpCommand,
 ]
 

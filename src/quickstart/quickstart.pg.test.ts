@@ -78,6 +78,7 @@ function fakeApp(problem?: Parameters<typeof progressAfter>[1]): App {
     close: async () => void calls.push('close'),
     check: unused,
     status: unused,
+    remove: unused,
     query: unused,
     refresh: unused,
     quickstart: unused,

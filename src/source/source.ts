@@ -160,8 +160,8 @@ export interface Source {
   /** The source may discard its log up to here. Called only once staging is durable (I1). */
   acknowledge(position: Position): void
   health(): Promise<SourceHealth>
-  /** Removes what `prepare` made at the source. */
-  dispose(): Promise<void>
+  /** Removes what `prepare` made at the source; says in words what that was. */
+  dispose(): Promise<readonly string[]>
   close(): Promise<void>
 }
 

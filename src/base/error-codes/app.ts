@@ -19,6 +19,12 @@ export const appErrors = {
     retry: 'after-remedy',
     exitCode: 2,
   },
+  CATALOG_UNKNOWN_GATEWAY: {
+    when: 'No gateway of that key is deployed to the data folder.',
+    remedy: 'Take a name that "sluice status" shows.',
+    retry: 'never',
+    exitCode: 2,
+  },
   CATALOG_UNKNOWN_TABLE: {
     when: 'A command names a destination table that no pipeline has loaded.',
     remedy: 'Run: sluice status',

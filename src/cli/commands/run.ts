@@ -1,8 +1,7 @@
 /** `sluice run FILE`: deploy the file and do what it declares. */
 import type { DeploymentChange } from '../../catalog/store.ts'
-import { flag, type Command } from '../command.ts'
+import { flag, type Command, type CommandCall } from '../command.ts'
 import { loadResources } from '../load-resources.ts'
-import type { Output } from '../output.ts'
 import { finishRun } from '../run-result.ts'
 
 export const runCommand: Command = {
@@ -26,7 +25,7 @@ export const runCommand: Command = {
     const resources = await loadResources(call)
     if (resources === undefined) return 2
     return await call.withApp('create', async (app) => {
-      printChanges(call.output, await app.deploy(resources))
+      printChanges(call, await app.deploy(resources))
       const mode = flag(call, 'once') ? 'once' : 'continuous'
       const running = app.start(resources, { mode, signal: call.signal })
       return await finishRun(call, running, { mode })
@@ -34,9 +33,17 @@ export const runCommand: Command = {
   },
 }
 
-function printChanges(output: Output, changes: readonly DeploymentChange[]): void {
+function printChanges(
+  { output, program }: CommandCall,
+  changes: readonly DeploymentChange[],
+): void {
   for (const { kind, resource, key } of changes) {
     output.event('deployed', { resource, key, change: kind })
-    if (kind !== 'unchanged' && output.format === 'human') output.note(`${kind} ${resource} ${key}`)
+    if (kind === 'undeclared') {
+      output.note(
+        `${resource} ${key} is deployed and not in the file: nothing runs it, and its source keeps its log for it. To take it away: ${program} remove ${key} --yes`,
+      )
+    } else if (kind !== 'unchanged' && output.format === 'human')
+      output.note(`${kind} ${resource} ${key}`)
   }
 }

@@ -40,9 +40,21 @@ function printReport(call: CommandCall, report: StatusReport): void {
       `${output.style('bold', `gateway ${printable(gateway.name)}`)}  ${gatewayText(call, gateway)}`,
     )
     if (gateway.problem !== undefined) printProblem(output, gateway.problem)
+    if (isAbandoned(call, gateway)) {
+      output.line(
+        `  its source keeps its log for it; to take it away: ${call.program} remove ${printable(gateway.name)} --yes`,
+      )
+    }
   }
   for (const pipeline of report.pipelines) printPipeline(call, pipeline)
   if (report.pipelines.length === 0) output.line('no pipeline is deployed here')
+}
+
+const abandonedMs = 86_400_000
+
+/** Stopped, and for so long that it may have been forgotten. */
+function isAbandoned({ clock }: CommandCall, { isRunning, atMs }: StatusGateway): boolean {
+  return !isRunning && atMs !== undefined && clock.nowMs() - atMs > abandonedMs
 }
 
 function gatewayText({ clock }: CommandCall, gateway: StatusGateway): string {

@@ -131,8 +131,14 @@ export async function publicationsFrom(
   return from < begin ? [name] : [name, second]
 }
 
-/** Drops those that we made. */
-export async function dropPublications(control: Control, name: string): Promise<void> {
-  await dropPublication(control, name)
-  await dropPublication(control, insertsNameOf(name))
+/** Drops those that we made; returns their names. */
+export async function dropPublications(
+  control: Control,
+  name: string,
+): Promise<readonly string[]> {
+  const dropped: string[] = []
+  for (const one of [name, insertsNameOf(name)]) {
+    if (await dropPublication(control, one)) dropped.push(one)
+  }
+  return dropped
 }

@@ -36,17 +36,12 @@ import {
   toPosition,
 } from './position.ts'
 import { checkServer } from './prerequisites.ts'
-import { dropPublications, publicationsFrom } from './insert-publication.ts'
+import { publicationsFrom } from './insert-publication.ts'
 import { PartitionGuard } from './partition-guard.ts'
 import { withPartitionSizes } from './partition-sizes.ts'
 import { PublicationGuard } from './publication-guard.ts'
-import {
-  createSlot,
-  dropSlot,
-  expectSlotReaches,
-  readSlot,
-  removeLeftSlot,
-} from './replication-slot.ts'
+import { createSlot, expectSlotReaches, readSlot, removeLeftSlot } from './replication-slot.ts'
+import { removeFromServer } from './removal.ts'
 import { slotHealth } from './slot-health.ts'
 import { parseSnapshotPoint } from './snapshot-point.ts'
 import { isSpoolError } from './spool-file.ts'
@@ -371,9 +366,12 @@ class ComposedSource implements PostgresSource {
     return await openVerification(this.#options, tables, async () => await this.exactSnapshot())
   }
 
-  async dispose(): Promise<void> {
-    await dropSlot(this.#control, this.#how.slotName)
-    await dropPublications(this.#control, this.#how.publicationName)
+  async dispose(): Promise<readonly string[]> {
+    return await removeFromServer(this.#control, {
+      slotName: this.#how.slotName,
+      publicationName: this.#how.publicationName,
+      database: this.#options.database,
+    })
   }
 
   async close(): Promise<void> {

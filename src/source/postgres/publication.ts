@@ -245,10 +245,11 @@ export async function dropMember(
   await tryAlter(control, name, 'DROP', { name: table })
 }
 
-/** Drops the publication if we made it. */
-export async function dropPublication(control: Control, name: string): Promise<void> {
+/** Drops the publication if we made it; else false. */
+export async function dropPublication(control: Control, name: string): Promise<boolean> {
   const state = await readPublication(control, name, [], 0)
   if (state.isOurs) await control.query(`DROP PUBLICATION ${quoteIdentifier(name)}`)
+  return state.isOurs
 }
 
 /** Remembers that these tables have a gap for one who goes on from `position`, and for nobody else. */

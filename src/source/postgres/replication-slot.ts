@@ -283,15 +283,21 @@ async function freeSlot(how: RemoveLeftSlotOptions): Promise<SlotState | undefin
   }
 }
 
-/** Waits a little for a reader that is just going. */
-export async function dropSlot(control: Control, name: string): Promise<void> {
+/**
+ * Waits a little for a reader that is just going. False: there is none. Throws SOURCE_SLOT_TAKEN when
+ * it is in use, or is another slot than we make.
+ */
+export async function dropSlot(control: Control, name: string, database: string): Promise<boolean> {
+  const slot = await readSlot(control, name)
+  if (slot === undefined) return false
+  expectOurKind(name, slot, database)
   for (let attempt = 1; ; attempt++) {
     try {
       await control.query(
         'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1',
         [name],
       )
-      return
+      return true
     } catch (error) {
       if (!hasCode(error, 'SOURCE_SLOT_TAKEN') || attempt === 20) throw error
       await sleep(100)

@@ -296,8 +296,8 @@ export class FakeSource implements Source {
     return this.#options.health?.() ?? none
   }
 
-  async dispose(): Promise<void> {
-    // Nothing was made.
+  async dispose(): Promise<readonly string[]> {
+    return []
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,76 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../support/embedded-postgres.ts'
+import { type Finished, resourceFile, runSluice } from '../support/sluice-process.ts'
+
+let server: EmbeddedPostgres
+let folder = ''
+
+beforeAll(async () => {
+  server = await startEmbeddedPostgres()
+  folder = await mkdtemp(join(tmpdir(), 'sluice-remove-'))
+})
+
+afterAll(async () => {
+  await server.stop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+const made = `select slot_name::text as name from pg_replication_slots
+  union all select pubname from pg_publication`
+
+async function sluice(...args: readonly string[]): Promise<Finished> {
+  const env = { SLUICE_TEST_PASSWORD: server.password }
+  return await runSluice([...args, '--data', 'data'], { cwd: folder, env })
+}
+
+test('a gateway leaves nothing behind, also when its server is away at first', async () => {
+  await server.sql('create table kept (id int primary key); insert into kept values (1)')
+  const file = join(folder, 'resources.yml')
+  const { port, user } = server
+  const text = resourceFile({ port, user, schema: 'public' })
+  await writeFile(file, text)
+  expect((await sluice('run', file, '--once')).exitCode).toBe(0)
+  const before = await server.sql(made)
+  expect(before).toHaveLength(2)
+
+  const asked = await sluice('remove', 'gateway')
+  expect(asked.exitCode).toBe(2)
+  expect(asked.stderr).toContain('pg_drop_replication_slot')
+  expect((await sluice('remove', 'nobody', '--yes')).exitCode).toBe(2)
+  expect(await server.sql(made)).toEqual(before)
+
+  // Another gateway in its place: the first is told of.
+  const other = text.replaceAll('gateway:', 'other:').replaceAll('.gateway.id', '.other.id')
+  const renamed = other
+    .replace('gateway_storage_name: db', 'gateway_storage_name: db2')
+    .replace('    ingest:', '    ingest2:')
+    .replace('destination_schema: copy', 'destination_schema: copy2')
+  await writeFile(file, renamed)
+  const run = await sluice('run', file, '--once')
+  expect(run.exitCode, run.stderr).toBe(0)
+  expect(run.stdout + run.stderr).toContain('remove gateway --yes')
+
+  await server.shutdown()
+  const away = await sluice('remove', 'gateway', '--yes')
+  expect(away.exitCode).toBe(1)
+  expect(away.stdout + away.stderr).toMatch(/DROP PUBLICATION IF EXISTS "sluice_gateway/)
+  await server.start()
+  const removed = await sluice('remove', 'gateway', '--yes')
+  expect(removed.exitCode, removed.stderr).toBe(0)
+  expect(removed.stdout).toContain('dropped replication slot')
+  expect(removed.stdout).toContain('dropped publication')
+  const left = await server.sql(made)
+  expect(left).toHaveLength(2)
+  expect(left.every(({ name }) => String(name).startsWith('sluice_other'))).toBe(true)
+  expect((await sluice('query', 'select id from main.copy.kept')).exitCode).toBe(0)
+
+  await server.shutdown()
+  const forgotten = await sluice('remove', 'other', '--yes', '--forget')
+  expect(forgotten.exitCode, forgotten.stderr).toBe(0)
+  expect(forgotten.stdout).toContain('pg_drop_replication_slot')
+  expect((await sluice('status')).stdout).not.toContain('gateway')
+  await server.start()
+})
