@@ -132,10 +132,7 @@ export async function publicationsFrom(
 }
 
 /** Drops those that we made; returns their names. */
-export async function dropPublications(
-  control: Control,
-  name: string,
-): Promise<readonly string[]> {
+export async function dropPublications(control: Control, name: string): Promise<readonly string[]> {
   const dropped: string[] = []
   for (const one of [name, insertsNameOf(name)]) {
     if (await dropPublication(control, one)) dropped.push(one)
