@@ -51,7 +51,7 @@ async function checkGateway(
   const storage = createLocalStorage(folders.volume(definition.staging))
   let source: ReturnType<typeof openSource>
   try {
-    const identity = (await readIdentity(storage)) ?? newIdentity(storage, definition.key)
+    const identity = (await readIdentity(storage)) ?? newIdentity(storage, definition)
     const address = resolveConnection(connection, context.env)
     source = openSource(context, address, { definition, identity })
   } catch (error) {

@@ -6,11 +6,14 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { z } from 'zod'
 import { hasCode, SluiceError } from '../base/errors.ts'
+import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 
 export interface GatewayIdentity {
   readonly slot: string
   readonly publication: string
+  /** A person named them and may have made them: the slot is never dropped. */
+  readonly isChosen?: boolean
 }
 
 const identityPath = '_gateway.json'
@@ -18,6 +21,7 @@ const identityPath = '_gateway.json'
 const shape = z.object({
   slot: z.string().regex(/^[a-z0-9_]{1,63}$/),
   publication: z.string().min(1).max(63),
+  isChosen: z.boolean().optional(),
 })
 
 /**
@@ -25,7 +29,11 @@ const shape = z.object({
  * tail: nobody but us may ever read from it. The publication has the same name before the first run
  * as after it, so that a person can make it when we may not.
  */
-export function newIdentity(storage: ObjectStorage, key: string): GatewayIdentity {
+export function newIdentity(
+  storage: ObjectStorage,
+  { key, sourceNames }: Pick<GatewayDefinition, 'key' | 'sourceNames'>,
+): GatewayIdentity {
+  if (sourceNames !== undefined) return { ...sourceNames, isChosen: true }
   const stem = key
     .toLowerCase()
     .replace(/[^a-z0-9_]+/g, '_')
@@ -40,10 +48,10 @@ export function newIdentity(storage: ObjectStorage, key: string): GatewayIdentit
 /** `isSalvage`: names that cannot be read are replaced; the old slot is left to its owner. */
 export async function gatewayIdentity(
   storage: ObjectStorage,
-  key: string,
+  definition: Pick<GatewayDefinition, 'key' | 'sourceNames'>,
   options: { readonly isSalvage: boolean },
 ): Promise<GatewayIdentity> {
-  const identity = newIdentity(storage, key)
+  const identity = newIdentity(storage, definition)
   try {
     const found = await readIdentity(storage)
     if (found !== undefined) return found
@@ -62,7 +70,10 @@ export async function readIdentity(storage: ObjectStorage): Promise<GatewayIdent
   const bytes = await storage.read(identityPath)
   if (bytes === undefined) return undefined
   try {
-    return shape.parse(JSON.parse(Buffer.from(bytes).toString('utf8')))
+    const { isChosen = false, ...names } = shape.parse(
+      JSON.parse(Buffer.from(bytes).toString('utf8')),
+    )
+    return { ...names, isChosen }
   } catch (error) {
     throw new SluiceError(
       'STAGING_MANIFEST_UNREADABLE',

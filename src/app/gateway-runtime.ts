@@ -74,6 +74,7 @@ export function openSource(
     snapshotChunkBytes: settingValue(definition.settings, pipelineSettings.snapshotChunkBytes),
     slotName: identity.slot,
     publicationName: identity.publication,
+    isSlotChosen: identity.isChosen === true,
     log: context.log.child({ gateway: definition.key }),
     clock: context.clock,
     failpoints: context.failpoints,
@@ -128,7 +129,7 @@ export async function openGatewayRuntime(
   await assertNotRunning(context, definition)
   const { isSalvage = false } = wiring
   const storage = createLocalStorage((await context.folders()).volume(definition.staging))
-  const identity = await gatewayIdentity(storage, definition.key, { isSalvage })
+  const identity = await gatewayIdentity(storage, definition, { isSalvage })
   const source = openSource(context, wiring.address, {
     definition,
     identity,

@@ -1,5 +1,6 @@
 /** An ingestion gateway, as deployed. */
 import type { VolumeName } from './names.ts'
+import type { SourceNames } from './resource-source-names.ts'
 import type { SettingTexts } from './pipeline-settings.ts'
 
 export interface GatewayDefinition {
@@ -15,6 +16,8 @@ export interface GatewayDefinition {
   readonly staging: VolumeName
   /** The database it reads; undefined for sources without databases. Cannot change. */
   readonly sourceCatalog: string | undefined
+  /** Slot and publication that a person named; cannot change. Absent: the gateway names its own. */
+  readonly sourceNames?: SourceNames
   /** Absent in definitions stored by earlier versions. */
   readonly settings?: SettingTexts
 }

@@ -9,6 +9,7 @@ import type { PipelineDefinition } from './pipeline-definition.ts'
 import type { ConnectionDraft } from './resource-connections.ts'
 import type { ObjectDraft } from './resource-objects.ts'
 import type { GatewayDraft, PipelineDraft } from './resource-pipelines.ts'
+import { linkSourceNames } from './resource-source-names.ts'
 import { resourceId } from './resources.ts'
 import { expandTemplate, parseTemplate } from './template.ts'
 
@@ -37,6 +38,9 @@ export function linkResources(context: ConfigContext, drafts: Drafts): Linked {
     const users = drafts.pipelines.filter((pipeline) => gatewayOf.get(pipeline) === draft)
     const connection = linkConnection(context, draft, drafts.connections)
     const sourceCatalog = linkSourceCatalog(context, { draft, users, connection })
+    const names = linkSourceNames(users, { key: draft.key, sourceCatalog }, (place, problem) =>
+      context.error('CONFIG_INVALID_VALUE', place, problem),
+    )
     if (draft.staging === undefined || draft.connectionName === undefined) return []
     return [
       {
@@ -47,6 +51,7 @@ export function linkResources(context: ConfigContext, drafts: Drafts): Linked {
         staging: draft.staging,
         sourceCatalog,
         settings: draft.settings,
+        ...(names === undefined ? {} : { sourceNames: names }),
       },
     ]
   })

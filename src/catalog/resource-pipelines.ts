@@ -5,6 +5,7 @@ import type { VolumeName } from './names.ts'
 import type { SettingTexts } from './pipeline-settings.ts'
 import { readObjects, type ObjectDraft } from './resource-objects.ts'
 import { readSettings } from './resource-settings.ts'
+import { readSourceNames, type SourceNamesDraft } from './resource-source-names.ts'
 import { readName } from './resource-storage.ts'
 import type { Supported } from './supported.ts'
 
@@ -29,6 +30,8 @@ export interface PipelineDraft {
   readonly gatewayReference: string | undefined
   readonly gatewayPlace: Place
   readonly objects: readonly ObjectDraft[]
+  /** Slots and publications that the file names. */
+  readonly sourceNames: readonly SourceNamesDraft[]
   readonly settings: SettingTexts
 }
 
@@ -84,7 +87,7 @@ const gatewayKeys = {
 }
 
 const ingestionKeys = {
-  used: ['ingestion_gateway_id', 'objects', 'table_configuration'],
+  used: ['ingestion_gateway_id', 'objects', 'source_configurations', 'table_configuration'],
   ignored: ['source_type'],
   unsupported: {
     connection_name: 'Declare a gateway and refer to it with ingestion_gateway_id.',
@@ -92,7 +95,6 @@ const ingestionKeys = {
     data_staging_options: 'Set gateway_storage_* of the gateway.',
     full_refresh_window: 'Run "sluice refresh TABLE --full" when it suits.',
     ingest_from_uc_foreign_catalog: '',
-    source_configurations: 'The gateway makes its own slot and publication.',
   },
 }
 
@@ -169,6 +171,7 @@ function readIngestion(
     continuous,
     gatewayReference: definition.rawText('ingestion_gateway_id'),
     gatewayPlace: definition.placeOfKey('ingestion_gateway_id'),
+    sourceNames: readSourceNames(definition),
     objects: readObjects(definition, {
       defaultCatalog: readName(map, 'catalog', undefined),
       defaultSchema: readName(map, map.has('schema') ? 'schema' : 'target', undefined),

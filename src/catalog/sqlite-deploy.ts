@@ -90,11 +90,17 @@ function refuseGatewayChange(before: GatewayDefinition, after: GatewayDefinition
     ['gateway_storage_catalog', before.staging.catalog, after.staging.catalog],
     ['gateway_storage_schema', before.staging.schema, after.staging.schema],
     ['gateway_storage_name', before.staging.volume, after.staging.volume],
+    ['slot_name', nameOf(before, 'slot'), nameOf(after, 'slot')],
+    ['publication_name', nameOf(before, 'publication'), nameOf(after, 'publication')],
     ['source_catalog', before.sourceCatalog, after.sourceCatalog ?? before.sourceCatalog],
   ] as const
   for (const [field, from, to] of fields) {
     if (from !== undefined && from !== to) throw immutable(after.key, field, from, to ?? 'nothing')
   }
+}
+
+function nameOf({ sourceNames }: GatewayDefinition, which: 'slot' | 'publication'): string {
+  return sourceNames?.[which] ?? 'a name of its own'
 }
 
 function immutable(key: string, field: string, from: string, to: string): SluiceError {

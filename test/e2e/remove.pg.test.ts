@@ -74,3 +74,46 @@ test('a gateway leaves nothing behind, also when its server is away at first', a
   expect((await sluice('status')).stdout).not.toContain('gateway')
   await server.start()
 })
+
+test('a slot and a publication that a person made are read, verified and left', async () => {
+  await server.sql(`create schema mine; create table mine.m (id int primary key);
+    create publication my_publication for tables in schema mine`)
+  await server.sql("select pg_create_logical_replication_slot('my_slot', 'pgoutput')")
+  await server.sql('insert into mine.m values (1)')
+  const file = join(folder, 'mine.yml')
+  const { port, user } = server
+  const text = resourceFile({ port, user, schema: 'mine' })
+    .replaceAll('gateway:', 'mine:')
+    .replaceAll('.gateway.id', '.mine.id')
+    .replace('gateway_storage_name: db', 'gateway_storage_name: mine')
+    .replace('    ingest:', '    ingest3:')
+    .replace('destination_schema: copy', 'destination_schema: copy3')
+  const names = `        source_configurations:
+          - catalog: {source_catalog: postgres, postgres: {slot_config: {slot_name: my_slot, publication_name: my_publication}}}
+`
+  await writeFile(file, text.replace('        objects:', `${names}        objects:`))
+  const run = await sluice('run', file, '--once')
+  expect(run.exitCode, `${run.stdout}\n${run.stderr}`).toBe(0)
+  await server.sql('insert into mine.m values (2)')
+  expect((await sluice('run', file, '--once')).exitCode).toBe(0)
+  const rows = await sluice(
+    'query',
+    'select count(*)::int as n from main.copy3.m',
+    '--output',
+    'json',
+  )
+  expect(rows.stdout).toMatch(/\b2\b/)
+  // Other names for what is deployed are refused.
+  const other = text.replace(
+    '        objects:',
+    `${names.replace('my_slot', 'other')}        objects:`,
+  )
+  await writeFile(file, other)
+  expect((await sluice('run', file, '--once')).exitCode).toBe(2)
+  const removed = await sluice('remove', 'mine', '--yes')
+  expect(removed.exitCode, removed.stderr).toBe(0)
+  expect(removed.stdout).toContain('left replication slot "my_slot"')
+  const left = (await server.sql(made)).map(({ name }) => name)
+  expect(left).toContain('my_slot')
+  expect(left).toContain('my_publication')
+})

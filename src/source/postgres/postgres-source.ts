@@ -40,12 +40,13 @@ import { publicationsFrom } from './insert-publication.ts'
 import { PartitionGuard } from './partition-guard.ts'
 import { withPartitionSizes } from './partition-sizes.ts'
 import { PublicationGuard } from './publication-guard.ts'
-import { createSlot, expectSlotReaches, readSlot, removeLeftSlot } from './replication-slot.ts'
+import { expectSlotReaches, readSlot } from './replication-slot.ts'
 import { removeFromServer } from './removal.ts'
 import { slotHealth } from './slot-health.ts'
 import { parseSnapshotPoint } from './snapshot-point.ts'
 import { isSpoolError } from './spool-file.ts'
 import type { SpoolOptions } from './spooled-transactions.ts'
+import { startSlot } from './start-slot.ts'
 import { ChangeStream } from './stream.ts'
 import { TableCopies } from './table-copies.ts'
 import { checkTables } from './table-prerequisites.ts'
@@ -58,6 +59,8 @@ export interface PostgresSourceOptions {
   /** Lower-case letters, digits and underscores, at most 63. */
   readonly slotName: string
   readonly publicationName: string
+  /** A person named the slot, and may have made it: one that is there is read on and never dropped. */
+  readonly isSlotChosen?: boolean
   readonly log: Log
   readonly clock: SteadyClock
   readonly failpoints: Failpoints
@@ -207,8 +210,18 @@ class ComposedSource implements PostgresSource {
       const { identity } = await identifyLog(this.#options, slotName, undefined, log)
       await this.#publication.prepare(tables, server, undefined)
       await this.#partitions.prepare(tables, server.version, {})
-      const lsn = await this.#startSlot()
-      this.#publication.slotMade(lsn)
+      const { lsn, isMade } = await startSlot({
+        options: this.#options,
+        control: this.#control,
+        log,
+        clock: this.#how.clock,
+        name: slotName,
+        waitMs: this.#slotWaitMs,
+        timeoutMs: this.#blockedTimeoutMs,
+        isFailover: this.#wantsFailover,
+        isChosen: this.#how.isSlotChosen === true,
+      })
+      if (isMade) this.#publication.slotMade(lsn)
       this.#publication.trust.begin(lsn)
       failpoints.hit('source.slot-created')
       return { incarnation: this.#incarnation(identity), position: toPosition(lsn) }
@@ -248,29 +261,6 @@ class ComposedSource implements PostgresSource {
 
   remember(saved: SourceState['incarnation']): SourceState['incarnation'] {
     return this.#partitions.remember(saved)
-  }
-
-  async #startSlot(): Promise<Lsn> {
-    const { slotName, log, clock } = this.#how
-    const found = await readSlot(this.#control, slotName)
-    if (found !== undefined) {
-      log.warn('the replication slot existed before; it is made anew', { slot: slotName })
-      await removeLeftSlot({
-        control: this.#control,
-        clock,
-        name: slotName,
-        database: this.#options.database,
-        waitMs: this.#slotWaitMs,
-        makingMs: this.#blockedTimeoutMs,
-      })
-    }
-    return await createSlot({
-      options: this.#options,
-      control: this.#control,
-      name: slotName,
-      timeoutMs: this.#blockedTimeoutMs,
-      isFailover: this.#wantsFailover,
-    })
   }
 
   get #wantsFailover(): boolean {
@@ -371,6 +361,7 @@ class ComposedSource implements PostgresSource {
       slotName: this.#how.slotName,
       publicationName: this.#how.publicationName,
       database: this.#options.database,
+      isSlotChosen: this.#how.isSlotChosen === true,
     })
   }
 

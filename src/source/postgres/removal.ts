@@ -21,14 +21,15 @@ export function removalStatements({ slotName, publicationName }: MadeAtServer): 
 /** In words, what was removed and what had to stay. Throws SOURCE_SLOT_TAKEN for a slot in use. */
 export async function removeFromServer(
   control: Control,
-  made: MadeAtServer & { readonly database: string },
+  made: MadeAtServer & { readonly database: string; readonly isSlotChosen: boolean },
 ): Promise<readonly string[]> {
-  const { slotName, publicationName, database } = made
+  const { slotName, publicationName, database, isSlotChosen } = made
   const { isStandby } = await readServerState(control)
-  const hadSlot = await dropSlot(control, slotName, database)
-  const slot = hadSlot
-    ? `dropped replication slot "${slotName}"`
-    : `there was no replication slot "${slotName}"`
+  const slot = isSlotChosen
+    ? `left replication slot "${slotName}", whose name was chosen: ${removalStatements(made)[0] ?? ''}`
+    : (await dropSlot(control, slotName, database))
+      ? `dropped replication slot "${slotName}"`
+      : `there was no replication slot "${slotName}"`
   if (isStandby) {
     const [, statement = ''] = removalStatements(made)
     return [

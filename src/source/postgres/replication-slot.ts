@@ -159,6 +159,17 @@ export function expectSlotReaches(
   return slot
 }
 
+/** Where a slot stands that somebody made for us; throws when nothing can be read from it. */
+export function expectOfferedSlot(name: string, slot: SlotState, database: string): Lsn {
+  expectOurKind(name, slot, database)
+  const why = slotLoss(slot)?.why ?? (slot.confirmedLsn === undefined ? 'it has no position' : '')
+  if (slot.confirmedLsn !== undefined && why === '') return slot.confirmedLsn
+  const anew = `SELECT pg_drop_replication_slot(${quoteLiteral(name)}), pg_create_logical_replication_slot(${quoteLiteral(name)}, 'pgoutput');`
+  throw new SluiceError('SOURCE_LOG_LOST', `Nothing can be read from slot "${name}": ${why}`, {
+    remedy: `${anew} -- then: ${copyAnew}`,
+  })
+}
+
 /** SOURCE_SLOT_TAKEN that says who reads from it. */
 export async function takenError(
   control: Control,
