@@ -129,9 +129,10 @@ async function prepareActions(
   const marked = await writeVectors(tools, fates)
   const nowMs = tools.clock.nowMs()
   const isFresh = new Set(loaded)
+  const moved = new Set(fates.filter(({ isMoved }) => isMoved === true).map(({ file }) => file))
   const removes = [...replaced, ...fates.filter((fate) => isTouched(fate)).map(({ file }) => file)]
     .filter((file) => !isFresh.has(file))
-    .map((file) => ({ remove: removeOf(file, nowMs) }))
+    .map((file) => ({ remove: { ...removeOf(file, nowMs), dataChange: !moved.has(file) } }))
   const kept = fates.filter(({ file, isGone }) => isFresh.has(file) && !isGone)
   const adds = [
     ...marked.values(),

@@ -17,7 +17,8 @@ import {
 } from './fill-absent.ts'
 import { deadPositionsOf } from './mark-rows.ts'
 import { emptyRelation, loadPositions } from './read-table.ts'
-import { changesTable, keyNumberColumn, orderColumn } from './reduce-changes.ts'
+import type { KeyRange } from './prune-files.ts'
+import { changesTable, keyNumberColumn, keyRangeOf, orderColumn } from './reduce-changes.ts'
 import { fileColumn, positionColumn, positionedScanSql } from './scan.ts'
 import type { StagedHistory } from './staged-changes.ts'
 import { stagedGroups } from './staged-groups.ts'
@@ -47,6 +48,8 @@ export interface HistoryChanges {
   /** Relation of the keys, with numbers. */
   readonly latest: string
   readonly keyCount: number
+  /** Of the first key column; undefined when there is none, or no change, or no useful order. */
+  readonly keyRange: KeyRange | undefined
   readonly hasAbsentCells: boolean
   /** `changes` says which rows go to quarantine (`quarantinedColumn`). */
   readonly quarantines: boolean
@@ -65,16 +68,19 @@ export async function readHistoryChanges(
     ? `coalesce(bool_or(${opColumn} <> 'd' AND _absent IS NOT NULL), false)`
     : 'false'
   const latest = [...key, 'row_number() OVER () - 1 AS ' + keyNumberColumn].join(', ')
+  const first = key[0] ?? 'NULL'
   const grouped = key.length === 0 ? '' : `GROUP BY ${key.join(', ')}`
   const [summary] = await engine.rows(
     `CREATE TEMP TABLE ${changesTable} AS ${changesSql(tools, work, history)};
      CREATE TEMP TABLE ${latestTable} AS SELECT ${latest} FROM ${changesTable} ${grouped};
-     SELECT (SELECT count(*) FROM ${latestTable}) AS keys, ${absent} AS absent FROM ${changesTable}`,
+     SELECT (SELECT count(*) FROM ${latestTable}) AS keys, min(${first})::VARCHAR AS min,
+       max(${first})::VARCHAR AS max, ${absent} AS absent FROM ${changesTable}`,
   )
   return {
     changes: changesTable,
     latest: latestTable,
     keyCount: Number(summary?.['keys'] ?? 0),
+    keyRange: keyRangeOf(columns, summary?.['min'], summary?.['max']),
     hasAbsentCells: summary?.['absent'] === true,
     quarantines: columns.unfit === 'quarantine',
   }

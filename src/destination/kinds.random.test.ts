@@ -278,4 +278,34 @@ test('a zero keeps its sign in every kind, and a change of it is a change', asyn
   expect(signs(versions.filter(([id]) => id === 2))).toEqual([[2, '-', '+', '-', 'x']])
 })
 
+test('trap: zeros of both signs in one file stay apart', async () => {
+  const place = await openPlace(join(folder, String(places++)))
+  const schema = schemaOf(
+    {
+      id: { kind: 'int32' },
+      f: { kind: 'float64' },
+      g: { kind: 'float32' },
+      l: { kind: 'array', element: { kind: 'float32' } },
+    },
+    ['id'],
+  )
+  const rows = Array.from({ length: 3000 }, (_, id): Cell[] => {
+    const [zero, other] = id % 2 === 0 ? [0, -0] : [-0, 0]
+    return [id, zero, other, [zero]]
+  })
+  await place.source.publish([
+    await place.source.table('9', 't', schema),
+    ...(await place.source.snapshot('9', schema, [[]])),
+    await place.source.changes(
+      '9',
+      schema,
+      rows.map((cells, ordinal) => ({ op: 'i', sequence: 1, ordinal, cells })),
+    ),
+  ])
+  expect((await pipelineOver(place, engine).update({ signal })).failedTables).toEqual([])
+  const signs = (all: readonly (readonly unknown[])[]): unknown[] =>
+    all.map(([id, f, g, l]) => [id, ...[f, g, ...(l as number[])].map(signOf)])
+  expect(signs(await rowsOf(place.lake, root, engine))).toEqual(signs(rows))
+})
+
 const signOf = (value: unknown): string => (Object.is(value, -0) ? '-' : '+')

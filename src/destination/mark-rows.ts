@@ -20,6 +20,8 @@ export interface FileFate {
   readonly deadPositions: BigUint64Array | undefined
   /** Nothing of it lives on in it: every row is dead, or the live ones move to another file. */
   readonly isGone: boolean
+  /** Its rows stand in another file as they were: whoever follows the table has seen them. */
+  readonly isMoved?: true
 }
 
 export interface MarkedRows {

@@ -79,10 +79,10 @@ async function mergeInSession(
     const quoted = quoteIdentifier(name)
     return `CAST(${quoted} AS ${engineTypeOf(type)}) AS ${quoted}`
   })
-  const rows = [
-    marked.survivors,
-    ...(await liveRowsOf(tools, work, { fates: merged, dead: 'sluice_dead_merged' })),
-  ].join(' UNION ALL ')
+  // Who follows a log must not meet a row twice: rows that only move come in files that say so.
+  const isLog = work.columns.kind === 'log'
+  const small = await liveRowsOf(tools, work, { fates: merged, dead: 'sluice_dead_merged' })
+  const rows = [marked.survivors, ...(isLog ? [] : small)].join(' UNION ALL ')
   const sortKey = sortKeyOf(work.columns)
   const isSorted = bytes <= sortedBytes && sortKey.length > 0
   const order = isSorted
@@ -94,13 +94,17 @@ async function mergeInSession(
     fates: rewritten,
     dead: 'sluice_dead_rewritten',
   })
-  if (large.length > 0) {
-    const all = `SELECT ${list.join(', ')} FROM (${large.join(' UNION ALL ')})`
-    written.push(...(await writeDataFiles(writer, all, true)))
+  for (const selects of isLog ? [small, large] : [large]) {
+    if (selects.length === 0) continue
+    const all = `SELECT ${list.join(', ')} FROM (${selects.join(' UNION ALL ')})`
+    const files = await writeDataFiles(writer, selects === small ? `${all}${order}` : all, true)
+    written.push(...files.map((file) => (isLog ? { ...file, dataChange: false } : file)))
   }
   const moved = new Set([...merged, ...rewritten])
   return {
-    fates: fates.map((fate) => (moved.has(fate) ? { ...fate, isGone: true } : fate)),
+    fates: fates.map((fate) =>
+      moved.has(fate) ? { ...fate, isGone: true, ...(isLog ? { isMoved: true } : {}) } : fate,
+    ),
     ...(marked.clockUs === undefined ? {} : { clockUs: marked.clockUs }),
   }
 }

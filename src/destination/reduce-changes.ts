@@ -98,7 +98,11 @@ function changesSql(files: ChangeFiles, columns: DestinationColumns): string {
   })
 }
 
-function keyRangeOf(columns: DestinationColumns, min: unknown, max: unknown): KeyRange | undefined {
+export function keyRangeOf(
+  columns: DestinationColumns,
+  min: unknown,
+  max: unknown,
+): KeyRange | undefined {
   const column = columns.columns.find(({ name }) => name === columns.key[0])
   if (column === undefined || typeof min !== 'string' || typeof max !== 'string') return undefined
   return { column: column.name, type: column.type, min, max }

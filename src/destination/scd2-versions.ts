@@ -24,6 +24,7 @@ import { copyRowsSql } from './superseded-rows.ts'
 import { fatesOf } from './mark-positions.ts'
 import type { MarkedRows } from './mark-rows.ts'
 import { emptyRelation } from './read-table.ts'
+import { mayHoldKeys } from './prune-files.ts'
 import { orderColumn } from './reduce-changes.ts'
 import { fileColumn, positionColumn } from './scan.ts'
 import type { StagedHistory } from './staged-changes.ts'
@@ -57,8 +58,12 @@ export async function markVersions(
   const { files, history, state } = input
   const comparesCopy = work.kind === 'load' && work.history !== 'replaced'
   const read = await readHistoryChanges(engine, tools, work, history)
-  const candidates = files.filter(mayHoldOpen)
-  await loadOpen(tools, work, { candidates, all: comparesCopy || history.truncates.length > 0 })
+  const all = comparesCopy || history.truncates.length > 0
+  const range = all ? undefined : read.keyRange
+  const candidates = files.filter(
+    (file) => mayHoldOpen(file) && (range === undefined || mayHoldKeys(file.stats, range)),
+  )
+  await loadOpen(tools, work, { candidates, all })
   if (comparesCopy)
     await engine.run(`CREATE TEMP TABLE ${copyTable} AS ${await copyRowsSql(engine, tools, work)}`)
   const baseUs = baseTime(work, state)

@@ -50,6 +50,8 @@ export async function writeDataFiles(
   if (isLarge) await mkdir(target)
   const options = ['FORMAT parquet', 'COMPRESSION zstd', 'COMPRESSION_LEVEL 1', 'RETURN_STATS']
   options.push(`ROW_GROUP_SIZE ${rowGroupRows}`)
+  // Its dictionaries hold -0 and 0 as one value.
+  if (writer.columns.some(hasFloats)) options.push('DICTIONARY_SIZE_LIMIT 0')
   if (isLarge) options.push(`FILE_SIZE_BYTES ${targetFileBytes}`, "FILENAME_PATTERN '{uuid}'")
   try {
     const written = await writer.engine.rows(
@@ -68,6 +70,11 @@ export async function writeDataFiles(
     // One file is removed with one call, a folder with many.
     await rm(target, { recursive: isLarge, force: true })
   }
+}
+
+function hasFloats({ type }: DeltaColumn): boolean {
+  const { kind } = type.kind === 'array' ? type.element : type
+  return kind === 'float32' || kind === 'float64'
 }
 
 export function addFile(

@@ -140,10 +140,16 @@ function startEntries(plan: Plan, snapshot: TableSnapshot): ManifestEntry[] {
     schema_version: schemaVersion,
     point: snapshot.point,
     chunk_count: snapshot.chunks.length,
+    ...takenAt(snapshot),
     ...(described.estimatedRows === undefined ? {} : { estimated_rows: described.estimatedRows }),
   }
   if (!isNewSchema && table.recordedName === nameOf(described)) return [started]
   return [tableEntry(described, schemaVersion), started]
+}
+
+/** The field of the entry that a copy begins, or goes on, with. */
+export function takenAt({ takenAtUs }: TableSnapshot): { readonly taken_at_us?: string } {
+  return takenAtUs === undefined ? {} : { taken_at_us: takenAtUs.toString() }
 }
 
 export function tableEntry(table: SourceTable, schemaVersion: number): TableEntry {

@@ -13,6 +13,7 @@ import {
   overtaken,
   showsAll,
   tableGone,
+  takenAt,
 } from './begin-copy.ts'
 import type { CopyLedger } from './copy-ledger.ts'
 import type { FollowedTable } from './followed-table.ts'
@@ -89,5 +90,6 @@ function resumedEntry(
     point: snapshot.point,
     first_chunk: ledger.nextNumber,
     chunk_count: snapshot.chunks.length,
+    ...takenAt(snapshot),
   }
 }

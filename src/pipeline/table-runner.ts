@@ -333,9 +333,10 @@ function copyPoint(snapshot: StagedSnapshot, { manifests, base }: StagedView): T
   const startedAt = snapshot.resumedAt ?? snapshot.startedAt ?? 0
   const before = manifests.filter(({ commit }) => commit <= startedAt)
   const last = before.findLast(({ last_sequence }) => last_sequence !== undefined)?.last_sequence
-  const started = before.at(-1)
+  const { taken_at_us: takenAtUs } = snapshot.resumed ?? snapshot.started
+  const created = BigInt(before.at(-1)?.created_at_ms ?? 0) * 1000n
   return {
-    takenAtUs: BigInt(started?.created_at_ms ?? 0) * 1000n,
+    takenAtUs: takenAtUs === undefined ? created : BigInt(takenAtUs),
     sequence: BigInt(last ?? base.last_sequence ?? -1) + 1n,
   }
 }

@@ -70,6 +70,8 @@ export type ResumedSnapshot =
 export interface TableSnapshot {
   readonly point: string
   readonly chunks: readonly SnapshotChunk[]
+  /** The source's clock at its point, microseconds since 1970; undefined when it has none. */
+  readonly takenAtUs?: bigint
   /** Of a resumed copy: what was read before, as `estimatedBytes` of a chunk counts. */
   readonly readBytes?: number
   /** Reads one chunk into `sink`; several calls may run at once, each on a connection of its own. */

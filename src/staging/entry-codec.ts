@@ -96,7 +96,12 @@ function readSnapshotStarted(fields: JsonFields, tableId: string): SnapshotStart
     point: fields.text('point'),
     chunk_count: fields.count('chunk_count'),
     ...(fields.has('estimated_rows') ? { estimated_rows: fields.count('estimated_rows') } : {}),
+    ...readTakenAt(fields),
   }
+}
+
+function readTakenAt(fields: JsonFields): { readonly taken_at_us?: string } {
+  return fields.has('taken_at_us') ? { taken_at_us: fields.decimal('taken_at_us') } : {}
 }
 
 function readChanges(fields: JsonFields, tableId: string): ChangesEntry {
@@ -139,6 +144,7 @@ function readSnapshotResumed(fields: JsonFields, tableId: string): SnapshotResum
     point: fields.text('point'),
     first_chunk: fields.count('first_chunk'),
     chunk_count: fields.count('chunk_count'),
+    ...readTakenAt(fields),
   }
 }
 

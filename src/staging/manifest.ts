@@ -42,6 +42,8 @@ export interface SnapshotStartedEntry {
   readonly point: string
   readonly chunk_count: number
   readonly estimated_rows?: number
+  /** The source's clock at the point, microseconds since 1970, decimal; absent where it has none. */
+  readonly taken_at_us?: string
 }
 
 /**
@@ -59,6 +61,8 @@ export interface SnapshotResumedEntry {
   /** The chunks still to come have the numbers from here on, `chunk_count` of them. */
   readonly first_chunk: number
   readonly chunk_count: number
+  /** As of `snapshot_started`. */
+  readonly taken_at_us?: string
 }
 
 export interface SnapshotChunkEntry {

@@ -149,13 +149,19 @@ const entriesOf = (table: string): fc.Arbitrary<ManifestEntry> => {
       },
       { requiredKeys: ['kind', 'table_id', 'source_schema', 'source_table', 'schema_version'] },
     ),
-    fc.record({
-      kind: fc.constant('snapshot_started' as const),
-      ...head,
-      schema_version: count,
-      point: anyText,
-      chunk_count: count,
-    }),
+    fc.record(
+      {
+        kind: fc.constant('snapshot_started' as const),
+        ...head,
+        schema_version: count,
+        point: anyText,
+        chunk_count: count,
+        taken_at_us: instant,
+      },
+      {
+        requiredKeys: ['kind', 'table_id', 'snapshot_id', 'schema_version', 'point', 'chunk_count'],
+      },
+    ),
     fc.record({
       kind: fc.constant('snapshot_chunk' as const),
       ...head,

@@ -30,6 +30,7 @@ export interface CopiedTableParts {
 export class CopiedTable implements TableSnapshot {
   readonly point: string
   readonly chunks: readonly SnapshotChunk[]
+  readonly takenAtUs: bigint
   readonly readBytes: number
   readonly #options: PostgresOptions
   readonly #sessions: IdleSessions
@@ -47,6 +48,7 @@ export class CopiedTable implements TableSnapshot {
     this.#sessions = sessions
     this.#parts = parts
     this.point = formatSnapshotPoint(parts.point)
+    this.takenAtUs = parts.point.takenAtUs
     this.chunks = parts.chunks.map(({ chunk }) => chunk)
     this.readBytes = parts.chunks.reduce((sum, { since, range, relation }) => {
       const blocks = since === undefined ? 0 : blocksIn(range, relation.blocks)
