@@ -4,7 +4,7 @@ import { columnsOfDeltaSchema } from '../delta/table-schema.ts'
 import { quoteIdentifier } from '../engine/quote.ts'
 import { keepsHistory } from './destination-kind.ts'
 import { digestColumns, type DestinationState } from './destination-state.ts'
-import { rewriteTable } from './evolve-table.ts'
+import { needsRewrite, rewriteTable } from './evolve-table.ts'
 import { loadSnapshot } from './load-snapshot.ts'
 import { liveRowsOfFilesSql } from './read-table.ts'
 import { stagedChanges, stagedHistory } from './staged-changes.ts'
@@ -33,7 +33,8 @@ export async function baseFiles(
   /** The table's own, as rows of the columns it has from now on. */
   const presentFiles = async (): Promise<Omit<BaseFiles, 'hasChanges'>> => {
     const { evolution } = work
-    if (evolution === undefined || snapshot === undefined) {
+    const isKept = evolution === undefined || !needsRewrite(evolution, work.columns.kind)
+    if (isKept || snapshot === undefined) {
       return { files: present, loaded: [], replaced: [] }
     }
     const loaded = await rewriteTable(tools, work, { snapshot, evolution, written })

@@ -14,7 +14,8 @@ import {
   type ReducedChanges,
 } from './reduce-changes.ts'
 import { quarantinedColumn } from './staged-projection.ts'
-import { fileColumn, positionColumn, positionedScanSql } from './scan.ts'
+import { fileColumn, positionColumn, positionedScanSql, tolerantSql } from './scan.ts'
+import { engineTypeOf } from './type-mapping.ts'
 
 /** The changes and their keys, see `ReducedChanges`. */
 export type NumberedChanges = Pick<
@@ -43,6 +44,8 @@ export interface FillInput {
   /** Local paths of the destination files, in the numbering of `located`. */
   readonly paths: readonly string[]
   readonly located: readonly LocatedRows[]
+  /** Some of the files may be older than a column. */
+  readonly mayLack: boolean
   /** Positions of each located file that were dead before, ascending. */
   readonly deadBefore: (file: number) => BigUint64Array | undefined
 }
@@ -68,6 +71,12 @@ const cellColumn = (column: number): string => `__sluice_cell_${column}`
 export async function fillAbsent(engine: EngineStatements, input: FillInput): Promise<string> {
   const { reduced, columns } = input
   const names = columns.columns.map(({ name }) => name)
+  const tolerantScan = (paths: readonly string[], given: readonly string[]): string => {
+    const wanted = columns.columns.filter(({ name }) => given.includes(name))
+    const typed = wanted.map(({ name, type }) => ({ name, engineType: engineTypeOf(type) }))
+    const rows = positionedScanSql(paths, '*', names, { unionByName: true })
+    return tolerantSql(`SELECT * FROM ${rows}`, typed)
+  }
   const storedRows: GatherInput['storedRows'] = async (keys, given) => {
     const { missing, ...rows } = findDonorRows(keys, input)
     if (rows.paths.length === 0) return { rows: undefined, missing }
@@ -78,7 +87,7 @@ export async function fillAbsent(engine: EngineStatements, input: FillInput): Pr
     ])
     const list = given.map((name) => `d.${quoteIdentifier(name)}`)
     const relation = `(SELECT ${[`k.${keyNumberColumn}`, ...list].join(', ')} FROM ${placesTable} k
-      JOIN ${positionedScanSql(rows.paths, given, names)} d
+      JOIN ${input.mayLack ? tolerantScan(rows.paths, given) : positionedScanSql(rows.paths, given, names)} d
         ON d.${fileColumn} = k.${fileColumn} AND d.${positionColumn} = k.${positionColumn})`
     return { rows: relation, missing }
   }

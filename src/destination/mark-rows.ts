@@ -8,6 +8,7 @@ import { quoteIdentifier } from '../engine/quote.ts'
 import type { FileLoad } from './choose-rewrites.ts'
 import { localDataFile } from './data-path.ts'
 import type { DestinationColumns } from './destination-columns.ts'
+import { mayLack } from './evolve-table.ts'
 import { fillAbsent } from './fill-absent.ts'
 import { locateKeys } from './locate-keys.ts'
 import { mayHoldKeys } from './prune-files.ts'
@@ -75,6 +76,7 @@ export async function markRows(
         columns,
         paths,
         located,
+        mayLack: mayLack(candidates, names),
         deadBefore: (index) => before.get(candidates[index] as AddFile),
       })
     : survivorsSql(reduced, list)

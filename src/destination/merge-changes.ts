@@ -8,6 +8,7 @@ import { appendChanges } from './append-log.ts'
 import { chooseRewrites } from './choose-rewrites.ts'
 import { localDataFile } from './data-path.ts'
 import type { DestinationColumns } from './destination-columns.ts'
+import { mayLack } from './evolve-table.ts'
 import { keepsHistory, ordinalColumn, sequenceColumn, startColumn } from './destination-kind.ts'
 import type { DestinationState } from './destination-state.ts'
 import { deadPositionsOf, fileLoad, markRows, type FileFate, type MarkedRows } from './mark-rows.ts'
@@ -15,7 +16,7 @@ import { markMultiset } from './multiset-rows.ts'
 import { loadPositions } from './read-table.ts'
 import { quarantineChanges } from './quarantine.ts'
 import { reduceChanges } from './reduce-changes.ts'
-import { fileColumn, positionColumn, positionedScanSql, scanSql } from './scan.ts'
+import { fileColumn, positionColumn, positionedScanSql, scanSql, tolerantSql } from './scan.ts'
 import { markVersions } from './scd2-versions.ts'
 import { stagedChanges, stagedHistory } from './staged-changes.ts'
 import { stagedGroups } from './staged-groups.ts'
@@ -172,12 +173,27 @@ async function liveRowsOf(
   const whole = indexes.filter((index) => vectors[index]?.length === 0)
   const marked = indexes.filter((index) => vectors[index]?.length !== 0)
   const selects: string[] = []
-  if (whole.length > 0) selects.push(`SELECT ${list} FROM ${scanSql(whole.flatMap(pathOf))}`)
+  const files = fates.map(({ file }) => file)
+  const lacks = mayLack(files, names)
+  const unionByName = lacks
+  const typed = work.columns.stored.map(({ name, type }) => ({
+    name,
+    engineType: engineTypeOf(type),
+  }))
+  const rowsOf = (rows: string): string =>
+    lacks ? tolerantSql(`SELECT * FROM ${rows}`, typed) : rows
+  if (whole.length > 0) {
+    const rows = scanSql(whole.flatMap(pathOf), { unionByName })
+    selects.push(`SELECT ${list} FROM ${rowsOf(rows)}`)
+  }
   if (marked.length > 0) {
     const positions = marked.flatMap((index) => vectors[index] ?? [])
     await loadPositions(tools.engine, dead, positions)
+    const rows = positionedScanSql(marked.flatMap(pathOf), lacks ? '*' : names, names, {
+      unionByName,
+    })
     selects.push(
-      `SELECT ${list} FROM ${positionedScanSql(marked.flatMap(pathOf), names, names)}
+      `SELECT ${list} FROM ${rowsOf(rows)}
        ANTI JOIN ${dead} USING (${quoteIdentifier(fileColumn)}, ${quoteIdentifier(positionColumn)})`,
     )
   }

@@ -21,6 +21,17 @@ export function scanSql(files: readonly string[], options: ScanOptions = {}): st
   return `read_parquet([${files.map(exactPath).join(', ')}], hive_partitioning = false${union})`
 }
 
+/** `rows`, a query, with NULL in each of `columns` that none of its files has. */
+export function tolerantSql(
+  rows: string,
+  columns: readonly { readonly name: string; readonly engineType: string }[],
+): string {
+  const list = columns.map(
+    ({ name, engineType }) => `CAST(NULL AS ${engineType}) AS ${quoteIdentifier(name)}`,
+  )
+  return `(SELECT ${list.join(', ')} WHERE false UNION ALL BY NAME ${rows})`
+}
+
 /** Virtual columns of the engine; a real column of the name hides them. */
 const virtualNames = new Set(['file_index', 'file_row_number'])
 

@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { CanonicalType } from '../columnar/canonical-type.ts'
+import { openDeltaTable } from '../delta/open-delta-table.ts'
 import { openEngine, type Engine } from '../engine/duckdb.ts'
 import type { SourceColumn, TableSchema } from '../source/table-schema.ts'
 import type { ManifestEntry, SchemaChangeEntry } from '../staging/manifest.ts'
-import { absent } from '../../test/support/cells.ts'
+import { absent, type Cell } from '../../test/support/cells.ts'
 import {
   openPlace,
   pipelineOver,
@@ -196,4 +197,42 @@ test('lists of columns: a dropped name is forgotten, a renamed one stops the tab
     const rest = loaded.map(([id, a, b]) => [id, name === 'a' ? b : a])
     expect(await rowsOf(place.lake, root, engine)).toEqual(rest)
   }
+})
+
+test('a column that is NULL in all rows there are leaves their files as they are', async () => {
+  const place = await openPlace(join(folder, `place-${places++}`))
+  const { source } = place
+  const pipeline = pipelineOver(place, engine)
+  const rows = Array.from({ length: 20 }, (_, n) => [n, `a${n}`, `b${n}`])
+  const copied = await source.snapshot('1', v0, [rows])
+  await source.publish([await source.table('1', 't', v0), ...copied])
+  await pipeline.update({ signal })
+  const filesOf = async (): Promise<string[]> => {
+    const table = openDeltaTable({ storage: place.lake, root })
+    return [...((await table.snapshot())?.files.values() ?? [])].map(({ path }) => path)
+  }
+  const before = await filesOf()
+  const wider = schema([...v0.columns, column(4, 'c'), column(5, 'n', 'int32')])
+  await source.publish(await step(source, wider, { version: 1, sequence: 1 }))
+  expect((await pipeline.update({ signal })).failedTables).toEqual([])
+  expect(await filesOf()).toEqual(before)
+  expect(await rowsOf(place.lake, root, engine)).toEqual(rows.map((row) => [...row, null, null]))
+  // Cells that a change keeps are NULL in the old file; small files are merged on the way.
+  for (let n = 0; n < 14; n++) {
+    const cells: Cell[] = [n, 'new', absent, n % 2 === 0 ? absent : 'c', absent]
+    const change = { op: 'u' as const, sequence: n + 2, ordinal: 0, cells }
+    await source.publish([await source.changes('1', wider, [change], { version: 1 })])
+    expect((await pipeline.update({ signal })).failedTables).toEqual([])
+  }
+  expect(await rowsOf(place.lake, root, engine)).toEqual(
+    rows.map(([n, a, b]) => {
+      const id = Number(n)
+      return id < 14 ? [id, 'new', b, id % 2 === 0 ? null : 'c', null] : [id, a, b, null, null]
+    }),
+  )
+  // The same columns under another version: nothing is written.
+  const unchanged = await filesOf()
+  await source.publish(await step(source, wider, { version: 2, sequence: 99 }))
+  expect((await pipeline.update({ signal })).failedTables).toEqual([])
+  expect(await filesOf()).toEqual(unchanged)
 })
