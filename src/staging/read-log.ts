@@ -42,13 +42,15 @@ export async function readLog(storage: ObjectStorage): Promise<LogContent> {
 }
 
 /**
- * Manifests from `from` on. Costs one or two look-ups when there are none: for frequent calls. A
+ * Manifests from `from` on; `before` is the one before them, if known. Costs one or two look-ups when there are none: for frequent calls. A
  * hole of more than one manifest is not noticed here but by `assertLogEndsAt`.
  */
 export async function readNewManifests(
   storage: ObjectStorage,
   from: CommitNumber,
+  before?: Manifest,
 ): Promise<Manifest[]> {
+  const share = sharingIncarnation(before)
   const manifests: Manifest[] = []
   let width = 1
   for (;;) {
@@ -58,7 +60,7 @@ export async function readNewManifests(
     )
     for (const manifest of piece) {
       if (manifest === undefined) break
-      manifests.push(manifest)
+      manifests.push(share(manifest))
     }
     const end = from + manifests.length
     if (end < start + width) {
@@ -67,7 +69,7 @@ export async function readNewManifests(
       // It was published after we looked, or it is a hole.
       const late = await readManifest(storage, end)
       if (late === undefined) throw holeError(storage, end)
-      manifests.push(late)
+      manifests.push(share(late))
     }
     width = Math.min(readConcurrency, width * 4)
   }
@@ -89,11 +91,27 @@ export async function assertLogEndsAt(storage: ObjectStorage, end: CommitNumber)
 async function readWholeLog(storage: ObjectStorage, first: CommitNumber): Promise<Manifest[]> {
   const end = await findEnd(storage, first)
   if (end === first && first > 0) throw holeError(storage, first)
+  const share = sharingIncarnation()
   const manifests = await mapConcurrent(end - first, readConcurrency, async (n) => {
     const manifest = await readManifest(storage, first + n)
-    return manifest ?? Promise.reject(holeError(storage, first + n))
+    return manifest === undefined
+      ? await Promise.reject(holeError(storage, first + n))
+      : share(manifest)
   })
-  return [...manifests, ...(await readNewManifests(storage, end))]
+  return [...manifests, ...(await readNewManifests(storage, end, manifests.at(-1)))]
+}
+
+/**
+ * Nearly all manifests name the same incarnation, and with many tables it is a long text: those in
+ * memory share one.
+ */
+function sharingIncarnation(before?: Manifest): (manifest: Manifest) => Manifest {
+  let known = before?.incarnation
+  return (manifest) => {
+    if (manifest.incarnation === known) return { ...manifest, incarnation: known }
+    known = manifest.incarnation
+    return manifest
+  }
 }
 
 /**

@@ -37,11 +37,13 @@ export function createStagingReader(options: { readonly storage: ObjectStorage }
       ;({ base, manifests } = await readLog(storage))
       return manifests
     }
-    const added = await readNewManifests(storage, last.commit + 1).catch(async (error: unknown) => {
-      // Not a hole when a purge has meanwhile gone past what we know.
-      if ((await readLogBase(storage)).first > last.commit) return undefined
-      throw error
-    })
+    const added = await readNewManifests(storage, last.commit + 1, last).catch(
+      async (error: unknown) => {
+        // Not a hole when a purge has meanwhile gone past what we know.
+        if ((await readLogBase(storage)).first > last.commit) return undefined
+        throw error
+      },
+    )
     if (added === undefined) return fetch()
     if (added.length === 0 && ++quiet % quietPerCheck === 0) {
       await assertLogEndsAt(storage, last.commit + 1)
