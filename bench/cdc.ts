@@ -14,19 +14,25 @@ import {
 import { type ProgramCost, runChild, runProgram } from './support/children.ts'
 import type { GatewayJob, GatewayReport } from './support/gateway-process.ts'
 import { type Bench, type Measurement, median } from './support/measure.ts'
-import { createOrders, insertOrders } from './support/orders.ts'
+import { insertOrders } from './support/orders.ts'
+import { long, ordinary as ordinaryTable, type Shape, wide } from './support/shapes.ts'
 
 const program = '/usr/bin/pg_recvlogical'
 const slot = 'bench'
 
 interface Workload {
   readonly name: string
+  readonly shape: Shape
+  /** Of the ratio to the raw limit. */
+  readonly goal: number
   readonly sql: (rows: number) => string
 }
 
 /** Of 100 changes 70 inserts, 20 updates and 10 deletes in each transaction. */
 const ordinary: Workload = {
   name: 'transactions of 100 changes',
+  shape: ordinaryTable,
+  goal: 0.9,
   sql: (rows) => `do $do$ begin
     for t in 0 .. ${Math.ceil(rows / 100)} - 1 loop
       ${insertOrders('t * 70 + 1', 't * 70 + 70')};
@@ -39,8 +45,22 @@ const ordinary: Workload = {
 
 const large: Workload = {
   name: 'one transaction',
+  shape: ordinaryTable,
+  goal: 0.9,
   sql: (rows) => insertOrders(100_000_001, 100_000_000 + rows),
 }
+
+/** Inserts of other rows, a hundred in each transaction. */
+const insertsOf = (shape: Shape): Workload => ({
+  name: `inserts, ${shape.name}`,
+  shape,
+  goal: 0.7,
+  sql: (rows) => `do $do$ begin
+    for t in 0 .. ${Math.ceil(rows / 100)} - 1 loop
+      ${shape.insert('t * 100 + 1', 't * 100 + 100')};
+      commit;
+    end loop; end $do$`,
+})
 
 interface Course {
   readonly server: EmbeddedPostgres
@@ -52,7 +72,7 @@ interface Course {
 /** Lets a gateway take the empty table, keeps its slot as it is then, and makes the changes. */
 async function prepare(server: EmbeddedPostgres, work: Workload, rows: number): Promise<Course> {
   const before = await mkdtemp(join(tmpdir(), 'sluice-bench-'))
-  await server.sql(`drop table if exists orders; ${createOrders}`)
+  await server.sql(`drop table if exists orders; ${work.shape.create}`)
   await runChild<GatewayReport>('gateway-process', jobOf(server, before))
   await server.sql(`select pg_copy_logical_replication_slot('${slot}', 'kept')`)
   await server.sql(work.sql(rows))
@@ -130,7 +150,11 @@ async function compare(
     `${work.name}: main thread ${thread.toFixed(2)} CPU s per 1 M rows, peak RSS ${Math.round(peak)} MiB`,
   )
   const limits = hasProgram
-    ? { limit: rows / limitWall, limitName: 'pg_recvlogical', goal: '≥ 0.9 × pg_recvlogical' }
+    ? {
+        limit: rows / limitWall,
+        limitName: 'pg_recvlogical',
+        goal: `≥ ${work.goal} × pg_recvlogical`,
+      }
     : {}
   return [
     {
@@ -144,9 +168,14 @@ async function compare(
       value: cpu,
       unit: 's per 1 M rows',
       ...(hasProgram ? { limit: limitCpu, limitName: 'pg_recvlogical' } : {}),
-      goal: '≤ 1 s',
+      ...(work.shape === ordinaryTable ? { goal: '≤ 1 s' } : {}),
     },
   ]
+}
+
+/** A multiple of a transaction's rows. */
+function sizesOf(sizes: Sizes, { weight }: Shape): Sizes {
+  return { ...sizes, rows: Math.ceil(sizes.rows / weight / 100) * 100 }
 }
 
 export const run: Bench = async ({ rows: asked, rounds: wanted, say }) => {
@@ -167,6 +196,8 @@ export const run: Bench = async ({ rows: asked, rounds: wanted, say }) => {
     return [
       ...(await compare(server, ordinary, sizes)),
       ...(await compare(server, large, { ...sizes, rounds: Math.min(rounds, 2) })),
+      ...(await compare(server, insertsOf(wide), sizesOf(sizes, wide))),
+      ...(await compare(server, insertsOf(long), sizesOf(sizes, long))),
     ]
   } finally {
     await server.stop()

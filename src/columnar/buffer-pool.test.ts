@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { giveBuffer, takeBuffer } from './buffer-pool.ts'
+import { giveBuffer, takeBuffer, trimBuffers } from './buffer-pool.ts'
 import {
   type BytesBuilder,
   createColumnBuilder,
@@ -70,4 +70,18 @@ test('batches that are alive keep their cells while others are filled and releas
     ),
     { numRuns: 15 },
   )
+})
+
+test('what nobody asked for between two trims is given up, what is in use is not', () => {
+  const used = takeBuffer(200_000)
+  const free = takeBuffer(200_000)
+  giveBuffer(free)
+  trimBuffers()
+  expect(takeBuffer(200_000)).toBe(free)
+  giveBuffer(free)
+  trimBuffers()
+  trimBuffers()
+  expect(takeBuffer(200_000)).not.toBe(free)
+  giveBuffer(used)
+  expect(takeBuffer(200_000)).toBe(used)
 })

@@ -8,17 +8,19 @@
 const smallestBytes = 16 * 1024
 /** Larger ones are rare, and one of them would fill the pool. */
 const largestBytes = 32 * 1024 * 1024
-/** What the pool holds at most while nobody uses it. */
-const capacityBytes = 24 * 1024 * 1024
+/** What the pool holds at most: what is in flight at full speed, or it is given up and made anew. */
+const capacityBytes = 64 * 1024 * 1024
 
 const free = new Map<number, ArrayBuffer[]>()
 /** Handed out and not given back: so nothing comes back twice, and nothing that is not ours. */
 const inUse = new WeakSet<ArrayBufferLike>()
 let freeBytes = 0
+let takenSinceTrim = 0
 
 /** At least `bytes` long, its content is anything. */
 export function takeBuffer(bytes: number): ArrayBuffer {
   if (bytes < smallestBytes || bytes > largestBytes) return Buffer.allocUnsafeSlow(bytes).buffer
+  takenSinceTrim++
   const size = sizeClass(bytes)
   let buffer = free.get(size)?.pop()
   if (buffer === undefined) buffer = Buffer.allocUnsafeSlow(size).buffer
@@ -36,6 +38,15 @@ export function giveBuffer(buffer: ArrayBufferLike): void {
   if (others === undefined) free.set(size, [buffer as ArrayBuffer])
   else others.push(buffer as ArrayBuffer)
   freeBytes += size
+}
+
+/** Gives the memory up when nobody has asked for any since the last call; called now and then. */
+export function trimBuffers(): void {
+  if (takenSinceTrim === 0) {
+    free.clear()
+    freeBytes = 0
+  }
+  takenSinceTrim = 0
 }
 
 /** The next of four steps to a power of two: at most a quarter of a buffer is not needed. */

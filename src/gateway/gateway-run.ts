@@ -1,6 +1,8 @@
 /** The parts of one run of a gateway, wired together; and what they tell about themselves. */
 import type { Manifest } from '../staging/manifest.ts'
 import type { StagingLog } from '../staging/staging-log.ts'
+import { trimBuffers } from '../columnar/buffer-pool.ts'
+import { sleep } from '../base/timers.ts'
 import { asSluiceError, type SluiceError } from '../base/errors.ts'
 import { FileNumbers } from './change-files.ts'
 import { DeliveredTransactions } from './delivered-transactions.ts'
@@ -119,8 +121,18 @@ export class GatewayRun {
   startBeside(options: { readonly withCopies: boolean }): void {
     this.#beside ??= Promise.all([
       this.#health.run(this.signal),
+      this.#trimBuffers(),
       options.withCopies ? this.snapshots.run() : undefined,
     ])
+  }
+
+  /** A source that has fallen silent leaves no memory in use. */
+  async #trimBuffers(): Promise<void> {
+    const { timers, settings } = this.#options
+    while (!this.signal.aborted) {
+      await sleep(timers, settings.healthIntervalMs, this.signal)
+      trimBuffers()
+    }
   }
 
   refresh(tables: readonly string[] | 'all'): void {

@@ -1,49 +1,109 @@
 /**
  * Page compression. Spec: parquet-format Compression.md, "ZSTD": one frame a page.
- * Small pages are compressed at once, since a trip to the thread pool costs more than they do;
- * larger ones by the pool, many at the same time.
+ *
+ * A compressor is kept and ends a frame for every page. One of its own for each page costs more than
+ * compressing it: its tables lie outside the heap, and the garbage collector, which counts them,
+ * runs all the time.
  */
-import { constants, zstdCompress, zstdCompressSync, type ZstdOptions } from 'node:zlib'
+import {
+  constants,
+  createZstdCompress,
+  type ZstdCompress,
+  type ZstdOptions,
+  zstdCompressSync,
+} from 'node:zlib'
 
-const smallestPoolBytes = 32_768
+/** Below this a trip to the thread pool costs more than the page does. */
+const smallestPoolBytes = 1024
+/** Pieces in which compressed bytes come; several pages share one. */
+const outputBytes = 256 * 1024
+/** As many as the thread pool has threads, unless UV_THREADPOOL_SIZE says otherwise. */
+const mostCompressors = 4
 
 export function compressZstd(bytes: Uint8Array, level: number): Promise<Uint8Array> {
-  const options: ZstdOptions = {
-    // Most pages shrink to less than a quarter, and then come in one piece from one call.
-    chunkSize: (bytes.length >> 2) + 1024,
-    pledgedSrcSize: bytes.length,
-    params: { [constants.ZSTD_c_compressionLevel]: level },
-  }
-  if (bytes.length < smallestPoolBytes) return Promise.resolve(zstdCompressSync(bytes, options))
-  return inTurn(
-    () =>
-      new Promise((resolve, reject) => {
-        zstdCompress(bytes, options, (error, compressed) => {
-          // The result may be the head of that larger buffer: keep no more than is needed.
-          if (error === null) resolve(new Uint8Array(compressed))
-          else reject(error)
-        })
-      }),
-  )
+  if (bytes.length >= smallestPoolBytes) return poolOf(level).compress(bytes)
+  const options: ZstdOptions = { pledgedSrcSize: bytes.length, params: parametersOf(level) }
+  return Promise.resolve(zstdCompressSync(bytes, options))
 }
 
-/**
- * Pages given to the thread pool at one time. Each holds a few megabytes outside the heap while it
- * waits, and it has no more threads than this (unless UV_THREADPOOL_SIZE says so).
- */
-const mostInPool = 4
-let inPool = 0
-const waiting: (() => void)[] = []
+function parametersOf(level: number): NonNullable<ZstdOptions['params']> {
+  return { [constants.ZSTD_c_compressionLevel]: level }
+}
 
-async function inTurn<T>(work: () => Promise<T>): Promise<T> {
-  if (inPool === mostInPool) await new Promise<void>((resolve) => waiting.push(resolve))
-  else inPool++
-  try {
-    return await work()
-  } finally {
-    // Whoever is next takes the place over.
-    const next = waiting.shift()
-    if (next === undefined) inPool--
-    else next()
+/** One page at a time. */
+class Compressor {
+  readonly #stream: ZstdCompress
+  #pieces: Uint8Array[] = []
+  #fail: (error: Error) => void = () => undefined
+  hasFailed = false
+
+  constructor(level: number) {
+    this.#stream = createZstdCompress({ chunkSize: outputBytes, params: parametersOf(level) })
+    this.#stream.on('data', (piece: Uint8Array) => this.#pieces.push(piece))
+    this.#stream.on('error', (error) => {
+      this.hasFailed = true
+      this.#fail(error)
+    })
   }
+
+  compress(bytes: Uint8Array): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      this.#fail = reject
+      this.#stream.write(bytes)
+      this.#stream.flush(constants.ZSTD_e_end, () => {
+        const pieces = this.#pieces
+        this.#pieces = []
+        const [first] = pieces
+        resolve(pieces.length === 1 && first !== undefined ? first : Buffer.concat(pieces))
+      })
+    })
+  }
+}
+
+class CompressorPool {
+  readonly #level: number
+  readonly #free: Compressor[] = []
+  readonly #waiting: ((compressor: Compressor) => void)[] = []
+  #count = 0
+
+  constructor(level: number) {
+    this.#level = level
+  }
+
+  async compress(bytes: Uint8Array): Promise<Uint8Array> {
+    const compressor = await this.#take()
+    try {
+      return await compressor.compress(bytes)
+    } finally {
+      this.#give(compressor.hasFailed ? new Compressor(this.#level) : compressor)
+    }
+  }
+
+  #take(): Compressor | Promise<Compressor> {
+    const free = this.#free.pop()
+    if (free !== undefined) return free
+    if (this.#count < mostCompressors) {
+      this.#count++
+      return new Compressor(this.#level)
+    }
+    return new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  /** Whoever waits longest takes it over. */
+  #give(compressor: Compressor): void {
+    const next = this.#waiting.shift()
+    if (next === undefined) this.#free.push(compressor)
+    else next(compressor)
+  }
+}
+
+const pools = new Map<number, CompressorPool>()
+
+function poolOf(level: number): CompressorPool {
+  let pool = pools.get(level)
+  if (pool === undefined) {
+    pool = new CompressorPool(level)
+    pools.set(level, pool)
+  }
+  return pool
 }
