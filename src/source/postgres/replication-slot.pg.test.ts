@@ -158,7 +158,8 @@ test('a slot of another kind is not touched', async () => {
   })
   const [row] = await server.sql("select plugin from pg_replication_slots where slot_name = 'k1'")
   expect(row).toEqual({ plugin: 'test_decoding' })
-  await source.dispose()
+  await expect(source.dispose()).rejects.toMatchObject({ code: 'SOURCE_SLOT_TAKEN' })
+  await server.sql("select pg_drop_replication_slot('k1')")
   await source.close()
 })
 
