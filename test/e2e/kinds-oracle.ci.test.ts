@@ -173,7 +173,6 @@ test(`plain, history, log and rows without a key, killed and compared (SLUICE_SE
     for (const client of sessions) await client.end().catch(() => undefined)
     await engine.close()
     await server.stop()
-    if (process.env['KEEP'] === undefined) await rm(folder, { recursive: true, force: true })
-    else console.log('KEPT', folder)
+    await rm(folder, { recursive: true, force: true })
   }
 })
