@@ -40,6 +40,7 @@ import { publicationsFrom } from './insert-publication.ts'
 import { PartitionGuard } from './partition-guard.ts'
 import { withPartitionSizes } from './partition-sizes.ts'
 import { PublicationGuard } from './publication-guard.ts'
+import { PublicationHole } from './publication-hole.ts'
 import { expectSlotReaches, readSlot } from './replication-slot.ts'
 import { removeFromServer } from './removal.ts'
 import { slotHealth } from './slot-health.ts'
@@ -112,6 +113,7 @@ class ComposedSource implements PostgresSource {
   readonly #blockedTimeoutMs: number
   readonly #publication: PublicationGuard
   readonly #partitions: PartitionGuard
+  readonly #hole: PublicationHole
   readonly #heartbeat: Heartbeat
   readonly #order = new DescribedOrder()
   readonly #looks: LookOptions
@@ -148,6 +150,7 @@ class ComposedSource implements PostgresSource {
         return fromPosition(exact.position)
       },
     })
+    this.#hole = new PublicationHole({ control, publicationName, publication: this.#publication })
     this.#copies = new TableCopies({
       options: this.#options,
       control: this.#control,
@@ -292,7 +295,11 @@ class ComposedSource implements PostgresSource {
     return parseSnapshotPoint(point)
   }
 
-  async streamChanges(stream: StreamOptions): Promise<StreamEnd> {
+  async streamChanges(asked: StreamOptions): Promise<StreamEnd> {
+    return await this.#hole.readBehind(asked, async (stream) => await this.#read(stream))
+  }
+
+  async #read(stream: StreamOptions): Promise<StreamEnd> {
     const { log, clock, slotName, publicationName, watchIntervalMs = 60_000 } = this.#how
     const publication = this.#publication
     const from = fromPosition(stream.from)

@@ -121,6 +121,31 @@ describe('a publication changed while nobody read', () => {
   )
 })
 
+test('trap: changes while there was no publication are a gap, and do not stop reading for ever', async () => {
+  const all = await prepared('hole')
+  const { source, state, tables } = all
+  await server.sql('drop publication hole')
+  await server.sql(`insert into hole_a values (1, 'unpublished')`)
+  const { position } = await source.prepare(tables, state)
+  await server.sql(`insert into hole_a values (2, 'published')`)
+  const gaps = new Set<string>()
+  const until = await source.currentPosition()
+  for (let end = 'renew', round = 0; end === 'renew' && round < 3; round++) {
+    // What a stream brought that could not go on is left out with it.
+    const sink = new RecordingSink()
+    end = await source.streamChanges({ from: position, until, tables, sink, signal: never })
+    for (const { table } of sink.gaps) gaps.add(table)
+    if (end === 'ended') expect(sink.heartbeats.at(-1)).toBe(until)
+  }
+  expect([...gaps].toSorted()).toEqual(tables.map(({ id }) => id as string).toSorted())
+  await server.sql(`insert into hole_a values (3, 'followed')`)
+  const sink = new RecordingSink()
+  const now = await source.currentPosition()
+  await source.streamChanges({ from: until, until: now, tables, sink, signal: never })
+  expect(sink.transactions.flatMap(({ rows }) => rows.map(({ cells }) => cells[0]))).toEqual(['3'])
+  await end(all)
+})
+
 test('a change while streaming is noticed by the watch', async () => {
   const all = await prepared('live')
   const watching = sourceOf(server, { name: 'live', watchIntervalMs: 20 })
