@@ -11,12 +11,12 @@ test('a copy that is killed, and whose snapshots grow old, equals the source and
   }
   const { transactions, before, after } = await killedCopies({
     seed,
-    rows: 2000,
-    kills: ['gateway.snapshot-chunk-staged:13', 'gateway.snapshot-chunk-staged:9'],
+    rows: 3000,
+    kills: ['gateway.snapshot-chunk-staged:18', 'gateway.snapshot-chunk-staged:12'],
     settings,
     lastSettings: { ...settings, 'sluice.snapshot.maxBytesPerSecond': 'off' },
   })
-  expect(transactions).toBeGreaterThan(50)
+  expect(transactions).toBeGreaterThan(100)
   expect(countOf(before, 'snapshot_chunk')).toBeGreaterThan(5)
   expect(countOf(after, 'snapshot_started')).toBe(1)
   expect(countOf(after, 'snapshot_resumed')).toBeGreaterThanOrEqual(2)
