@@ -127,3 +127,15 @@ test('there are no barrels but the package entry', () => {
   const barrels = files.filter((file) => file.endsWith('/index.ts'))
   expect(barrels).toEqual([])
 })
+
+test('tests take their servers from the lane they run in', () => {
+  const repository = fileURLToPath(new URL('..', import.meta.url))
+  const tests = ['src', 'test'].flatMap((folder) =>
+    readdirSync(join(repository, folder), { recursive: true, encoding: 'utf8' })
+      .map((path) => `${folder}/${path.split(sep).join('/')}`)
+      .filter((path) => path.endsWith('.test.ts') && !/quickstart|node_modules/.test(path)),
+  )
+  const direct = /import \{[^}]*\bstartEmbeddedPostgres\b[^}]*\} from '[^']*quickstart\//
+  const own = tests.filter((path) => direct.test(readFileSync(join(repository, path), 'utf8')))
+  expect(own).toEqual([])
+})

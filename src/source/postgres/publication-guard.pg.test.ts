@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../quickstart/embedded-postgres.ts'
+import {
+  type EmbeddedPostgres,
+  startEmbeddedPostgres,
+} from '../../../test/support/embedded-postgres.ts'
 import { systemClock } from '../../base/clock.ts'
 import { silentLog } from '../../observe/log.ts'
 import { parsePostgresOptions } from './connection-options.ts'
