@@ -6,7 +6,7 @@ test('a copy that is killed, and whose snapshots grow old, equals the source and
   console.info(`seed ${seed}`)
   const settings = {
     'sluice.snapshot.chunkBytes': '8KiB',
-    'sluice.snapshot.maxBytesPerSecond': '1500kB',
+    'sluice.snapshot.maxBytesPerSecond': '600kB',
     'sluice.snapshot.maxAge': '1s',
   }
   const { transactions, before, after } = await killedCopies({
@@ -18,7 +18,9 @@ test('a copy that is killed, and whose snapshots grow old, equals the source and
   })
   expect(transactions).toBeGreaterThan(100)
   expect(countOf(before, 'snapshot_chunk')).toBeGreaterThan(5)
-  expect(countOf(after, 'snapshot_started')).toBe(1)
+  // A begin may come to nothing before a chunk is read; what was read is never given up.
+  const begun = after.findLastIndex(({ kind }) => kind === 'snapshot_started')
+  expect(begun).toBeLessThan(after.findIndex(({ kind }) => kind === 'snapshot_chunk'))
   expect(countOf(after, 'snapshot_resumed')).toBeGreaterThanOrEqual(2)
   const parts = partsRead(after)
   expect(new Set(parts).size).toBe(parts.length)
