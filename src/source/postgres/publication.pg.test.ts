@@ -130,13 +130,15 @@ test('trap: changes while there was no publication are a gap, and do not stop re
   await server.sql(`insert into hole_a values (2, 'published')`)
   const gaps = new Set<string>()
   const until = await source.currentPosition()
-  for (let end = 'renew', round = 0; end === 'renew' && round < 3; round++) {
+  let outcome = 'renew'
+  for (let round = 0; outcome === 'renew' && round < 3; round++) {
     // What a stream brought that could not go on is left out with it.
     const sink = new RecordingSink()
-    end = await source.streamChanges({ from: position, until, tables, sink, signal: never })
+    outcome = await source.streamChanges({ from: position, until, tables, sink, signal: never })
     for (const { table } of sink.gaps) gaps.add(table)
-    if (end === 'ended') expect(sink.heartbeats.at(-1)).toBe(until)
+    if (outcome === 'ended') expect(sink.heartbeats.at(-1)).toBe(until)
   }
+  expect(outcome).toBe('ended')
   expect([...gaps].toSorted()).toEqual(tables.map(({ id }) => id as string).toSorted())
   await server.sql(`insert into hole_a values (3, 'followed')`)
   const sink = new RecordingSink()
