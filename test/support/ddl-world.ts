@@ -184,29 +184,7 @@ export class DdlWorld {
   }
 
   async destination(table: string): Promise<Shown | undefined> {
-    const delta = openDeltaTable({ storage: this.lake, root: `main/shop/${table}` })
-    const snapshot = await delta.snapshot()
-    if (snapshot === undefined) return undefined
-    const columns = columnsOfDeltaSchema(snapshot.metadata.schemaString)
-    const session = await this.engine.openSession()
-    try {
-      const relation = await liveRowsSql(session, delta, snapshot)
-      const list = columns.map(({ name, type }) => {
-        const quoted = `"${name.replaceAll('"', '""')}"`
-        return type.kind === 'timestamp' || type.kind === 'timestamp_ntz'
-          ? `strftime(${quoted}, '%Y-%m-%d %H:%M:%S.%f')`
-          : `CAST(${quoted} AS VARCHAR)`
-      })
-      const rows = await session.rows(
-        `SELECT ${list.map((one, n) => `${one} AS c${n}`).join(', ')} FROM ${relation}`,
-      )
-      return {
-        columns: columns.map(({ name }) => name),
-        rows: sortedRows(rows.map((row) => Object.values(row) as (string | null)[])),
-      }
-    } finally {
-      session.close()
-    }
+    return await readDestination(this.engine, this.lake, `main/shop/${table}`)
   }
 
   /** What staging says of the tables, in order. */
@@ -227,5 +205,36 @@ export class DdlWorld {
   async counts(): Promise<{ readonly copies: number; readonly steps: number }> {
     const copies = (await this.entries('snapshot_started')).length
     return { copies, steps: (await this.entries('schema_change')).length }
+  }
+}
+
+/** Columns and rows of a destination as `readServerTable` shows those of a source. */
+export async function readDestination(
+  engine: Engine,
+  lake: ObjectStorage,
+  root: string,
+): Promise<Shown | undefined> {
+  const delta = openDeltaTable({ storage: lake, root })
+  const snapshot = await delta.snapshot()
+  if (snapshot === undefined) return undefined
+  const columns = columnsOfDeltaSchema(snapshot.metadata.schemaString)
+  const session = await engine.openSession()
+  try {
+    const relation = await liveRowsSql(session, delta, snapshot)
+    const list = columns.map(({ name, type }, n) => {
+      const quoted = `"${name.replaceAll('"', '""')}"`
+      const text =
+        type.kind === 'timestamp' || type.kind === 'timestamp_ntz'
+          ? `strftime(${quoted}, '%Y-%m-%d %H:%M:%S.%f')`
+          : `CAST(${quoted} AS VARCHAR)`
+      return `${text} AS c${n}`
+    })
+    const rows = await session.rows(`SELECT ${list.join(', ')} FROM ${relation}`)
+    return {
+      columns: columns.map(({ name }) => name),
+      rows: sortedRows(rows.map((row) => Object.values(row) as (string | null)[])),
+    }
+  } finally {
+    session.close()
   }
 }
