@@ -1,5 +1,6 @@
 /** What every piece of work of one data folder shares. */
 import { mkdir } from 'node:fs/promises'
+import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { type SteadyClock, systemClock } from '../base/clock.ts'
 import { SluiceError } from '../base/errors.ts'
@@ -18,6 +19,8 @@ import type { ObjectStorage } from '../storage/object-storage.ts'
 
 /** Joins and sorts of the embedded engine spill to disk beyond this. */
 const engineMemoryBytes = 128 * 2 ** 20
+/** Not everything can spill: what then does not fit gets more, up to a share of the machine. */
+const mostEngineMemoryBytes = Math.max(engineMemoryBytes, Math.floor(totalmem() / 4))
 
 export interface Context {
   readonly dataFolder: string
@@ -71,6 +74,7 @@ export function openContext(options: AppOptions): Context {
       const { openEngine } = await import('../engine/duckdb.ts')
       return await openEngine({
         memoryLimitBytes: engineMemoryBytes,
+        mostMemoryBytes: mostEngineMemoryBytes,
         temporaryFolder,
         valuesInErrors,
       })

@@ -95,6 +95,26 @@ describe('openEngine()', () => {
     expect(await engine.rows('SELECT $1 AS p', [ugly])).toEqual([{ p: ugly }])
   })
 
+  test('what does not fit the memory is told apart, and fits after the limit has grown', async () => {
+    const own = await openEngine({
+      memoryLimitBytes: 2 ** 24,
+      mostMemoryBytes: 2 ** 29,
+      threads: 1,
+    })
+    // Lists are gathered in memory: they can not be spilled.
+    const sql = 'SELECT len(list(md5(i::VARCHAR))) AS n FROM range(400000) r(i)'
+    await expect(own.rows(sql)).rejects.toMatchObject({ code: 'ENGINE_OUT_OF_MEMORY' })
+    const limits: (number | undefined)[] = []
+    for (;;) {
+      const limit = await own.growMemory()
+      limits.push(limit)
+      if (limit === undefined) break
+    }
+    expect(limits).toEqual([2 ** 25, 2 ** 26, 2 ** 27, 2 ** 28, 2 ** 29, undefined])
+    expect(await own.rows(sql)).toEqual([{ n: 400_000n }])
+    await own.close()
+  })
+
   test('close() removes the folder it spilled to', async () => {
     const own = await openEngine({ memoryLimitBytes: 40 * 2 ** 20, threads: 1 })
     const folder = own.temporaryFolder

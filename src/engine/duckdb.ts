@@ -31,7 +31,7 @@ export type LoadColumn =
 
 /**
  * Statements on one connection: they run one after the other; temporary tables belong to it. Every
- * failure is ENGINE_FAILED, without row values in its text.
+ * failure is ENGINE_OUT_OF_MEMORY or ENGINE_FAILED, without row values in its text.
  */
 export interface EngineStatements {
   /** A local folder for files made on the way; whoever makes one removes it. */
@@ -56,6 +56,11 @@ export interface EngineSession extends EngineStatements {
 export interface Engine extends EngineStatements {
   /** Another connection to the same memory budget, for work beside this one. */
   openSession(): Promise<EngineSession>
+  /**
+   * Twice the memory from now on, for a statement that ended with ENGINE_OUT_OF_MEMORY; the new
+   * limit in bytes, or undefined when the most allowed is reached.
+   */
+  growMemory(): Promise<number | undefined>
   /** Closes all sessions and removes what was spilled. */
   close(): Promise<void>
 }
@@ -63,6 +68,8 @@ export interface Engine extends EngineStatements {
 export interface EngineOptions {
   /** For joins, sorts and buffers of all sessions together; beyond it the engine spills. Default 1 GiB. */
   readonly memoryLimitBytes?: number
+  /** How far `growMemory` goes. Default: no further than the limit. */
+  readonly mostMemoryBytes?: number
   /** Default: one per core. */
   readonly threads?: number
   /** Where to spill; default a folder of its own under the system's. */
@@ -78,7 +85,8 @@ const chunkRows = 2048
 
 export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const temporaryFolder = options.temporaryFolder ?? join(tmpdir(), `sluice-engine-${randomUUID()}`)
-  const limit = options.memoryLimitBytes ?? defaultMemoryLimitBytes
+  let limit = options.memoryLimitBytes ?? defaultMemoryLimitBytes
+  const most = options.mostMemoryBytes ?? limit
   const valuesInErrors = options.valuesInErrors === true
   await mkdir(temporaryFolder, { recursive: true })
   const instance = await guard(valuesInErrors, () =>
@@ -105,6 +113,13 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   return {
     ...first,
     openSession,
+    growMemory: async () => {
+      const next = Math.min(limit * 2, most)
+      if (next <= limit) return undefined
+      limit = next
+      await first.run(`SET GLOBAL memory_limit = '${Math.ceil(limit / 2 ** 20)}MiB'`)
+      return limit
+    },
     close: async () => {
       for (const session of open) session.close()
       instance.closeSync()
@@ -255,6 +270,9 @@ async function guard<T>(valuesInErrors: boolean, work: () => Promise<T>): Promis
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error)
     const firstLine = text.split('\n', 1)[0] ?? text
+    if (firstLine.startsWith('Out of Memory Error')) {
+      throw new SluiceError('ENGINE_OUT_OF_MEMORY', firstLine, { cause: error })
+    }
     const kind = quotesValues.exec(firstLine)?.[0]
     if (kind !== undefined && !valuesInErrors) throw new SluiceError('ENGINE_FAILED', kind)
     throw new SluiceError('ENGINE_FAILED', firstLine, { cause: error })

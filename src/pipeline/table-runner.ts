@@ -1,6 +1,6 @@
 /** One destination table of a pipeline: its state between updates, its plan and its apply. */
-import { asSluiceError, type SluiceError } from '../base/errors.ts'
-import { applyWork } from '../destination/apply.ts'
+import { asSluiceError, hasCode, type SluiceError } from '../base/errors.ts'
+import { applyWork, type ApplyOutcome } from '../destination/apply.ts'
 import type { DestinationColumns, UnfitPolicy } from '../destination/destination-columns.ts'
 import {
   destinationState,
@@ -144,8 +144,7 @@ export class TableRunner {
     for (let planned = 0; planned < maximumPlans; planned++) {
       const work = await this.#plan(table, target, view)
       if (work === undefined) return false
-      const { tools } = this.#options
-      const outcome = await applyWork(tools, work, this.#known())
+      const outcome = await this.#tryWork(work)
       this.#state = outcome.state
       if (outcome.kind === 'committed') {
         this.#count(work)
@@ -153,6 +152,22 @@ export class TableRunner {
       }
     }
     return false
+  }
+
+  /** With more and more of the engine's memory, as long as it is that which lacks. */
+  async #tryWork(work: TableWork): Promise<ApplyOutcome> {
+    const { tools, log } = this.#options
+    for (;;) {
+      try {
+        return await applyWork(tools, work, this.#known())
+      } catch (error) {
+        if (!hasCode(error, 'ENGINE_OUT_OF_MEMORY')) throw error
+        const limit = await tools.engine.growMemory()
+        if (limit === undefined) throw error
+        const mebibytes = Math.round(limit / 2 ** 20)
+        log.info('the engine takes more memory', { ...this.#fields(), mebibytes })
+      }
+    }
   }
 
   /** undefined: nothing to do. Throws when something is in the way. */

@@ -43,6 +43,13 @@ export const baseErrors = {
     retry: 'backoff',
     exitCode: 1,
   },
+  ENGINE_OUT_OF_MEMORY: {
+    when: 'A statement of the embedded SQL engine did not fit its memory, and it may not take more.',
+    remedy:
+      'Give the machine more memory (the engine takes up to a quarter of it), or run fewer things beside.',
+    retry: 'backoff',
+    exitCode: 1,
+  },
   ENGINE_FAILED: {
     when: 'The embedded SQL engine refused or could not finish a statement.',
     remedy:
