@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   type EmbeddedPostgres,
+  postgresVersion,
   startEmbeddedPostgres,
 } from '../../../test/support/embedded-postgres.ts'
 import { systemClock } from '../../base/clock.ts'
@@ -119,7 +120,7 @@ test('trap: a table taken out and put back while another one is repaired', async
   const { publication } = parseIncarnation(state.incarnation)
   const position = fromPosition(state.position)
   const before = { fingerprint: publication, position, isPromoted: false }
-  await guard.prepare(tables, { version: 180000, isStandby: false }, before)
+  await guard.prepare(tables, { version: postgresVersion * 10_000, isStandby: false }, before)
   expect([...guard.takeGaps().keys()]).toEqual(tables.map(({ id }) => id))
   await control.close()
   await source.dispose()
@@ -143,7 +144,11 @@ test('trap: a transaction that began while ADD TABLE was not committed yet is ol
   const { publication } = parseIncarnation(state.incarnation)
   const before = { fingerprint: publication, isPromoted: false }
   const position = fromPosition(state.position)
-  await guard.prepare([a, b], { version: 180000, isStandby: false }, { ...before, position })
+  await guard.prepare(
+    [a, b],
+    { version: postgresVersion * 10_000, isStandby: false },
+    { ...before, position },
+  )
   expect(await guard.canCopy(b)).toBe(false)
   expect(guard.trust.of(b.id, guard.sinceOf(b.id))).toBe('open')
   await open.query('commit')
