@@ -9,6 +9,7 @@ import { errorTable } from '../src/base/error-codes.ts'
 import type { ErrorDefinition } from '../src/base/errors.ts'
 import { pipelineSettings, type PipelineSetting } from '../src/catalog/pipeline-settings.ts'
 import type { CanonicalType } from '../src/columnar/canonical-type.ts'
+import { parseMoneyFormat } from '../src/source/postgres/cell-money.ts'
 import { mapPostgresType, typeOid, type PostgresColumnType } from '../src/source/postgres/types.ts'
 
 export interface GeneratedPage {
@@ -59,6 +60,9 @@ function base(oid: number, typmod = -1): PostgresColumnType {
 
 const unlisted = (typtype: string): PostgresColumnType => ({ typeOid: 0, typmod: -1, typtype })
 
+/** As in the locale C. */
+const dollars = parseMoneyFormat('$12,345,678,901.00', '-$12,345,678,901.00', 2)
+
 /** One example of everything that is mapped differently, with what a reader wants to know. */
 const postgresTypes: readonly (readonly [string, PostgresColumnType, string])[] = [
   ['boolean', base(typeOid.bool), ''],
@@ -105,8 +109,8 @@ const postgresTypes: readonly (readonly [string, PostgresColumnType, string])[] 
   ['interval', unlisted('b'), 'text in the style `postgres`: `1 year 2 mons 3 days 04:05:06`'],
   [
     'money',
-    unlisted('b'),
-    'text as the lc_monetary of the database prints it, which also says how many digits are cents; to compute with it, make the column `numeric(19,2)`',
+    { ...base(typeOid.money), ...(dollars === undefined ? {} : { money: dollars }) },
+    'the scale is that of lc_monetary as the role of the connection has it (`ja_JP`: `decimal(19,0)`): amounts of a session with another scale are other amounts in PostgreSQL too. Another lc_monetary later: text that is spelled otherwise stops with `SOURCE_VALUE_MALFORMED`, and after a restart the table is copied anew. In arrays, composites and domains, and in a locale whose texts do not tell the sign: text as lc_monetary prints it',
   ],
   [
     'hstore, citext, ltree, PostGIS geometry and geography (hexadecimal EWKB), vector, and every other type of an extension',

@@ -26,7 +26,9 @@ const zoo: Readonly<Record<string, readonly string[]>> = {
   'numeric(18,3)': ['999999999999999.999', 'NaN', '-0.001'],
   'numeric(38,10)': ['-9999999999999999999999999999.9999999999', 'NaN', '0'],
   'numeric(60,2)': ['NaN', '9999999999999999999999999999999999999999999999999.99'],
-  money: ['0', '-12345.67', '92233720368547758.07'],
+  money: ['0', '-12345.67', '92233720368547758.07', '-92233720368547758.08', '-0.01'],
+  'money[]': ['{1.50,NULL,-1000}'],
+  cash: ['-1234.5'],
   text: ['', '\\', '\\N', 'NULL', ' a\tb\nc\r\n', '😀', "it's"],
   'varchar(7)': ['é日😀', '       '],
   'char(5)': ['', ' a', 'é日'],
@@ -109,6 +111,7 @@ beforeAll(async () => {
   await scene.sqlAsRole(`SET search_path = app, public;
     CREATE TYPE app.mood AS ENUM ('sad', 'it''s, "odd"\\');
     CREATE TYPE app.pair AS (a int, b text);
+    CREATE DOMAIN app.cash AS money;
     CREATE DOMAIN app.amount AS numeric(10,2);
     CREATE DOMAIN app.amounts AS app.amount[];
     CREATE TABLE app.zoo (id int PRIMARY KEY, ${columns},

@@ -12,6 +12,7 @@ import type { CellDecoder } from '../../src/source/postgres/cell-decoder.ts'
 import { createCopyTextDecoder } from '../../src/source/postgres/copy-text.ts'
 import { createPgoutputDecoder } from '../../src/source/postgres/pgoutput/decode.ts'
 import { bindRelation, type RelationBinding } from '../../src/source/postgres/pgoutput/relation.ts'
+import { moneyProbe, parseMoneyFormat } from '../../src/source/postgres/cell-money.ts'
 import { mapPostgresType } from '../../src/source/postgres/types.ts'
 import { rowTarget } from './column-values.ts'
 
@@ -34,6 +35,7 @@ interface CatalogRow {
   readonly base_typmod: number
   readonly formatted: string
   readonly nullable: boolean
+  readonly money: readonly string[]
 }
 
 /** What the catalog says of a table, by its name. */
@@ -51,20 +53,23 @@ export async function knownTable(
      select attname, atttypid::int as type_oid, atttypmod, typtype::text,
        coalesce((select oid from base where root = t.oid order by depth desc limit 1), 0)::int as base_oid,
        coalesce((select typmod from base where root = t.oid order by depth desc limit 1), -1) as base_typmod,
-       format_type(atttypid, atttypmod) as formatted, not attnotnull as nullable
+       format_type(atttypid, atttypmod) as formatted, not attnotnull as nullable,
+       array[${moneyProbe}::money::text, (-${moneyProbe})::money::text] as money
      from pg_attribute a join pg_type t on t.oid = atttypid
      where attrelid = $1::regclass and attnum > 0 and not attisdropped order by attnum`,
     [name],
   )
   const id = await client.query<{ id: string }>(`select $1::regclass::oid::text as id`, [name])
-  const mapped = rows.map((row) =>
-    mapPostgresType({
+  const mapped = rows.map((row) => {
+    const money = parseMoneyFormat(row.money[0] ?? '', row.money[1] ?? '', 2)
+    return mapPostgresType({
       typeOid: row.type_oid,
       typmod: row.atttypmod,
       typtype: row.typtype,
       ...(row.base_oid === 0 ? {} : { baseTypeOid: row.base_oid, baseTypmod: row.base_typmod }),
-    }),
-  )
+      ...(money === undefined ? {} : { money }),
+    })
+  })
   return {
     table: {
       id: (id.rows[0]?.id ?? '') as TableId,

@@ -87,8 +87,10 @@ function cellText(cell: string, type: CanonicalType): string {
 }
 
 /** The same for a destination with this policy. */
-function cellTextUnder(policy: UnfitPolicy, { name, type }: SourceColumn): string {
-  const cell = quoteIdentifier(name)
+function cellTextUnder(policy: UnfitPolicy, { name, type, sourceType }: SourceColumn): string {
+  const quoted = quoteIdentifier(name)
+  // Its own text is spelled by a locale.
+  const cell = sourceType === 'money' && type.kind === 'decimal' ? `${quoted}::numeric` : quoted
   if (!mayBeUnfit({ type })) return cellText(cell, type)
   if (policy === 'string') return cellText(cell, { kind: 'string' })
   if (policy === 'clamp' && type.kind in calendarTypes) {

@@ -17,6 +17,7 @@ import { appendBoolean, appendHex } from './cell-bytes.ts'
 import { appendDecimal32, appendDecimal64, appendDecimal128 } from './cell-decimal.ts'
 import { appendFloat32, appendFloat64 } from './cell-float.ts'
 import { appendInt32, appendInt64 } from './cell-integer.ts'
+import { appendMoney, type MoneyFormat } from './cell-money.ts'
 import { appendDate, appendTimestamp } from './cell-time.ts'
 
 /** What a cell's text is read as. Numbers, because the hot loop switches on them. */
@@ -33,6 +34,7 @@ export const cellKind = {
   hex: 9,
   date: 10,
   timestamp: 11,
+  money: 12,
 } as const
 
 export type CellKind = (typeof cellKind)[keyof typeof cellKind]
@@ -45,6 +47,8 @@ export interface CellDecoder {
   readonly scale: number
   /** Set for int2, whose range is smaller than its builder's. */
   readonly smallest: number
+  /** Set for money. */
+  readonly money: MoneyFormat | undefined
   readonly onUnfit: (() => void) | undefined
   /**
    * Cells so far that the column's type can not hold (±infinity, NaN, years outside 0001–9999): NULL
@@ -55,7 +59,7 @@ export interface CellDecoder {
 
 /** Kinds whose text may be a value that the canonical type can not hold. */
 export function canBeUnfit(kind: CellKind): boolean {
-  return kind >= cellKind.decimal32 && kind !== cellKind.hex
+  return kind >= cellKind.decimal32 && kind !== cellKind.hex && kind !== cellKind.money
 }
 
 function appendUnfit(
@@ -122,6 +126,10 @@ export function appendCell(
     case cellKind.timestamp:
       held = appendTimestamp(builder as Int64Builder, bytes, start, end)
       break
+    case cellKind.money:
+      if (decoder.money === undefined) throw malformedCell('money of a known format', 0)
+      appendMoney(builder as Decimal128Builder, bytes, start, end, decoder.money)
+      return
     default:
       decoder.kind satisfies never
   }

@@ -9,6 +9,7 @@
  * - when none was added, those at any place in the log are among those we know.
  * When some were dropped and others added, a name may have meant one or the other.
  */
+import { isDeepStrictEqual } from 'node:util'
 import type { SourceColumn, TableSchema, TableStorage } from '../table-schema.ts'
 import type { CatalogTable } from './discover.ts'
 
@@ -123,7 +124,9 @@ export function stepProblem(before: TableSchema, after: TableSchema): string | u
   for (const column of after.columns) {
     const old = before.columns.find(({ id }) => id === column.id)
     if (old !== undefined && !keepsValues(old, column)) {
-      return `column "${column.name}" was ${old.sourceType} and is ${column.sourceType}`
+      return old.sourceType === column.sourceType
+        ? `column "${column.name}" is ${column.sourceType} with other values than before`
+        : `column "${column.name}" was ${old.sourceType} and is ${column.sourceType}`
     }
   }
   return undefined
@@ -131,7 +134,9 @@ export function stepProblem(before: TableSchema, after: TableSchema): string | u
 
 /** Without a rewrite of the table, each value has the same text and fits the new type. */
 function keepsValues(before: SourceColumn, after: SourceColumn): boolean {
-  if (before.sourceType === after.sourceType) return true
+  // The same type may be held as another: the server spells money otherwise than it did.
+  if (before.sourceType === after.sourceType && isDeepStrictEqual(before.type, after.type))
+    return true
   const [from, to] = [familyOf(before.sourceType), familyOf(after.sourceType)]
   const isText = (family: string): boolean => family === 'text' || family === 'character varying'
   if (from !== to && !(isText(from) && isText(to))) return false

@@ -94,7 +94,8 @@ export class DdlDecisions {
     const problem = stepProblem(from, schema)
     if (problem !== undefined) return anew(problem)
     const fills = this.#fills(from, schema, { seen, catalog })
-    if (fills === undefined) return anew('the value of an added column can not be read')
+    if (fills === undefined)
+      return anew('the value of an added column can not be read, or does not fit its type')
     const table = { ...base, name: seen.name, schema }
     return { kind: 'changed', table, change: { kind: 'step', from, fills } }
   }
@@ -132,7 +133,10 @@ export class DdlDecisions {
         appendCell(decoder, builder, view, 0, bytes.length)
         hasValue = true
       }
-      fills.push(builder.finish())
+      const fill = builder.finish()
+      // A fill is one value for every policy; in a copy each pipeline decides about the cell.
+      if (fill.unfit !== undefined) return undefined
+      fills.push(fill)
     }
     return hasValue ? fills : []
   }

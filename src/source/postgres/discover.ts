@@ -10,6 +10,7 @@ import type {
 import type { CellDecoder } from './cell-decoder.ts'
 import type { ControlRow } from './connect.ts'
 import type { Control } from './control.ts'
+import { moneyProbe, parseMoneyFormat } from './cell-money.ts'
 import { idArray, shownTable, textArray } from './sql-text.ts'
 import { mapPostgresType, type PostgresColumnType } from './types.ts'
 
@@ -108,7 +109,9 @@ const typeJoins = `
   ) base ON true`
 
 const typeColumns = `t.typtype AS kind, base.base::text AS base, base.typmod::text AS base_typmod,
-  format_type(a.type_oid, a.typmod) AS formatted`
+  format_type(a.type_oid, a.typmod) AS formatted,
+  CASE WHEN t.oid = 'money'::regtype THEN json_build_array(${moneyProbe}::money::text,
+    (-${moneyProbe})::money::text, scale(1::money::numeric)) END AS money`
 
 const columnsSql = `
   SELECT a.id, a.name, a.place::text AS attnum, a.type_oid::text, a.typmod::text, a.not_null, a.generated,
@@ -137,6 +140,13 @@ function optionalNumber(text: string | null | undefined): number | undefined {
   return text === null || text === undefined ? undefined : Number(text)
 }
 
+function moneyOf(probed: string | null | undefined): Pick<PostgresColumnType, 'money'> {
+  if (probed === null || probed === undefined) return {}
+  const [positive, negative, scale] = JSON.parse(probed) as [string, string, number]
+  const money = parseMoneyFormat(positive, negative, scale)
+  return money === undefined ? {} : { money }
+}
+
 function columnTypeOf(row: ControlRow): PostgresColumnType & { readonly formatted: string } {
   const base = optionalNumber(row['base'])
   return {
@@ -146,6 +156,7 @@ function columnTypeOf(row: ControlRow): PostgresColumnType & { readonly formatte
     ...(base === undefined
       ? {}
       : { baseTypeOid: base, baseTypmod: optionalNumber(row['base_typmod']) ?? -1 }),
+    ...moneyOf(row['money']),
     formatted: row['formatted'] ?? '',
   }
 }

@@ -53,6 +53,7 @@ beforeAll(async () => {
     create type pair as (a int, b text);
     create domain amount as numeric(10,2);
     create domain positive_amount as amount check (value > 0);
+    create domain cash as money;
     create domain label as text;
     create domain instant as timestamptz;
     create domain colours as text[];

@@ -18,6 +18,7 @@ test('mapPostgresType() knows the listed types by oid', () => {
     cid: 'int64',
     xid8: 'decimal',
     json: 'string',
+    money: 'string',
     float4: 'float32',
     float8: 'float64',
     bpchar: 'string',

@@ -4,6 +4,7 @@
  */
 import type { CanonicalType } from '../../columnar/canonical-type.ts'
 import { type CellDecoder, cellKind, type CellKind, canBeUnfit } from './cell-decoder.ts'
+import type { MoneyFormat } from './cell-money.ts'
 
 /** What the catalog says about a column's type. */
 export interface PostgresColumnType {
@@ -17,6 +18,8 @@ export interface PostgresColumnType {
   readonly baseTypeOid?: number
   /** Domains only: `pg_type.typtypmod` of the innermost domain. */
   readonly baseTypmod?: number
+  /** How the server spells money; absent where it does not say so for certain. */
+  readonly money?: MoneyFormat
 }
 
 export interface MapTypeOptions {
@@ -52,6 +55,7 @@ export const typeOid = {
   json: 114,
   float4: 700,
   float8: 701,
+  money: 790,
   bpchar: 1042,
   varchar: 1043,
   date: 1082,
@@ -107,23 +111,34 @@ function numericReading(typmod: number): Reading {
   return { type, kind: cellKind.decimal128 }
 }
 
+/** Domains over money have another name, by which nobody knows how to compare them: they stay texts. */
+function moneyReading({ typeOid: oid, money }: PostgresColumnType): Reading {
+  if (oid !== typeOid.money || money === undefined) return text
+  const type = { kind: 'decimal', precision: 19, scale: money.scale } as const
+  return { type, kind: cellKind.money }
+}
+
+function readingOf(column: PostgresColumnType): Reading {
+  const isDomain = column.typtype === 'd'
+  const oid = isDomain ? column.baseTypeOid : column.typeOid
+  const typmod = isDomain ? (column.baseTypmod ?? -1) : column.typmod
+  if (oid === typeOid.numeric) return numericReading(typmod)
+  return oid === typeOid.money ? moneyReading(column) : (readings.get(oid ?? 0) ?? text)
+}
+
 /** Never fails: a type not known by name arrives as its text. */
 export function mapPostgresType(
   column: PostgresColumnType,
   options: MapTypeOptions = {},
 ): MappedType {
-  const isDomain = column.typtype === 'd'
-  const oid = isDomain ? column.baseTypeOid : column.typeOid
-  const typmod = isDomain ? (column.baseTypmod ?? -1) : column.typmod
-  const reading =
-    oid === typeOid.numeric ? numericReading(typmod) : (readings.get(oid ?? 0) ?? text)
-  const { type, kind } = reading
+  const { type, kind } = readingOf(column)
   const isKey = options.isKey ?? false
   const decoder: CellDecoder = {
     kind,
     precision: type.kind === 'decimal' ? type.precision : 0,
     scale: type.kind === 'decimal' ? type.scale : 0,
     smallest: type.kind === 'int16' ? -32768 : -2147483648,
+    money: column.money,
     onUnfit: options.onUnfit,
     unfitCount: 0,
   }
