@@ -308,4 +308,32 @@ test('trap: zeros of both signs in one file stay apart', async () => {
   expect(signs(await rowsOf(place.lake, root, engine))).toEqual(signs(rows))
 })
 
+test('trap: a key of lists keeps the signs of its zeros where rows are sorted by it', async () => {
+  const place = await openPlace(join(folder, String(places++)))
+  const columns = {
+    l: { kind: 'array', element: { kind: 'float64' } },
+    n: { kind: 'int32' },
+  } as const
+  const schema = schemaOf(columns, ['l'])
+  const insert = (l: readonly number[], ordinal: number): StagedChange => ({
+    op: 'i',
+    sequence: 1,
+    ordinal,
+    cells: [l, ordinal],
+  })
+  await place.source.publish([
+    await place.source.table('9', 't', schema),
+    ...(await place.source.snapshot('9', schema, [[]])),
+    await place.source.changes('9', schema, [insert([-0], 0), insert([0, -0], 1), insert([], 2)]),
+  ])
+  expect((await pipelineOver(place, engine).update({ signal })).failedTables).toEqual([])
+  const rows = await rowsOf(place.lake, root, engine)
+  const signs = rows.map(([l, n]) => [(l as number[]).map(signOf).join(''), n])
+  expect(signs.toSorted((a, b) => Number(a[1]) - Number(b[1]))).toEqual([
+    ['-', 0],
+    ['+-', 1],
+    ['', 2],
+  ])
+})
+
 const signOf = (value: unknown): string => (Object.is(value, -0) ? '-' : '+')

@@ -147,9 +147,10 @@ function sortKeyOf({ kind, key }: DestinationColumns): readonly string[] {
 
 /** The engine gives a column that it sorts by back from the sort key, where -0 has become 0. */
 function orderTerm(name: string, columns: DestinationColumns['stored']): string {
-  const kind = columns.find((column) => column.name === name)?.type.kind
+  const type = columns.find((column) => column.name === name)?.type
   const quoted = quoteIdentifier(name)
-  return kind === 'float32' || kind === 'float64' ? `${quoted} + 0` : quoted
+  if (type?.kind === 'array') return `CAST(${quoted} AS VARCHAR)`
+  return type?.kind === 'float32' || type?.kind === 'float64' ? `${quoted} + 0` : quoted
 }
 
 /** Queries of the rows of `fates` that live on; `dead` names the temporary table of the others. */
