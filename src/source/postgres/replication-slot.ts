@@ -203,7 +203,8 @@ export async function blockedError(
 
 /** Sessions that hold up a slot or a snapshot, for people: "process 12 (role app, idle in transaction, …)". */
 export async function describeBlockers(control: Control, before?: bigint): Promise<string> {
-  const sql = `SELECT pid::text, usename, state, (now() - xact_start)::text AS age
+  const sql = `SELECT pid::text, usename, (now() - xact_start)::text AS age,
+      CASE wait_event WHEN 'SyncRep' THEN 'waits for a synchronous standby' ELSE state END AS state
     FROM pg_stat_activity
     WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
     ORDER BY xact_start LIMIT 5`

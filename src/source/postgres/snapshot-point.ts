@@ -26,6 +26,8 @@ export interface SnapshotPointRecord {
   readonly takenAtUs: bigint
 }
 
+export type ShownIds = Pick<SnapshotPointRecord, 'xmin' | 'xmax' | 'running'>
+
 /** No server's clock is set back further than this between a commit and a snapshot that sees it. */
 const clockSlackUs = 86_400_000_000n
 
@@ -37,9 +39,7 @@ function refuse(text: string): SluiceError {
 }
 
 /** `xmin:xmax:xip,xip` as `pg_current_snapshot()` prints it. */
-export function parsePgSnapshot(
-  text: string,
-): Pick<SnapshotPointRecord, 'xmin' | 'xmax' | 'running'> {
+export function parsePgSnapshot(text: string): ShownIds {
   const match = /^(\d{1,20}):(\d{1,20}):([\d,]*)$/.exec(text)
   if (match === null) throw refuse(text)
   const [, xmin = '', xmax = '', list = ''] = match
@@ -77,12 +77,13 @@ export function widenXid(xid: number, near: bigint): bigint {
 }
 
 /** True when a transaction with this 32-bit id is visible in the snapshot, if it committed at all. */
-export function isVisible(
-  point: Pick<SnapshotPointRecord, 'xmin' | 'xmax' | 'running'>,
-  xid: number,
-): boolean {
-  const id = widenXid(xid, point.xmax)
-  return id < point.xmin || (id < point.xmax && !point.running.includes(id))
+export function isVisible(point: ShownIds, xid: number): boolean {
+  return isEnded(point, widenXid(xid, point.xmax))
+}
+
+/** As above, with a 64-bit id. */
+export function isEnded({ xmin, xmax, running }: ShownIds, id: bigint): boolean {
+  return id < xmin || (id < xmax && !running.includes(id))
 }
 
 /** True when the snapshot shows the transaction, which is known to commit. */
