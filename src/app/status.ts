@@ -5,7 +5,13 @@ import type { DestinationRecord } from '../catalog/destination-record.ts'
 import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
 import { formatTableName } from '../catalog/names.ts'
 import type { PipelineDefinition } from '../catalog/pipeline-definition.ts'
-import type { StatusGateway, StatusPipeline, StatusReport, StatusTable } from '../cli/app.ts'
+import type {
+  HeldBack,
+  StatusGateway,
+  StatusPipeline,
+  StatusReport,
+  StatusTable,
+} from '../cli/app.ts'
 import type { DeltaSnapshot } from '../delta/delta-table.ts'
 import type { GatewayStatus, TableStatus } from '../gateway/gateway-status.ts'
 import type { PipelineStatus } from '../pipeline/pipeline-status.ts'
@@ -13,6 +19,7 @@ import type { Manifest } from '../staging/manifest.ts'
 import { createStagingReader } from '../staging/staging-reader.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
 import type { Context } from './context.ts'
+import { HeldBackRows } from './held-back.ts'
 import { lastStaged } from './last-staged.ts'
 import { lastWords, type LastWords } from './live-status.ts'
 import { spelledError, spelledOut, spelledProblem } from './remedy.ts'
@@ -32,11 +39,15 @@ export async function statusReport(context: Context): Promise<StatusReport> {
   const views = new Map<string, GatewayView>()
   for (const gateway of gateways) views.set(gateway.id, await gatewayView(context, gateway))
   const shown: StatusPipeline[] = []
-  for (const pipeline of pipelines) {
-    const own = destinations.filter(({ pipelineId }) => pipelineId === pipeline.id)
-    shown.push(
-      await pipelineView(context, pipeline, { own, gateway: views.get(pipeline.gatewayId) }),
-    )
+  const held = new HeldBackRows(context)
+  try {
+    for (const pipeline of pipelines) {
+      const own = destinations.filter(({ pipelineId }) => pipelineId === pipeline.id)
+      const gateway = views.get(pipeline.gatewayId)
+      shown.push(await pipelineView(context, pipeline, { own, gateway, held }))
+    }
+  } finally {
+    await held.close()
   }
   return {
     dataFolder: context.dataFolder,
@@ -87,13 +98,19 @@ function remedyOf(code: string): string {
 async function pipelineView(
   context: Context,
   pipeline: PipelineDefinition,
-  known: { readonly own: readonly DestinationRecord[]; readonly gateway: GatewayView | undefined },
+  known: {
+    readonly own: readonly DestinationRecord[]
+    readonly gateway: GatewayView | undefined
+    readonly held: HeldBackRows
+  },
 ): Promise<StatusPipeline> {
   const words = await lastWords<PipelineStatus>(context.store, pipeline.id, context.clock.nowMs())
   const live = { gateway: known.gateway?.words, pipeline: words }
   const manifests = known.gateway?.manifests ?? []
   const loaded = await Promise.all(
-    known.own.map(async (record) => await tableView(context, record, { live, manifests })),
+    known.own.map(
+      async (record) => await tableView(context, record, { live, manifests, held: known.held }),
+    ),
   )
   const ids = new Set(known.own.map(({ tableId }) => tableId))
   const waiting = (live.gateway?.status.tables ?? [])
@@ -149,6 +166,7 @@ async function tableView(
       readonly pipeline: LastWords<PipelineStatus> | undefined
     }
     readonly manifests: readonly Manifest[]
+    readonly held: HeldBackRows
   },
 ): Promise<StatusTable> {
   const destination = formatTableName(record.name)
@@ -156,9 +174,11 @@ async function tableView(
   const source = gateway?.status.tables.find(({ tableId }) => tableId === record.tableId)
   const applied = pipeline?.status.tables.find((table) => table.destination === destination)
   let snapshot: DeltaSnapshot | undefined
+  let heldBack: HeldBack | undefined
   let problem = source?.problem ?? applied?.problem
   try {
     snapshot = await context.deltaTable(record.location).snapshot()
+    if (snapshot !== undefined) heldBack = await known.held.of(record, snapshot)
   } catch (error) {
     const { code, message, remedy } = asSluiceError(error)
     problem ??= { code, message, remedy }
@@ -178,6 +198,7 @@ async function tableView(
       appliedCommit === undefined
         ? undefined
         : lastStaged(known.manifests, record.tableId, appliedCommit)?.atMs,
+    heldBack,
     problem: problem && spelledProblem(context, problem, destination),
   }
 }

@@ -126,7 +126,16 @@ export interface StatusTable {
   readonly stagedCommit: number | undefined
   /** Source commit time of the newest change in the table, ms. */
   readonly appliedCommitAtMs: number | undefined
+  /** Rows that are in quarantine and not in the table. */
+  readonly heldBack?: HeldBack | undefined
   readonly problem: Problem | undefined
+}
+
+export interface HeldBack {
+  /** Name of the quarantine table. */
+  readonly table: string
+  /** Rows with a version in it since the load; some may be back, in a version that fits. */
+  readonly rows: bigint
 }
 
 export interface StatusGateway {

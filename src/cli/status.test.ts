@@ -74,6 +74,21 @@ test('status as JSON has a line per gateway, pipeline and table', async () => {
   expect(lines[2]).toMatchObject({ pipeline: 'p', rows: 1234567, state: 'streaming' })
 })
 
+test('status says which rows are missing because they do not fit, and what to do', async () => {
+  const heldBack = { table: 'main.shop.orders__quarantine', rows: 3n }
+  const pipelines = [{ ...report.pipelines[0], tables: [{ ...table, heldBack }] }]
+  const held = { status: async () => ({ ...report, pipelines }) as StatusReport }
+  const { code, stdout } = await run(['status'], held)
+  expect(code).toBe(0)
+  expect(stdout).toContain('main.shop.orders holds rows back: 3 rows went to main.shop.orders__q')
+  expect(stdout).toContain('query "SELECT * FROM main.shop.orders__quarantine"')
+  expect(stdout).toContain('sluice.unfitValues')
+  const json = await run(['status', '--output', 'json'], held)
+  expect(JSON.parse(json.stdout.trim().split('\n').at(-1) ?? '')).toMatchObject({
+    heldBack: { table: 'main.shop.orders__quarantine', rows: 3 },
+  })
+})
+
 test('an empty catalog says so', async () => {
   const empty = { dataFolder: '.', gateways: [], pipelines: [] }
   expect((await run(['status'], { status: async () => empty })).stdout).toBe(

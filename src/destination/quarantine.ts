@@ -4,7 +4,7 @@
  * written before the destination: what is not in the one is in the other.
  */
 import { SluiceError } from '../base/errors.ts'
-import type { AddFile } from '../delta/actions.ts'
+import type { Action, AddFile } from '../delta/actions.ts'
 import type { DeltaSnapshot } from '../delta/delta-table.ts'
 import { standardTable } from '../delta/standard-table.ts'
 import type { DeltaColumn } from '../delta/table-schema.ts'
@@ -23,6 +23,7 @@ import {
   stagedScanSql,
   type StagedFiles,
 } from './staged-projection.ts'
+import { copyGroups } from './superseded-rows.ts'
 import type { SessionTools, TableTools, TableWork } from './table-work.ts'
 import { sourceTextSql, unfitTextSql } from './unfit-sql.ts'
 import { mayBeUnfit } from '../columnar/unfit-policy.ts'
@@ -94,15 +95,17 @@ export async function quarantineCopy(
   const { columns, chunks, steps } = work
   if (columns.unfit !== 'quarantine') return []
   if (!keepsHistory(columns.kind) && stagedChanges(steps).after !== undefined) return []
-  const groups = stagedGroups(
-    tools,
-    work,
-    chunks.flatMap(({ files }) => files),
-  )
-  const selects = groups
-    .filter((group) => group.hasUnfit)
-    .map((group) => unfitCellsSql(group, columns, { kind: 'snapshot' }))
-  return await writeQuarantined(tools, selects)
+  if (!chunks.some(({ files }) => files.some((file) => file.unfit_cells !== undefined))) return []
+  const session = await tools.engine.openSession()
+  try {
+    const groups = await copyGroups(session, tools, work)
+    const selects = groups.flatMap(({ group, ...where }) =>
+      group.hasUnfit ? [unfitCellsSql(group, columns, { kind: 'snapshot', ...where })] : [],
+    )
+    return await writeQuarantined({ ...tools, engine: session }, selects)
+  } finally {
+    session.close()
+  }
 }
 
 /** Files of the changes that do not fit and are not in quarantine yet; after they were merged. */
@@ -178,9 +181,9 @@ export async function commitQuarantined(
 ): Promise<void> {
   for (;;) {
     const snapshot = ownSnapshot(await tools.quarantine.snapshot(), tools.identity)
-    const present = work.kind === 'load' ? [...(snapshot?.files.values() ?? [])] : []
-    if (files.length === 0 && present.length === 0) return
     const now = tools.clock.nowMs()
+    const removed = work.kind === 'load' ? removals(snapshot, now) : []
+    if (files.length === 0 && removed.length === 0) return
     const last = work.steps.reduce(
       (most, step) =>
         step.kind === 'schema_change'
@@ -199,13 +202,42 @@ export async function commitQuarantined(
       },
       ...(snapshot === undefined ? [{ protocol }, { metaData: metadata }] : []),
       { txn: { appId: quarantineApplication(tools.identity), version: last, lastUpdated: now } },
-      ...present.map(({ path, size, partitionValues }) => ({
-        remove: { path, size, partitionValues, deletionTimestamp: now, dataChange: true },
-      })),
+      ...removed,
       ...files.map((add) => ({ add })),
     ])
     if (outcome.kind === 'committed') return
   }
+}
+
+/**
+ * Empties the quarantine of a destination that has none any more; for when the rows it held are in
+ * the destination. One that is not ours is left alone.
+ */
+export async function emptyQuarantine(
+  tools: Pick<TableTools, 'quarantine' | 'identity' | 'clock' | 'productVersion'>,
+): Promise<void> {
+  for (;;) {
+    const snapshot = await tools.quarantine.snapshot()
+    if (snapshot === undefined || !isQuarantineOf(snapshot, tools.identity)) return
+    if (snapshot.files.size === 0) return
+    const outcome = await tools.quarantine.commit(snapshot, [
+      {
+        commitInfo: {
+          operation: 'DELETE',
+          operationParameters: {},
+          engineInfo: `Sluice/${tools.productVersion}`,
+        },
+      },
+      ...removals(snapshot, tools.clock.nowMs()),
+    ])
+    if (outcome.kind === 'committed') return
+  }
+}
+
+function removals(snapshot: DeltaSnapshot | undefined, nowMs: number): readonly Action[] {
+  return [...(snapshot?.files.values() ?? [])].map(({ path, size, partitionValues }) => ({
+    remove: { path, size, partitionValues, deletionTimestamp: nowMs, dataChange: true },
+  }))
 }
 
 function quarantineTable(tools: TableTools): ReturnType<typeof standardTable> {
@@ -229,11 +261,18 @@ function ownSnapshot(
   snapshot: DeltaSnapshot | undefined,
   identity: DestinationIdentity,
 ): DeltaSnapshot | undefined {
-  const configuration = snapshot?.metadata.configuration ?? {}
-  const isOurs =
-    configuration[configurationKeys.pipelineId] === identity.pipelineId &&
-    configuration[configurationKeys.quarantineOf] === identity.name
-  if (snapshot === undefined || isOurs) return snapshot
+  if (snapshot === undefined || isQuarantineOf(snapshot, identity)) return snapshot
   const text = `${quarantineName(identity.name)}, where rows that do not fit would go, is another table`
   throw new SluiceError('DESTINATION_FOREIGN_TABLE', text)
+}
+
+/** Whether the table holds what did not fit into that destination. */
+export function isQuarantineOf(
+  { metadata: { configuration } }: DeltaSnapshot,
+  { pipelineId, name }: Pick<DestinationIdentity, 'pipelineId' | 'name'>,
+): boolean {
+  return (
+    configuration[configurationKeys.pipelineId] === pipelineId &&
+    configuration[configurationKeys.quarantineOf] === name
+  )
 }

@@ -12,7 +12,7 @@ import { localFile } from './data-path.ts'
 import { emptyRelation } from './read-table.ts'
 import { fileColumn, positionColumn, positionedScanSql } from './scan.ts'
 import { stagedGroups } from './staged-groups.ts'
-import { keyCellsSql, stagedRowsSql, stagedScanSql } from './staged-projection.ts'
+import { keyCellsSql, stagedRowsSql, stagedScanSql, type StagedFiles } from './staged-projection.ts'
 import type { TableTools, TableWork } from './table-work.ts'
 
 /** Files of chunks read under one point. */
@@ -85,6 +85,29 @@ async function loadKeys(
   )
 }
 
+/** Staged files of the copy, and the condition that leaves superseded rows out where there may be some. */
+export interface CopyGroup {
+  readonly group: StagedFiles
+  readonly where?: string
+}
+
+/** Makes a temporary table of the session where the copy was resumed. `only`: of these files. */
+export async function copyGroups(
+  engine: EngineStatements,
+  tools: Pick<TableTools, 'staging'>,
+  work: TableWork,
+  only?: ReadonlySet<StagedFile>,
+): Promise<readonly CopyGroup[]> {
+  const layers = await layersOf(engine, tools, work)
+  return layers.flatMap(({ files, isSuperseded }) => {
+    const wanted = only === undefined ? files : files.filter((file) => only.has(file))
+    return stagedGroups(tools, work, wanted).map((group): CopyGroup => {
+      if (isSuperseded === undefined) return { group }
+      return { group, where: `NOT ${isSuperseded(keyCellsSql(group, work.columns))}` }
+    })
+  })
+}
+
 /**
  * Query of the rows of the copy as of its newest point, the destination's columns in order.
  * `only`: those in these files.
@@ -95,19 +118,10 @@ export async function copyRowsSql(
   work: TableWork,
   only?: ReadonlySet<StagedFile>,
 ): Promise<string> {
-  const layers = (await layersOf(engine, tools, work)).flatMap(({ files, isSuperseded }) => {
-    const wanted = only === undefined ? files : files.filter((file) => only.has(file))
-    return wanted.length === 0 ? [] : [{ files: wanted, isSuperseded }]
-  })
-  if (layers.length === 0) return emptyRelation(work.columns.columns)
-  return layers
-    .flatMap(({ files, isSuperseded }) =>
-      stagedGroups(tools, work, files).map((group) => {
-        const key = keyCellsSql(group, work.columns)
-        const where = isSuperseded === undefined ? {} : { where: `NOT ${isSuperseded(key)}` }
-        return stagedRowsSql([group], work.columns, where)
-      }),
-    )
+  const groups = await copyGroups(engine, tools, work, only)
+  if (groups.length === 0) return emptyRelation(work.columns.columns)
+  return groups
+    .map(({ group, ...where }) => stagedRowsSql([group], work.columns, where))
     .join(' UNION ALL ')
 }
 

@@ -4,7 +4,8 @@ import { keepsHistory } from './destination-kind.ts'
 import { afterSql, stagedChanges } from './staged-changes.ts'
 import { stagedGroups } from './staged-groups.ts'
 import { chosenOrdinals, stagedScanSql, type StagedFiles } from './staged-projection.ts'
-import type { TableTools, TableWork } from './table-work.ts'
+import { copyGroups } from './superseded-rows.ts'
+import type { SessionTools, TableTools, TableWork } from './table-work.ts'
 
 interface UnfitCount {
   readonly name: string
@@ -17,7 +18,25 @@ interface UnfitCount {
  */
 export async function checkUnfit(tools: TableTools, work: TableWork): Promise<void> {
   const policy = work.columns.unfit
-  if (policy === 'string' || policy === 'quarantine') return
+  if (policy === 'string' || policy === 'quarantine' || !hasUnfit(work)) return
+  const session = await tools.engine.openSession()
+  try {
+    await checkInSession({ ...tools, engine: session }, work)
+  } finally {
+    session.close()
+  }
+}
+
+function hasUnfit({ chunks, steps }: TableWork): boolean {
+  const files = [
+    ...chunks.flatMap((chunk) => chunk.files),
+    ...steps.flatMap((step) => (step.kind === 'changes' ? [step.file] : [])),
+  ]
+  return files.some((file) => file.unfit_cells !== undefined)
+}
+
+async function checkInSession(tools: SessionTools, work: TableWork): Promise<void> {
+  const policy = work.columns.unfit
   const keys = await countUnfit(tools, work, 'key')
   if (keys.length > 0 && policy !== 'fail') {
     throw new SluiceError(
@@ -43,18 +62,19 @@ function shown(counts: readonly UnfitCount[]): string {
 
 /** Per chosen column: unfit cells of rows that are to be written; of the key also those of deletes. */
 async function countUnfit(
-  tools: TableTools,
+  tools: SessionTools,
   work: TableWork,
   part: 'all' | 'key',
 ): Promise<readonly UnfitCount[]> {
-  const { columns, chunks, steps } = work
+  const { columns, steps } = work
   const keeps = keepsHistory(columns.kind)
   const changes = stagedChanges(keeps ? steps.filter(({ kind }) => kind === 'changes') : steps)
-  const copied = changes.after === undefined ? chunks.flatMap(({ files }) => files) : []
+  // Rows that a resumed copy has newer elsewhere are not written.
+  const copied = changes.after === undefined ? await copyGroups(tools.engine, tools, work) : []
   // Without a key a deleted row is found by all its cells.
   const kept = part === 'key' || columns.key.length === 0 ? 'true' : `_op <> 'd'`
   const selects = [
-    ...cellsSql(stagedGroups(tools, work, copied), 'true'),
+    ...copied.flatMap(({ group, where = 'true' }) => cellsSql([group], where)),
     ...cellsSql(
       stagedGroups(tools, work, changes.files, changes.absentPaths),
       `${kept} AND ${afterSql(changes.after)}`,

@@ -9,6 +9,7 @@ import {
   type DestinationState,
 } from '../destination/destination-state.ts'
 import { keepsHistory } from '../destination/destination-kind.ts'
+import { emptyQuarantine } from '../destination/quarantine.ts'
 import type {
   HistoryPlan,
   TableCopyPoint,
@@ -59,6 +60,7 @@ export class TableRunner {
   #state: DestinationState | undefined
   #problem: Problem | undefined
   readonly #schemas: TableSchemas
+  #isQuarantineEnded = false
   /** Loads of the whole table by this object. */
   loads = 0
   readonly #counts = { rowsLoaded: 0, inserts: 0, updates: 0, deletes: 0 }
@@ -116,6 +118,7 @@ export class TableRunner {
       isCommitted = await this.#apply(table, target, view)
       // What was staged before a gap is applied, and the gap is a problem all the same.
       if (isCommitted) await this.#plan(table, target, view)
+      await this.#endQuarantine()
       if (this.#problem !== undefined) this.#options.log.info('table goes on', this.#fields())
       this.#problem = undefined
       return isCommitted
@@ -194,6 +197,16 @@ export class TableRunner {
     const columns = await this.#schemas.workColumns(plan, from)
     const history = historyOf(plan, { state, columns: columns.columns, table })
     return toWork(plan, { columns, target, view, history, from: state.applied })
+  }
+
+  /** Under another policy the destination has the rows that were held back. */
+  async #endQuarantine(): Promise<void> {
+    const { tools, unfitValues } = this.#options
+    if (this.#isQuarantineEnded || unfitValues === 'quarantine') return
+    const { applied, unfit } = this.#known()
+    if (applied === undefined || unfit === 'quarantine') return
+    await emptyQuarantine(tools)
+    this.#isQuarantineEnded = true
   }
 
   #known(): DestinationState {

@@ -53,8 +53,9 @@ function rowText(row: readonly unknown[], types: readonly CanonicalType[]): stri
       return ((cell ?? []) as readonly unknown[]).map((one) => cellText(one, type.element))
     }
     if (cell === null) return null
-    if (type.kind !== 'float32' && type.kind !== 'float64') return String(cell)
-    const value = Number(String(cell).replace('nan', 'NaN'))
+    const text = typeof cell === 'string' ? cell : JSON.stringify(cell)
+    if (type.kind !== 'float32' && type.kind !== 'float64') return text
+    const value = typeof cell === 'number' ? cell : Number(text.replace('nan', 'NaN'))
     return Object.is(value, -0) ? '-0' : String(value)
   }
   return JSON.stringify(row.map((cell, n) => cellText(cell, types[n] ?? { kind: 'string' })))

@@ -1,9 +1,9 @@
 /** `sluice status`: where every table stands. */
-import type { StatusGateway, StatusPipeline, StatusReport, StatusTable } from '../app.ts'
+import type { HeldBack, StatusGateway, StatusPipeline, StatusReport, StatusTable } from '../app.ts'
 import type { Command, CommandCall, ExitCode } from '../command.ts'
 import { printProblem } from '../error-print.ts'
 import { printTable } from '../table-print.ts'
-import { formatBytes, formatSeconds, printable } from '../text.ts'
+import { countOf, formatBytes, formatSeconds, printable } from '../text.ts'
 
 export const statusCommand: Command = {
   name: 'status',
@@ -11,7 +11,8 @@ export const statusCommand: Command = {
   summary: 'Show where every gateway, pipeline and table stands.',
   help: [
     'Shows per table its state, rows, applied commit and freshness, and per gateway how far it is',
-    'behind its source and how long the log of the source will last.',
+    'behind its source and how long the log of the source will last. Names the tables whose rows',
+    'are held back in a quarantine.',
   ],
   options: {},
   minimumPositionals: 0,
@@ -99,9 +100,23 @@ function printPipeline(call: CommandCall, pipeline: StatusPipeline): void {
   const rows = pipeline.tables.map((table) => tableRow(call, table))
   const lines = printTable({ columns, rows }, { columns: output.columns, hasFooter: false })
   for (const line of lines) output.line(line)
-  for (const { destination, problem } of pipeline.tables) {
+  for (const { destination, problem, heldBack } of pipeline.tables) {
     if (problem !== undefined) printProblem(output, problem, destination)
+    if (heldBack !== undefined) printHeldBack(call, destination, heldBack)
   }
+}
+
+/** They are missing in the table, and nothing else says so. */
+function printHeldBack({ output, program }: CommandCall, name: string, held: HeldBack): void {
+  const table = printable(held.table)
+  const went = `${countOf(Number(held.rows), 'row')} went to ${table} since the load`
+  output.line(
+    `${output.style('bold', `${printable(name)} holds rows back`)}: ${went}; each is missing here until a version of it fits`,
+  )
+  output.line(`  to see them: ${program} query "SELECT * FROM ${table}"`)
+  output.line(
+    '  to have them here: correct them in the source, or set sluice.unfitValues of the pipeline to null, clamp or string and run it',
+  )
 }
 
 const stateWords: Record<StatusTable['state'], string> = {
