@@ -21,6 +21,7 @@ import {
   type TreeDifference,
 } from './partition-tree.ts'
 import { formatIncarnation, parseIncarnation } from './position.ts'
+import type { PublicationFingerprint } from './publication.ts'
 import { sqlStateOf } from './server-error.ts'
 import { isVisible, parsePgSnapshot } from './snapshot-point.ts'
 import { quoteTable, shownTable } from './sql-text.ts'
@@ -99,7 +100,7 @@ export class PartitionGuard {
   /** By the partition's oid. */
   readonly #unproven = new Map<number, UnprovenPartition>()
   #rootOf: ReadonlyMap<number, TableId> = new Map()
-  #remembered = { saved: '' as Incarnation, records: '' }
+  #remembered: { saved?: Incarnation; records?: string; publication?: PublicationFingerprint } = {}
   #looking: Promise<void> = Promise.resolve()
   /** Partitions that rows came of. */
   readonly #met = new Map<TableId, Set<number>>()
@@ -108,14 +109,17 @@ export class PartitionGuard {
     this.#options = options
   }
 
-  /** `saved` with what is known of partitions, as far as the sink has been told. */
-  remember(saved: Incarnation): Incarnation {
+  /** `saved` with what is known of partitions and publication, as far as the sink has been told. */
+  remember(saved: Incarnation, publication: PublicationFingerprint): Incarnation {
     const records = JSON.stringify([...this.#records])
-    if (saved === this.#remembered.saved && records === this.#remembered.records) return saved
+    const last = this.#remembered
+    const isSame = last.records === records && last.publication === publication
+    if (saved === last.saved && isSame) return saved
     const partitions = this.#records.size === 0 ? undefined : Object.fromEntries(this.#records)
-    const { partitions: _, ...rest } = parseIncarnation(saved)
+    const { partitions: _, ...known } = parseIncarnation(saved)
+    const rest = { ...known, publication }
     const now = formatIncarnation(partitions === undefined ? rest : { ...rest, partitions })
-    this.#remembered = { saved: now, records }
+    this.#remembered = { saved: now, records, publication }
     return now
   }
 

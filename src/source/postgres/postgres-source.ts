@@ -263,7 +263,7 @@ class ComposedSource implements PostgresSource {
   }
 
   remember(saved: SourceState['incarnation']): SourceState['incarnation'] {
-    return this.#partitions.remember(saved)
+    return this.#partitions.remember(saved, this.#publication.told)
   }
 
   get #wantsFailover(): boolean {

@@ -56,6 +56,8 @@ export class PublicationGuard {
   #server: ServerState = { version: 0, isStandby: false }
   #tables: readonly SourceTable[] = []
   #fingerprint: PublicationFingerprint
+  /** As it was when nothing was left to be told to a sink. */
+  #told: PublicationFingerprint
   /** Tables that the publication cannot be made to publish whole, with the reason. */
   #problems = new Map<string, string>()
   /** Tables whose changes may be missing, not yet told to a sink. */
@@ -65,11 +67,17 @@ export class PublicationGuard {
 
   constructor(options: PublicationGuardOptions) {
     this.#options = options
-    this.#fingerprint = { name: options.name, tables: {} }
+    this.#told = this.#fingerprint = { name: options.name, tables: {} }
   }
 
   get fingerprint(): PublicationFingerprint {
     return this.#fingerprint
+  }
+
+  /** May be kept along with what the sink has been told. */
+  get told(): PublicationFingerprint {
+    if (this.#gaps.size === 0) this.#told = this.#fingerprint
+    return this.#told
   }
 
   /** Makes, extends and repairs the publication; what went missing meanwhile is a gap. */
@@ -91,6 +99,7 @@ export class PublicationGuard {
     if (before !== undefined) {
       this.#fingerprint = withGaps(this.#fingerprint, this.#gaps, before.position)
     }
+    this.#told = this.#fingerprint
   }
 
   /** The slot was made after the publication: its stream knows every table from the beginning. */

@@ -12,7 +12,7 @@ import { endOfLog } from './wal-flush.ts'
 
 export interface PublicationHoleOptions {
   readonly control: Control
-  readonly publication: Pick<PublicationGuard, 'watch'>
+  readonly publication: Pick<PublicationGuard, 'watch' | 'takeGaps'>
   readonly publicationName: string
 }
 
@@ -45,6 +45,8 @@ export class PublicationHole {
   #skip({ from, until, tables, sink }: StreamOptions): StreamOptions['from'] {
     const end = this.#end
     if (end === undefined || fromPosition(from) >= end) return from
+    // What was to be told of one of them is told by this.
+    this.#options.publication.takeGaps()
     for (const { id } of tables) {
       sink.gap(id, 'the publication did not exist at a place in the log that had to be left out')
     }
