@@ -56,12 +56,21 @@ test('status shows gateways with the runway of the log, and every table', async 
   const { code, stdout, stderr } = await run(['status'], { status: async () => report })
   expect(code).toBe(0)
   expect(stdout).toContain(
-    'gateway gw  running, staged commit 42, lag 2.0 KiB, source keeps 3.0 GiB of 10.0 GiB, lasts 2 h 0 min more, seen 1.0 s ago',
+    'gateway gw  running, staged commit 42, lag 2.0 KiB, source keeps 3.0 GiB, 10.0 GiB left, lasts 2 h 0 min more, seen 1.0 s ago',
   )
   expect(stdout).toContain('pipeline p  stopped, from gateway gw, freshness p50 0.5 s p99 1.3 s')
   expect(stdout).toMatch(/main\.shop\.orders +streaming +1234567 +12 +40 +2 +1\.5 s ago/)
   expect(stdout).toMatch(/main\.shop\.broken +failed/)
   expect(stderr).toContain('error SOURCE_NO_KEY: main.shop.broken: no key')
+})
+
+test('status shows a limit of the log that is used up', async () => {
+  const [gateway] = report.gateways
+  const over = { ...gateway, budgetBytes: -1024n, secondsToLoss: 0 } as (typeof report.gateways)[0]
+  const { stdout } = await run(['status'], {
+    status: async () => ({ ...report, gateways: [over] }),
+  })
+  expect(stdout).toContain('source keeps 3.0 GiB, none left, lasts 0.0 s more')
 })
 
 test('status as JSON has a line per gateway, pipeline and table', async () => {

@@ -61,7 +61,11 @@ function isAbandoned({ clock }: CommandCall, { isRunning, atMs }: StatusGateway)
 function gatewayText({ clock }: CommandCall, gateway: StatusGateway): string {
   const { retainedBytes, budgetBytes, secondsToLoss, lagBytes, roundTripMs, atMs } = gateway
   const retained = retainedBytes === undefined ? '' : `source keeps ${formatBytes(retainedBytes)}`
-  const budget = budgetBytes === undefined ? '' : ` of ${formatBytes(budgetBytes)}`
+  // What may still be written, so not a part of what is kept.
+  const budget =
+    budgetBytes === undefined
+      ? ''
+      : `, ${budgetBytes > 0n ? formatBytes(budgetBytes) : 'none'} left`
   const runway =
     secondsToLoss === undefined
       ? budgetBytes === undefined && retainedBytes !== undefined

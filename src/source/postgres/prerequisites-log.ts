@@ -5,6 +5,7 @@ import type { Control } from './control.ts'
 import type { ManagedService } from './managed-service.ts'
 import { ok, unmet } from './prerequisite-finding.ts'
 import { dropStrangerRemedy, readSlot, slotLoss } from './replication-slot.ts'
+import { findDanger } from './slot-health.ts'
 import { quoteIdentifier } from './sql-text.ts'
 
 const leastKeepBytes = 1024 * 1024 * 1024
@@ -112,6 +113,10 @@ export async function slotFinding(
   if (loss !== undefined) {
     const message = `Slot "${slotName}" is of no use: ${loss.why}`
     return unmet('error', 'SOURCE_LOG_LOST', subject, message, loss.remedy)
+  }
+  const danger = await findDanger(control, slotName, slot)
+  if (danger !== undefined) {
+    return unmet('warning', danger.code, subject, danger.message, danger.remedy)
   }
   return ok(subject, `Slot "${slotName}" is ${slot.walStatus}`)
 }

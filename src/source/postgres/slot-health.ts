@@ -1,10 +1,10 @@
-/** How much log the source keeps for our slot, and why it may send nothing. */
+/** How much log the source keeps for our slot, why it may send nothing, and what is in danger. */
 import { SluiceError } from '../../base/errors.ts'
-import type { SourceHealth } from '../source.ts'
+import type { SourceHealth, SourceStall } from '../source.ts'
 import type { Control } from './control.ts'
 import { findStall } from './failover.ts'
 import type { Lsn } from './lsn.ts'
-import { readSlot } from './replication-slot.ts'
+import { readSlot, slotLoss, type SlotState } from './replication-slot.ts'
 
 /** Throws SOURCE_LOG_LOST when the slot is gone. */
 export async function slotHealth(control: Control, slotName: string): Promise<SourceHealth> {
@@ -18,6 +18,26 @@ export async function slotHealth(control: Control, slotName: string): Promise<So
     retainedBytes: since(slot.restartLsn),
     budgetBytes: slot.safeBytes,
     lagBytes: since(slot.confirmedLsn),
-    stall: await findStall(control, slot),
+    stall: (await findDanger(control, slotName, slot)) ?? (await findStall(control, slot)),
+  }
+}
+
+/** Log that is not read yet is gone, or goes with the server's next checkpoint. */
+export async function findDanger(
+  control: Control,
+  name: string,
+  slot: SlotState,
+): Promise<SourceStall | undefined> {
+  const loss = slotLoss(slot)
+  if (loss !== undefined) {
+    const message = `Nothing more can be read from slot "${name}": ${loss.why}`
+    return { code: 'SOURCE_LOG_LOST', message, remedy: loss.remedy }
+  }
+  if (slot.walStatus !== 'unreserved' && (slot.safeBytes ?? 1n) > 0n) return undefined
+  const [row] = await control.query(`SELECT current_setting('max_slot_wal_keep_size') AS keep`)
+  return {
+    code: 'SOURCE_LOG_RETENTION',
+    message: `The next checkpoint of the server may remove log that slot "${name}" needs: max_slot_wal_keep_size is ${row?.['keep'] ?? 'unknown'}, and it is used up`,
+    remedy: `ALTER SYSTEM SET max_slot_wal_keep_size = '64GB'; SELECT pg_reload_conf();`,
   }
 }
