@@ -187,10 +187,12 @@ function typeMappingPage(): string {
     'In a key NULL or the nearest value would mix rows up: with `null` and `clamp` such a key stops ' +
       'the table with `DESTINATION_KEY_UNFIT`; with `string` the key is a text, with `quarantine` the ' +
       'row stays away.',
-    '### Columns that are left out',
-    'Generated columns, stored or virtual, are in no copy and no change, whatever the version of the ' +
-      'server and the publication send: they can be computed from the others. `sluice check` names them. ' +
-      'Identity columns are ordinary ones.',
+    '### Generated columns',
+    'From PostgreSQL 18 on, stored generated columns are captured as columns of their type, in copies ' +
+      'and from the log: publications that Sluice makes have `publish_generated_columns = stored`. A ' +
+      'publication that somebody else made decides for itself; without that option they are left out of ' +
+      'both. Virtual ones, and all of a server before 18, are in no copy and no change: they can be ' +
+      'computed from the others. `sluice check` names what is left out. Identity columns are ordinary ones.',
     '',
   ].join('\n\n')
 }

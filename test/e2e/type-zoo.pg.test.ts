@@ -4,11 +4,7 @@
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createScene, type Scene } from '../support/bad-input.ts'
-import {
-  type EmbeddedPostgres,
-  postgresVersion,
-  startEmbeddedPostgres,
-} from '../support/embedded-postgres.ts'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../support/embedded-postgres.ts'
 
 let server: EmbeddedPostgres
 let scene: Scene
@@ -146,24 +142,4 @@ test('every type is equal, copied and followed, under every policy', async () =>
     expect(followed.exitCode, followed.text).toBe(0)
     await scene.expectEqual()
   }
-})
-
-test('trap: a generated column that the log sends is in no copy, and so in no table', async () => {
-  const [row] = await scene.sql('SELECT pubname FROM pg_publication')
-  if (postgresVersion >= 18) {
-    const publication = String(row?.['pubname'])
-    await scene.sql(`ALTER PUBLICATION ${publication} SET (publish_generated_columns = stored)`)
-  }
-  // Whoever changes a publication makes the tables be copied anew; what follows is of interest here.
-  expect((await scene.runOnce()).exitCode).toBe(0)
-  await scene.sqlAsRole(`INSERT INTO app.zoo (id) VALUES (900)`)
-  const run = await scene.runOnce()
-  expect(run.exitCode, run.text).toBe(0)
-  expect(run.text).not.toContain('discontinued')
-  const { text } = await scene.call('query', 'SELECT * FROM zoo WHERE id = 900')
-  expect(text).toContain('"seq"')
-  expect(text).not.toContain('"made"')
-  await scene.expectEqual('zoo')
-  const check = await scene.call('check', scene.file)
-  expect(check.text).toContain('Generated columns are left out: made')
 })

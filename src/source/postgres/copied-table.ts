@@ -78,7 +78,7 @@ export class CopiedTable implements TableSnapshot {
   #copySql(chunk: SnapshotChunk): string {
     const planned = this.#parts.chunks[chunk.id]
     if (planned === undefined) throw new RangeError(`no chunk ${chunk.id}`)
-    const { table } = this.#parts.catalog
+    const { table, columns: known } = this.#parts.catalog
     const columns = table.schema.columns.map((column) => quoteIdentifier(column.name)).join(', ')
     const { relation, since, range } = planned
     const bounds = [
@@ -87,7 +87,9 @@ export class CopiedTable implements TableSnapshot {
     ]
     // A partitioned table without partitions has no rows, but can only be asked, not copied.
     const isEmptyRoot = table.isPartitioned === true && relation.relation === table.id
-    if (bounds.length === 0 && !isEmptyRoot) return `COPY ${relation.name} (${columns}) TO STDOUT`
+    // Generated columns can only be asked for, too.
+    const isAsked = isEmptyRoot || known.some(({ isGenerated }) => isGenerated === true)
+    if (bounds.length === 0 && !isAsked) return `COPY ${relation.name} (${columns}) TO STDOUT`
     const where = bounds.length === 0 ? '' : ` WHERE ${bounds.join(' AND ')}`
     return `COPY (SELECT ${columns} FROM ONLY ${relation.name}${where}) TO STDOUT`
   }

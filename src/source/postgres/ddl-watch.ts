@@ -3,12 +3,11 @@
  * row. The catalog is looked at from time to time; once the stream has passed that moment and nothing
  * newer came with it, what the catalog said holds there, between two transactions.
  */
-import type { Log } from '../../observe/log.ts'
 import type { ChangeSink } from '../change-sink.ts'
 import type { SourceTable, TableId, TableSchema } from '../table-schema.ts'
 import type { Control } from './control.ts'
 import type { Decision } from './ddl-decision.ts'
-import { discoverById, type CatalogTable } from './discover.ts'
+import { discoverById, type CatalogTable, type DiscoverContext } from './discover.ts'
 import type { Lsn } from './lsn.ts'
 
 /**
@@ -41,9 +40,8 @@ export interface CatalogLook {
   readonly lsn: Lsn
 }
 
-export interface LookOptions {
+export interface LookOptions extends DiscoverContext {
   readonly control: Pick<Control, 'query'>
-  readonly log: Log
   readonly order: DescribedOrder
   /** See `CatalogLook.lsn`. */
   readonly endOfLog: () => Promise<Lsn>
@@ -51,12 +49,12 @@ export interface LookOptions {
 
 /** Looks at `ids`; undefined when `isNews` is false of every table. */
 export async function lookAtCatalog(
-  { control, log, order, endOfLog }: LookOptions,
+  { control, order, endOfLog, ...context }: LookOptions,
   ids: readonly TableId[],
   isNews?: (table: CatalogTable) => boolean,
 ): Promise<CatalogLook | undefined> {
   const number = order.next()
-  const tables = (await discoverById(control, ids, log)).filter(
+  const tables = (await discoverById(control, ids, context)).filter(
     (table) => isNews?.(table) !== false,
   )
   if (tables.length === 0) return undefined

@@ -10,6 +10,7 @@ import type {
 import type { CellDecoder } from './cell-decoder.ts'
 import type { ControlRow } from './connect.ts'
 import type { Control } from './control.ts'
+import { insertsNameOf } from './insert-publication.ts'
 import { moneyProbe, parseMoneyFormat } from './cell-money.ts'
 import { idArray, shownTable, textArray } from './sql-text.ts'
 import { mapPostgresType, type PostgresColumnType } from './types.ts'
@@ -22,6 +23,8 @@ export interface CatalogColumn extends PostgresColumnType {
   readonly isNotNull: boolean
   /** `pg_attribute.attnum`; undefined when the catalog does not tell which column it was. */
   readonly attnum: string | undefined
+  /** A stored generated column that the publication sends. */
+  readonly isGenerated?: true
   /**
    * What rows have that are older than the column (`pg_attribute.attmissingval`): NULL or the text
    * of a value; `unreadable` when the text does not tell. Absent where the catalog was not asked.
@@ -41,8 +44,13 @@ export interface CatalogTable {
   /** Those of `table.schema.columns`, in their order. */
   readonly decoders: readonly CellDecoder[]
   readonly columns: readonly CatalogColumn[]
-  /** Names of generated columns: the log does not have them, so they are left out. */
+  /** Names of generated columns that are left out: virtual ones, and stored ones that the log does not have. */
   readonly generated: readonly string[]
+  /**
+   * With replica identity full and such columns left out, the server refuses everybody's updates and
+   * deletes of a published table (version 18).
+   */
+  readonly isRefusedByServer: boolean
   /** Numbers of all columns that the table has, generated ones included. */
   readonly attnums: readonly number[]
   /** `pg_class.relkind`: r ordinary, p partitioned, f foreign. */
@@ -113,15 +121,24 @@ const typeColumns = `t.typtype AS kind, base.base::text AS base, base.typmod::te
   CASE WHEN t.oid = 'money'::regtype THEN json_build_array(${moneyProbe}::money::text,
     (-${moneyProbe})::money::text, scale(1::money::numeric)) END AS money`
 
+/**
+ * Whether stored generated columns are in the log (version 18): asked of the publications that are
+ * there, of ours and of one that somebody made; one that is still to be made has them. NULL: they
+ * never are.
+ */
+const publishesStored = `CASE WHEN current_setting('server_version_num')::int >= 180000
+  THEN NOT EXISTS (SELECT FROM pg_publication u
+    WHERE u.pubname = ANY ($2::name[]) AND to_jsonb(u) ->> 'pubgencols' IS DISTINCT FROM 's') END`
+
 const columnsSql = `
-  SELECT a.id, a.name, a.place::text AS attnum, a.type_oid::text, a.typmod::text, a.not_null, a.generated,
+  SELECT a.id, a.name, a.place::text AS attnum, a.type_oid::text, a.typmod::text, a.not_null, a.generated, ${publishesStored} AS publishes_stored,
     a.xmin, a.has_missing, a.file, a.last,
     -- Inside an array the value stands as its own text, unless its type has another separator.
     CASE WHEN t.typdelim = ',' THEN (a.missing::text[])[1] END AS missing,
     (SELECT json_object_agg(e.oid, e.enumlabel) FROM pg_enum e
       WHERE e.enumtypid IN (a.type_oid, t.typelem, base.base)) AS labels, ${typeColumns}
   FROM (SELECT p.attrelid::text AS id, p.attname AS name, p.atttypid AS type_oid, p.atttypmod AS typmod,
-      p.attnotnull AS not_null, p.attgenerated AS generated, p.attnum AS place, p.xmin::text AS xmin,
+      p.attnotnull AS not_null, p.attgenerated::text AS generated, p.attnum AS place, p.xmin::text AS xmin,
       p.atthasmissing AS has_missing, p.attmissingval::text AS missing, c.relnatts::text AS last,
       CASE c.relkind WHEN 'p' THEN (SELECT string_agg(l.relfilenode::text, ' ' ORDER BY l.oid)
         FROM pg_partition_tree(c.oid) e JOIN pg_class l ON l.oid = e.relid)
@@ -219,7 +236,8 @@ function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): Cat
   const generated: string[] = []
   for (const column of rows) {
     const columnName = column['name'] ?? ''
-    if (column['generated'] !== '') generated.push(columnName)
+    const isSent = column['generated'] === 's' && column['publishes_stored'] === 't'
+    if (column['generated'] !== '' && !isSent) generated.push(columnName)
     else
       columns.push({
         ...columnTypeOf(column),
@@ -227,6 +245,7 @@ function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): Cat
         isNotNull: column['not_null'] === 't',
         attnum: column['attnum'] ?? undefined,
         missing: missingOf(column),
+        ...(isSent ? { isGenerated: true } : {}),
       })
   }
   const catalogKey = row['key'] === null ? [] : (JSON.parse(row['key'] ?? '[]') as string[])
@@ -256,6 +275,10 @@ function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): Cat
     decoders: mapped.map(({ decoder }) => decoder),
     columns,
     generated,
+    isRefusedByServer:
+      replicaIdentity === 'f' &&
+      generated.length > 0 &&
+      rows.some((column) => column['publishes_stored'] !== null),
     attnums: rows.map((column) => Number(column['attnum'])),
     kind: row['kind'] ?? '',
     persistence: row['persistence'] ?? '',
@@ -266,15 +289,22 @@ function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): Cat
   }
 }
 
+/** Who asks. */
+export interface DiscoverContext {
+  readonly log: Log
+  readonly publicationName: string
+}
+
 async function withColumns(
   control: Pick<Control, 'query'>,
   tables: readonly ControlRow[],
-  log: Log,
+  { log, publicationName }: DiscoverContext,
 ): Promise<readonly CatalogTable[]> {
   if (tables.length === 0) return []
   const ids = idArray(tables.map((row) => row['id'] ?? ''))
+  const names = textArray([publicationName, insertsNameOf(publicationName)])
   const byTable = new Map<string, ControlRow[]>()
-  for (const row of await control.query(columnsSql, [ids])) {
+  for (const row of await control.query(columnsSql, [ids, names])) {
     const id = row['id'] ?? ''
     const columns = byTable.get(id)
     if (columns === undefined) byTable.set(id, [row])
@@ -287,21 +317,21 @@ async function withColumns(
 export async function discoverSchemas(
   control: Pick<Control, 'query'>,
   schemas: readonly string[],
-  log: Log,
+  context: DiscoverContext,
 ): Promise<readonly CatalogTable[]> {
   const sql = `${tableColumns} AND n.nspname = ANY ($1::text[]) AND c.relpersistence <> 't'
     ORDER BY n.nspname, c.relname`
-  return await withColumns(control, await control.query(sql, [textArray(schemas)]), log)
+  return await withColumns(control, await control.query(sql, [textArray(schemas)]), context)
 }
 
 /** The tables that still exist, in no certain order. */
 export async function discoverById(
   control: Pick<Control, 'query'>,
   ids: readonly TableId[],
-  log: Log,
+  context: DiscoverContext,
 ): Promise<readonly CatalogTable[]> {
   const sql = `${tableColumns} AND c.oid = ANY ($1::oid[])`
-  return await withColumns(control, await control.query(sql, [idArray(ids)]), log)
+  return await withColumns(control, await control.query(sql, [idArray(ids)]), context)
 }
 
 /** Types by oid and typmod, in the order asked; undefined for a type that is gone. */

@@ -83,10 +83,13 @@ const unidentifiedSql = `
   JOIN pg_publication_rel r ON r.prpubid = p.oid
   JOIN pg_class c ON c.oid = r.prrelid
   JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE p.pubname = $1 AND c.relkind = 'r' AND c.relreplident <> 'f'
-    AND (c.relreplident = 'n' OR NOT EXISTS (SELECT 1 FROM pg_index i
+  WHERE p.pubname = $1 AND c.relkind = 'r' AND CASE WHEN c.relreplident = 'f'
+    -- Virtual generated columns (version 18) can not be published, and a full identity has them.
+    THEN EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated = 'v'
+      AND NOT a.attisdropped)
+    ELSE (c.relreplident = 'n' OR NOT EXISTS (SELECT 1 FROM pg_index i
       WHERE i.indrelid = c.oid AND i.indisvalid AND CASE c.relreplident
-        WHEN 'i' THEN i.indisreplident ELSE i.indisprimary AND i.indimmediate END))`
+        WHEN 'i' THEN i.indisreplident ELSE i.indisprimary AND i.indimmediate END)) END`
 
 async function dropUnidentified(
   control: Control,

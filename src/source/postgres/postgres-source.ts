@@ -137,7 +137,7 @@ class ComposedSource implements PostgresSource {
     this.#partitions = new PartitionGuard({ control, log, publicationName, distrust })
     this.#heartbeat = new Heartbeat({ control, clock, log, intervalMs })
     const order = this.#order
-    this.#looks = { control, log, order, endOfLog: () => endOfLog(control) }
+    this.#looks = { control, log, publicationName, order, endOfLog: () => endOfLog(control) }
     this.#publication = new PublicationGuard({
       control,
       log,
@@ -156,6 +156,7 @@ class ComposedSource implements PostgresSource {
       control: this.#control,
       publication: this.#publication,
       log: how.log,
+      publicationName,
       clock: how.clock,
       timeoutMs: this.#blockedTimeoutMs,
       chunkBytes: how.snapshotChunkBytes ?? 64 * 2 ** 20,
@@ -193,7 +194,7 @@ class ComposedSource implements PostgresSource {
   }
 
   async discoverTables(schemas: readonly string[]): Promise<readonly SourceTable[]> {
-    const found = await discoverSchemas(this.#control, schemas, this.#how.log)
+    const found = await discoverSchemas(this.#control, schemas, this.#how)
     for (const { table } of found) this.#order.note(table.schema)
     return await withPartitionSizes(
       this.#control,

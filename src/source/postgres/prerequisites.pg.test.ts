@@ -242,7 +242,8 @@ describe('check() of tables', () => {
       create unlogged table z.unlogged (id int primary key);
       create table z.parent (id int primary key) partition by range (id);
       create table z.leaf partition of z.parent default;
-      create table z.generated (id int primary key, twice int generated always as (id * 2) stored);
+      create table z.generated (id int primary key,
+        twice int generated always as (id * 2) ${postgresVersion >= 18 ? 'virtual' : 'stored'});
       create table z.clash (id int primary key, "ID" int);
       create table z."odd ""name" (id int primary key)`)
     const source = sourceOf(server, { name: 'tables' })

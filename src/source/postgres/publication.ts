@@ -5,6 +5,7 @@
  */
 import { SluiceError } from '../../base/errors.ts'
 import type { SourceTable, TableId } from '../table-schema.ts'
+import type { ControlRow } from './connect.ts'
 import type { Control } from './control.ts'
 import type { ServerState } from './log-guard.ts'
 import { formatLsn, type Lsn, parseLsn } from './lsn.ts'
@@ -37,8 +38,10 @@ export interface PublicationState {
   /** We made it and may repair it. */
   readonly isOurs: boolean
   readonly publishesAll: boolean
-  /** Leaves operations out, or publishes partitions as their root. */
+  /** Leaves operations or stored generated columns out, or publishes partitions as their root. */
   readonly hasOtherOptions: boolean
+  /** Stored generated columns; undefined on servers that can not. */
+  readonly publishesGenerated: boolean | undefined
   /** By table id; a table that is not published has no entry. */
   readonly signatures: ReadonlyMap<string, string>
   /** By table id: why not all changes of all rows and columns are published. */
@@ -56,12 +59,18 @@ export const publicationOptions: Readonly<Record<Publishes, string>> = {
   inserts: `publish = 'insert, truncate', publish_via_partition_root = false`,
 }
 
+/** Stored generated columns are published since version 18, where that is asked for. */
+function optionsFor(publishes: Publishes, serverVersion: number): string {
+  const options = publicationOptions[publishes]
+  return serverVersion < 180_000 ? options : `${options}, publish_generated_columns = stored`
+}
+
 const stateSql = `
   WITH wanted AS (
     SELECT c.oid, c.relnamespace, c.relispartition FROM pg_class c WHERE c.oid = ANY ($2::oid[])
   )
   SELECT p.oid::text AS id, p.xmin::text AS version, p.puballtables AS publishes_all,
-    p.pubviaroot AS via_root, obj_description(p.oid, 'pg_publication') AS comment,
+    p.pubviaroot AS via_root, to_jsonb(p) ->> 'pubgencols' AS generated, obj_description(p.oid, 'pg_publication') AS comment,
     concat_ws(', ', CASE WHEN NOT p.pubinsert THEN 'insert' END,
       CASE WHEN NOT p.pubupdate THEN 'update' END, CASE WHEN NOT p.pubdelete THEN 'delete' END,
       CASE WHEN NOT p.pubtruncate THEN 'truncate' END) AS left_out,
@@ -114,10 +123,18 @@ export async function readPublication(
     publishesAll: first?.['publishes_all'] === 't',
     hasOtherOptions:
       first !== undefined &&
-      (first['left_out'] !== leftOut[publishes] || first['via_root'] === 't'),
+      (first['left_out'] !== leftOut[publishes] ||
+        first['via_root'] === 't' ||
+        publishesGenerated(first) === false),
+    publishesGenerated: publishesGenerated(first),
     signatures,
     problems,
   }
+}
+
+function publishesGenerated(row: ControlRow | undefined): boolean | undefined {
+  const letter = row?.['generated'] ?? undefined
+  return letter === undefined ? undefined : letter === 's'
 }
 
 const leftOut: Readonly<Record<Publishes, string>> = { everything: '', inserts: 'update, delete' }
@@ -149,10 +166,11 @@ export function createStatement(
   name: string,
   tables: readonly SourceTable[],
   publishes: Publishes = 'everything',
+  serverVersion = 0,
 ): string {
   const list = tables.map((table) => `ONLY ${quoteTable(table.name)}`).join(', ')
   const forTables = tables.length === 0 ? '' : ` FOR TABLE ${list}`
-  return `CREATE PUBLICATION ${quoteIdentifier(name)}${forTables} WITH (${publicationOptions[publishes]});`
+  return `CREATE PUBLICATION ${quoteIdentifier(name)}${forTables} WITH (${optionsFor(publishes, serverVersion)});`
 }
 
 /** For somebody who may: an empty publication that the role can add its own tables to. */
@@ -183,14 +201,14 @@ export async function ensurePublication(
     throw new SluiceError(
       'SOURCE_PUBLICATION_MISSING',
       `Publication "${name}" does not exist, and the server is a standby: it can only be made on the primary`,
-      { remedy: `On the primary: ${createStatement(name, tables, publishes)}` },
+      { remedy: `On the primary: ${createStatement(name, tables, publishes, server.version)}` },
     )
   }
   if (!state.exists) {
-    await create(control, name, publishes)
+    await create(control, name, publishes, server.version)
   } else if (state.isOurs && state.hasOtherOptions) {
     await control.query(
-      `ALTER PUBLICATION ${quoteIdentifier(name)} SET (${publicationOptions[publishes]})`,
+      `ALTER PUBLICATION ${quoteIdentifier(name)} SET (${optionsFor(publishes, server.version)})`,
     )
   }
   if (state.publishesAll) return
@@ -205,17 +223,21 @@ export async function ensurePublication(
 }
 
 /** With its comment at once: what has none is not ours to drop. */
-async function create(control: Control, name: string, publishes: Publishes): Promise<void> {
+async function create(
+  control: Control,
+  name: string,
+  publishes: Publishes,
+  serverVersion: number,
+): Promise<void> {
+  const statement = createStatement(name, [], publishes, serverVersion)
   const comment = `COMMENT ON PUBLICATION ${quoteIdentifier(name)} IS '${ourComment}';`
   try {
-    await control.query(
-      `DO $sluice$ BEGIN ${createStatement(name, [], publishes)} ${comment} END $sluice$`,
-    )
+    await control.query(`DO $sluice$ BEGIN ${statement} ${comment} END $sluice$`)
   } catch (cause) {
     throw new SluiceError(
       'SOURCE_PUBLICATION_MISSING',
       `Publication "${name}" does not exist and could not be created: ${cause instanceof Error ? cause.message : ''}`,
-      { cause, remedy: `${createStatement(name, [], publishes)} as an owner of the tables.` },
+      { cause, remedy: `${statement} as an owner of the tables.` },
     )
   }
 }

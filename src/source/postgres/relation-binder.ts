@@ -51,6 +51,7 @@ export interface PartitionLookup {
 export interface RelationBinderOptions {
   readonly control: Pick<Control, 'query'>
   readonly log: Log
+  readonly publicationName: string
   readonly tables: readonly SourceTable[]
   readonly sink: Pick<ChangeSink, 'followed'>
   readonly partitions?: PartitionLookup
@@ -103,8 +104,8 @@ export class RelationBinder {
 
   /** As if the root had announced itself, but for the places of cells in tuples. */
   async #bindPartition(relation: Relation, announced: SourceTable): Promise<RelationOutcome> {
-    const { control, log } = this.#options
-    const [catalog] = await discoverById(control, [announced.id], log)
+    const { control } = this.#options
+    const [catalog] = await discoverById(control, [announced.id], this.#options)
     const { name, schema } = catalog?.table ?? announced
     const base = this.followed(announced.id) ?? announced
     const before = base.schema.columns.map((column) => column.name)
@@ -137,7 +138,7 @@ export class RelationBinder {
       return { kind: 'ignored' }
     }
     const { control, log } = this.#options
-    const [catalog] = await discoverById(control, [announced.id], log)
+    const [catalog] = await discoverById(control, [announced.id], this.#options)
     // A publication of version 18 may send generated columns, which no copy has.
     const generated = new Set(catalog?.generated)
     const sent = relation.columns.filter((column) => !generated.has(column.name))

@@ -40,6 +40,7 @@ export interface SnapshotContext {
   readonly control: Control
   readonly sessions: IdleSessions
   readonly log: Log
+  readonly publicationName: string
   readonly clock: SteadyClock
   readonly serverVersion: number
   /** There snapshots do not list what runs, so one that belongs to an exact place is taken. */
@@ -287,7 +288,7 @@ async function expectUnchanged(
   context: SnapshotContext,
   table: SourceTable,
 ): Promise<CatalogTable> {
-  const [now] = await discoverById(context.control, [table.id], context.log)
+  const [now] = await discoverById(context.control, [table.id], context)
   if (now === undefined) throw missing(table)
   expectCapturable(now, table.schema.identity)
   const before = table.schema.columns

@@ -94,9 +94,10 @@ export class ChangeStream implements ReplicationHandler {
     this.#from = fromPosition(stream.from)
     this.#until = stream.until === undefined ? undefined : fromPosition(stream.until)
     this.#deliveredTo = this.#from
-    const { control, log, partitions } = context
+    const { control, log, partitions, looks } = context
+    const { publicationName } = looks
     const { tables, sink } = stream
-    const binder = new RelationBinder({ control, log, tables, sink, partitions })
+    const binder = new RelationBinder({ control, log, publicationName, tables, sink, partitions })
     this.#binder = binder
     this.#catalog = new CatalogWatch(
       {

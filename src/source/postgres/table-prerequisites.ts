@@ -66,6 +66,16 @@ function publicationProblems(
   ]
 }
 
+function remedyForGenerated(
+  { exists, publishesGenerated }: PublicationState,
+  { name }: PublicationPlan,
+): string {
+  const others = 'Compute them at the destination, or make them ordinary columns.'
+  if (!exists || publishesGenerated !== false) return others
+  const statement = `ALTER PUBLICATION ${quoteIdentifier(name)} SET (publish_generated_columns = stored);`
+  return `For those that are stored: ${statement}\n${others}`
+}
+
 function problemsOf(
   table: CatalogTable,
   row: ControlRow,
@@ -85,7 +95,7 @@ function problemsOf(
       severity: 'warning',
       code: 'SOURCE_COLUMN_NOT_CAPTURED',
       message: `Generated columns are left out: ${table.generated.join(', ')}`,
-      remedy: 'Compute them at the destination, or make them ordinary columns.',
+      remedy: remedyForGenerated(publication, plan),
     })
   }
   return problems
@@ -115,10 +125,10 @@ export async function checkTables(
   context: TableCheckContext,
   tables: readonly SourceTable[],
 ): Promise<readonly Finding[]> {
-  const { control, log, publicationName } = context
+  const { control, publicationName } = context
   const ids = tables.map((table) => table.id)
   const found = new Map<TableId, CatalogTable>()
-  for (const table of await discoverById(control, ids, log)) found.set(table.table.id, table)
+  for (const table of await discoverById(control, ids, context)) found.set(table.table.id, table)
   const privileges = new Map<string, ControlRow>()
   for (const row of await control.query(privilegesSql, [
     idArray(ids),

@@ -44,6 +44,20 @@ function unmetIdentity(table: CatalogTable): UnmetRequirement | undefined {
   }
 }
 
+function unmetFullIdentity(table: CatalogTable): UnmetRequirement | undefined {
+  if (!table.isRefusedByServer || table.kind === 'p') return undefined
+  const alter = `ALTER TABLE ${quoteTable(table.table.name)}`
+  const drops = table.generated.map((name) => `DROP COLUMN ${quoteIdentifier(name)}`).join(', ')
+  return {
+    code: 'SOURCE_REPLICA_IDENTITY',
+    message: `Its replica identity is FULL and generated columns are not published (${table.generated.join(', ')}): once it is published, the server refuses every UPDATE and DELETE of it`,
+    remedy:
+      table.primaryKey === undefined
+        ? `${alter} ${drops}; -- or a key and REPLICA IDENTITY DEFAULT`
+        : `${alter} REPLICA IDENTITY DEFAULT;`,
+  }
+}
+
 function unmetKey(table: CatalogTable): UnmetRequirement | undefined {
   const { key, identity } = table.table.schema
   if (key.length > 0 || identity === 'full-row') return undefined
@@ -115,7 +129,8 @@ export function unmetRequirements(
   const kind = unmetKind(table)
   if (kind !== undefined && table.kind === 'f') return [kind]
   const identity = wanted === 'insert-only' ? undefined : unmetIdentity(table)
-  const all = [kind, identity, unmetNames(table)]
+  const full = wanted === 'insert-only' ? undefined : unmetFullIdentity(table)
+  const all = [kind, identity, full, unmetNames(table)]
   return all.filter((unmet) => unmet !== undefined)
 }
 
