@@ -225,13 +225,7 @@ function storageOf(columns: readonly ControlRow[]): Pick<TableSchema, 'storage'>
   }
 }
 
-function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): CatalogTable {
-  const name = {
-    catalog: row['catalog'] ?? '',
-    schema: row['schema'] ?? '',
-    table: row['name'] ?? '',
-  }
-  const partOf = (JSON.parse(row['part_of'] ?? 'null') as SourceTableName | null) ?? undefined
+function sortColumns(rows: readonly ControlRow[]): Pick<CatalogTable, 'columns' | 'generated'> {
   const columns: CatalogColumn[] = []
   const generated: string[] = []
   for (const column of rows) {
@@ -248,6 +242,17 @@ function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): Cat
         ...(isSent ? { isGenerated: true } : {}),
       })
   }
+  return { columns, generated }
+}
+
+function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): CatalogTable {
+  const name = {
+    catalog: row['catalog'] ?? '',
+    schema: row['schema'] ?? '',
+    table: row['name'] ?? '',
+  }
+  const partOf = (JSON.parse(row['part_of'] ?? 'null') as SourceTableName | null) ?? undefined
+  const { columns, generated } = sortColumns(rows)
   const catalogKey = row['key'] === null ? [] : (JSON.parse(row['key'] ?? '[]') as string[])
   const isWhole = catalogKey.every((key) => columns.some((column) => column.name === key))
   const replicaIdentity = row['identity'] ?? ''
