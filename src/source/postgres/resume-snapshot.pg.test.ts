@@ -84,8 +84,10 @@ async function end({ source, snapshot }: Begun): Promise<void> {
   await source.close()
 }
 
-// Before 14 a part of a table cannot be read alone, so every copy is one chunk.
-describe.skipIf(postgresVersion < 14)('resumeSnapshot()', () => {
+/** Before it a part of a table cannot be read alone, so every copy is one chunk. */
+const firstWithRanges = 14
+
+const resumedCopies = (): void => {
   test('reads what is left, also what the table grew by, and what changed in what was read', async () => {
     const begun = await cutOff('s1')
     await begun.snapshot.close()
@@ -164,7 +166,25 @@ describe.skipIf(postgresVersion < 14)('resumeSnapshot()', () => {
       await server.sql('drop table s4')
     },
   )
-})
+}
+
+const copiesFromZero = (): void => {
+  test('the server reads a table whole for every part of it: a copy is one chunk that cannot be resumed', async () => {
+    await server.sql(`create table s1 (id int primary key, note text);
+      insert into s1 select g, repeat('x', 200) from generate_series(1, 120) g`)
+    const source = sourceOf(server, { name: 's1', snapshotChunkBytes: 8192 })
+    const table = await tableNamed(source, 's1')
+    await source.prepare([table], undefined)
+    const snapshot = await source.beginSnapshot(table, nothing)
+    expect(snapshot.chunks.map(({ range }) => range)).toEqual([undefined])
+    expect((await read(snapshot, table, 0)).size).toBe(120)
+    await snapshot.close()
+    await source.dispose()
+    await source.close()
+  })
+}
+
+describe('resumeSnapshot()', postgresVersion < firstWithRanges ? copiesFromZero : resumedCopies)
 
 test('a begin that waits ends when it is aborted', async () => {
   await server.sql('create table a1 (id int primary key)')

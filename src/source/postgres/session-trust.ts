@@ -30,19 +30,21 @@ export class SessionTrust {
     }
   }
 
-  /** Every transaction older than `since`, from when `table` is published, commits before `lsn`. */
+  /**
+   * Every transaction older than `since`, from when `table` is published, commits before `lsn`. The
+   * session that has come there ends, so this is said before anything is written to wake it.
+   */
   settle(table: string, since: bigint, lsn: Lsn): void {
-    if (this.#settled.get(table)?.since !== since) this.#settled.set(table, { since, lsn })
+    if (this.#settled.get(table)?.since === since) return
+    this.#settled.set(table, { since, lsn })
+    if (this.#from >= lsn) return
+    if (this.#renewAfter === undefined || lsn > this.#renewAfter) this.#renewAfter = lsn
   }
 
   /** 'open': nobody has said yet that the transactions older than `since` have ended. */
   of(table: string, since: bigint): 'open' | 'renewing' | 'trusted' {
     const settled = this.#settled.get(table)
     if (settled?.since !== since) return 'open'
-    if (this.#from >= settled.lsn) return 'trusted'
-    if (this.#renewAfter === undefined || settled.lsn > this.#renewAfter) {
-      this.#renewAfter = settled.lsn
-    }
-    return 'renewing'
+    return this.#from >= settled.lsn ? 'trusted' : 'renewing'
   }
 }

@@ -64,6 +64,8 @@ export async function tableNamed(source: PostgresSource, name: string): Promise<
 
 export interface RunningStream {
   readonly sink: RecordingSink
+  /** Everything before it was delivered: of the last commit or heartbeat, where a stream goes on. */
+  readonly reached: Position
   /** Settles when the stream does. */
   readonly ended: Promise<StreamEnd>
   /** Resolves when everything before `position` was delivered. */
@@ -87,9 +89,9 @@ export function startStream(settings: StreamSettings): RunningStream {
   const events = new EventEmitter()
   events.setMaxListeners(0)
   const controller = new AbortController()
-  let reached = fromPosition(state.position)
+  let reached = state.position
   sink.onPosition = (position) => {
-    reached = fromPosition(position)
+    reached = position
     events.emit('change')
   }
   sink.onEvent = () => events.emit('change')
@@ -106,9 +108,12 @@ export function startStream(settings: StreamSettings): RunningStream {
   }
   return {
     sink,
+    get reached() {
+      return reached
+    },
     ended,
     until,
-    reach: async (position) => await until(() => reached >= fromPosition(position)),
+    reach: async (position) => await until(() => fromPosition(reached) >= fromPosition(position)),
     stop: async () => {
       controller.abort()
       await ended
