@@ -2,7 +2,7 @@
  * One process that knows both servers follows the primary over by itself: first one that is dead,
  * then one that nobody can reach any more and that still takes itself for the primary.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
@@ -30,7 +30,13 @@ async function copiesBegun(folder: string): Promise<number> {
   ).length
 }
 
-test.each(['is dead', 'cannot be reached'])(
+/** Nothing is written and no connection closed in order when this process is killed. */
+async function postmasterOf({ folder }: { readonly folder: string }): Promise<number> {
+  const [pid] = (await readFile(join(folder, 'data', 'postmaster.pid'), 'utf8')).split('\n')
+  return Number(pid)
+}
+
+test.each(['was killed', 'cannot be reached'])(
   'a primary that %s is left for its heir',
   async (fate) => {
     const folder = await mkdtemp(join(tmpdir(), 'sluice-hosts-'))
@@ -79,7 +85,7 @@ test.each(['is dead', 'cannot be reached'])(
     await countIs(1000 + id - 2000)
     const copies = await copiesBegun(folder)
     await standby.catchUp()
-    if (fate === 'is dead') await primary.crash()
+    if (fate === 'was killed') process.kill(await postmasterOf(primary), 'SIGKILL')
     else proxy.stallAll()
     await standby.promote()
     await standby.sql("insert into kept select n, 'after' from generate_series(5001, 5100) n")

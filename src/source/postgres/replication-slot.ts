@@ -54,7 +54,7 @@ export async function readSlot(control: Control, name: string): Promise<SlotStat
     activePid: pid === undefined ? undefined : Number(pid),
     walStatus: row['wal_status'] ?? 'lost',
     invalidation:
-      text('invalidation') ?? (row['conflicting'] === 'true' ? 'rows_removed' : undefined),
+      text('invalidation') ?? (row['conflicting'] === 'true' ? 'conflicting' : undefined),
     restartLsn: optionalLsn(row['restart_lsn']),
     confirmedLsn: optionalLsn(row['confirmed_flush_lsn']),
     safeBytes: safe === undefined ? undefined : BigInt(safe),
@@ -71,7 +71,7 @@ export interface SlotLoss {
 /** What ends every remedy of a lost log. */
 const copyAnew = 'Run: sluice refresh --all --full'
 
-/** By `invalidation_reason` (PostgreSQL documentation, pg_replication_slots). */
+/** By `invalidation_reason` (PostgreSQL documentation, pg_replication_slots), since version 17. */
 const losses: Readonly<Record<string, SlotLoss>> = {
   wal_removed: {
     why: 'the server removed log that it needs (wal_removed)',
@@ -80,6 +80,11 @@ const losses: Readonly<Record<string, SlotLoss>> = {
   rows_removed: {
     why: 'the primary removed catalog rows that it needs (rows_removed)',
     remedy: `On the standby: ALTER SYSTEM SET hot_standby_feedback = on; SELECT pg_reload_conf(); and let it follow the primary through a physical slot (primary_slot_name). ${copyAnew}`,
+  },
+  // All that version 16 says.
+  conflicting: {
+    why: 'the primary removed catalog rows that it needs, or its wal_level was lowered below logical (conflicting)',
+    remedy: `On the primary: wal_level = logical. On the standby: ALTER SYSTEM SET hot_standby_feedback = on; SELECT pg_reload_conf(); and let it follow the primary through a physical slot (primary_slot_name). ${copyAnew}`,
   },
   wal_level_insufficient: {
     why: 'wal_level was lowered below logical (wal_level_insufficient)',

@@ -6,6 +6,7 @@ import type {
   BeginSnapshotOptions,
   Incarnation,
   Position,
+  PreparedSource,
   ResumedSnapshot,
   SnapshotPoint,
   Source,
@@ -30,6 +31,8 @@ export interface FakeSourceOptions {
   readonly chunks?: number
   readonly findings?: readonly Finding[]
   readonly incarnation?: string
+  /** The server was promoted: from this count on its log is another one. */
+  readonly branchedAt?: number
   readonly health?: () => SourceHealth
   readonly onAcknowledge?: (position: number) => void
 }
@@ -118,7 +121,7 @@ export class FakeSource implements Source {
   async prepare(
     _tables: readonly SourceTable[],
     saved: SourceState | undefined,
-  ): Promise<SourceState> {
+  ): Promise<PreparedSource> {
     await this.#options.step('prepare')
     // What was committed before a process began is visible to it: only the stream can be ahead.
     this.#options.database.showAll()
@@ -127,7 +130,8 @@ export class FakeSource implements Source {
     if (saved.incarnation !== incarnation) {
       throw new SluiceError('INTERNAL_ERROR', 'another incarnation')
     }
-    return saved
+    const { branchedAt } = this.#options
+    return branchedAt === undefined ? saved : { ...saved, branchedAt: positionOf(branchedAt) }
   }
 
   async currentPosition(): Promise<Position> {
