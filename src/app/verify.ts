@@ -9,7 +9,7 @@ import { liveRowsSql } from '../destination/read-table.ts'
 import type { Engine } from '../engine/duckdb.ts'
 import type { SourceTable } from '../source/table-schema.ts'
 import type { SourceVerification } from '../source/verification.ts'
-import { type TableVerification, verifyTable } from '../verify/verify-table.ts'
+import { judgeInserts, type TableVerification, verifyTable } from '../verify/verify-table.ts'
 import { nameOf } from '../gateway/followed-tables.ts'
 import { refusals, selectTables } from '../gateway/select-tables.ts'
 import type { Context } from './context.ts'
@@ -195,12 +195,31 @@ function shown(
   at: { readonly source: SourceTable; readonly position: string; readonly version: bigint },
 ): VerifiedTable {
   const { schema, table } = at.source.name
+  const { sourceRows, destinationRows, unmatched } = result
+  const names = { destination: result.destination, source: `${schema}.${table}` }
+  if (at.source.schema.identity === 'insert-only' && !result.equal) {
+    // Rows that the source changed or deleted later stand here as they came: that is no difference.
+    const { kind, others } = judgeInserts(result)
+    return {
+      ...names,
+      isEqual: kind === 'complete',
+      ...(kind === 'not comparable' ? { isNotComparable: true } : {}),
+      insertsOnly: { unmatched, others },
+      sourceRows,
+      destinationRows,
+      missing: kind === 'lost' ? sourceRows - destinationRows : 0n,
+      extra: 0n,
+      different: 0n,
+      differences: [],
+      version: at.version,
+      position: at.position,
+    }
+  }
   return {
-    destination: result.destination,
-    source: `${schema}.${table}`,
+    ...names,
     isEqual: result.equal,
-    sourceRows: result.sourceRows,
-    destinationRows: result.destinationRows,
+    sourceRows,
+    destinationRows,
     missing: result.missing,
     extra: result.extra,
     different: result.different,

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { supportedNow } from './supported.ts'
 import { resolveConnection } from './connection.ts'
 import {
   changed,
@@ -71,6 +72,15 @@ test('a gateway reference that is no gateway says which ones there are', () => {
   const result = parse(changed(reference, '${resources.pipelines.shop_gatewy.id}'))
   const dangling = result.kind === 'invalid' ? result.problems.at(-1) : undefined
   expect(dangling?.remedy).toBe('Did you mean "shop_gateway"?')
+})
+
+test('primary_keys is refused by name, with what gives a table another key', () => {
+  const { message, remedy } = onlyProblem(
+    changed('exclude_columns: [note]', 'primary_keys: [id]'),
+    supportedNow,
+  )
+  expect(message).toContain('table_configuration.primary_keys is not supported in this version')
+  expect(remedy).toContain('REPLICA IDENTITY USING INDEX')
 })
 
 test.each(['MYSQL', 'SQLSERVER'])('%s is known and not supported', (type) => {

@@ -114,6 +114,11 @@ function readDestinationTable(map: ConfigMap, sourceTable: string | undefined): 
   return undefined
 }
 
+const laterRemedies: Readonly<Record<string, string>> = {
+  primary_keys:
+    'Remove it: rows are told apart as the source tells them apart. Where that is not wanted, run at the source: ALTER TABLE … REPLICA IDENTITY USING INDEX …; (a unique index of NOT NULL columns), or give the table a primary key.',
+}
+
 function readSettings(parent: ConfigMap, supported: Supported): Settings {
   const map = parent.map('table_configuration')
   if (map === undefined) return {}
@@ -121,7 +126,10 @@ function readSettings(parent: ConfigMap, supported: Supported): Settings {
   const later = [...parsedTableSettings, ...laterTableSettings].filter(
     (key) => !supported.tableSettings.includes(key),
   )
-  map.checkKeys({ used, unsupported: Object.fromEntries(later.map((key) => [key, ''])) })
+  map.checkKeys({
+    used,
+    unsupported: Object.fromEntries(later.map((key) => [key, laterRemedies[key] ?? ''])),
+  })
   const settings: { -readonly [key in keyof Settings]: Settings[key] } = {}
   const refused = scdTypes.filter((type) => !supported.scdTypes.includes(type))
   const scdType = map.oneOf('scd_type', supported.scdTypes, refused)

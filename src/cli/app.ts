@@ -192,6 +192,15 @@ export interface VerifiedTable {
   readonly version: bigint | undefined
   /** The source position compared at, for people. */
   readonly position: string | undefined
+  /** Some rows of the source may have been changed since they came: what is here cannot tell. */
+  readonly isNotComparable?: boolean
+  /** Only inserts of the table are followed, and the source changed rows later. */
+  readonly insertsOnly?: {
+    /** Rows of the source that are not here as they are now. */
+    readonly unmatched: bigint
+    /** Rows here that are not in the source as they came. */
+    readonly others: bigint
+  }
   readonly problem?: Problem
 }
 

@@ -13,7 +13,11 @@ export function printVerified(output: Output, table: VerifiedTable): void {
     printProblem(output, table.problem, table.destination)
     return
   }
-  const { missing, extra, different } = table
+  const { missing, extra, different, insertsOnly } = table
+  if (insertsOnly !== undefined) {
+    printInsertsOnly(output, table, insertsOnly)
+    return
+  }
   const symbols = output.hasUnicode ? ['✓', '✗'] : ['+', '!']
   const verdict = table.isEqual
     ? output.style('green', `${symbols[0]} equal`)
@@ -28,6 +32,37 @@ export function printVerified(output: Output, table: VerifiedTable): void {
   const version = table.version === undefined ? '' : ` at version ${table.version}`
   output.line(`${verdict}  ${printable(table.destination)}${version}: ${rows}${differences}`)
   for (const { key, kind } of table.differences) output.line(`    ${kind}: ${printable(key)}`)
+}
+
+function printInsertsOnly(
+  output: Output,
+  table: VerifiedTable,
+  { unmatched, others }: NonNullable<VerifiedTable['insertsOnly']>,
+): void {
+  const symbols = output.hasUnicode ? ['✓', '✗'] : ['+', '!']
+  const [verdict, text] = table.isEqual
+    ? [
+        output.style('green', `${symbols[0]} complete`),
+        `every row of the source is here; ${formatCount(others)} more were changed or deleted there since they came`,
+      ]
+    : table.isNotComparable === true
+      ? [
+          output.style('bold', '? not comparable'),
+          `${formatCount(unmatched)} rows of the source are not here as they are now: changed since they came, or lost, which inserts alone cannot tell; ${formatCount(others)} rows here are not there as they came`,
+        ]
+      : [
+          output.style('red', `${symbols[1]} differs`),
+          `${formatCount(table.missing)} rows at least are missing here`,
+        ]
+  const version = table.version === undefined ? '' : ` at version ${table.version}`
+  output.line(
+    `${verdict}  ${printable(table.destination)}${version}: only inserts are followed; of ${formatCount(table.sourceRows)} rows in the source and ${formatCount(table.destinationRows)} here: ${text}`,
+  )
+}
+
+/** True for a table of which nothing that can be compared differs. */
+export function isWithoutDifference(table: VerifiedTable): boolean {
+  return isProven(table) || (table.isNotComparable === true && table.problem === undefined)
 }
 
 /** True for a table that is proven equal. */

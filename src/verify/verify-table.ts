@@ -38,6 +38,8 @@ export interface TableVerification {
   readonly missing: bigint
   readonly extra: bigint
   readonly different: bigint
+  /** Rows of the source beyond those equal to one of the destination. */
+  readonly unmatched: bigint
   /** The first few; empty when equal. */
   readonly differences: readonly KeyDifference[]
 }
@@ -100,6 +102,40 @@ export function differingKeys(
     differences.push({ key, kind })
   }
   return differences
+}
+
+/** How many rows of the source have no equal one for themselves. Pure. */
+export function unmatchedRows(
+  source: readonly RowDigest[],
+  destination: readonly RowDigest[],
+): bigint {
+  const left = new Map<string, number>()
+  for (const { digest } of destination) left.set(digest, (left.get(digest) ?? 0) + 1)
+  let unmatched = 0n
+  for (const { digest } of source) {
+    const count = left.get(digest) ?? 0
+    if (count === 0) unmatched++
+    else left.set(digest, count - 1)
+  }
+  return unmatched
+}
+
+/**
+ * What can be said of a table whose inserts alone are followed. Every row of the source came once, so
+ * fewer rows here are a loss; a row that is not here as it is now may have been changed since. Pure.
+ */
+export function judgeInserts({
+  sourceRows,
+  destinationRows,
+  unmatched,
+}: Pick<TableVerification, 'sourceRows' | 'destinationRows' | 'unmatched'>): {
+  readonly kind: 'complete' | 'not comparable' | 'lost'
+  /** Rows here that are not in the source as they came. */
+  readonly others: bigint
+} {
+  const others = destinationRows - (sourceRows - unmatched)
+  if (destinationRows < sourceRows) return { kind: 'lost', others }
+  return { kind: unmatched === 0n ? 'complete' : 'not comparable', others }
 }
 
 /** Buckets in groups whose rows fit into memory together. */
@@ -165,6 +201,7 @@ export async function verifyTable(
   )
   const batches = batchBuckets(differingBuckets(left.buckets, right.buckets), [left, right])
   const found: KeyDifference[] = []
+  let unmatched = 0n
   const counts = { 'missing in destination': 0n, 'only in destination': 0n, different: 0n }
   for (const buckets of batches) {
     const [sourceRows, rows] = await Promise.all([
@@ -172,6 +209,7 @@ export async function verifyTable(
       engine.rows(rowDigestSql(relation, { key, columns: all, buckets })),
     ])
     const ours = rows.map((row) => ({ key: String(row['key']), digest: String(row['digest']) }))
+    unmatched += unmatchedRows(sourceRows, ours)
     for (const difference of differingKeys(sourceRows, ours)) {
       counts[difference.kind]++
       if (found.length < maxDifferences) found.push(difference)
@@ -187,6 +225,7 @@ export async function verifyTable(
     missing: counts['missing in destination'],
     extra: counts['only in destination'],
     different: counts.different,
+    unmatched,
     differences: found.map(({ key: text, kind }) => ({
       key: readableKey(text, keyNames),
       kind,

@@ -1,7 +1,7 @@
 /** `sluice verify`: proves that the destination equals the source at one position. */
 import type { Command } from '../command.ts'
 import { countOf } from '../text.ts'
-import { isProven, printVerified } from '../verified-print.ts'
+import { isProven, isWithoutDifference, printVerified } from '../verified-print.ts'
 
 export const verifyCommand: Command = {
   name: 'verify',
@@ -10,7 +10,9 @@ export const verifyCommand: Command = {
   help: [
     'Brings the tables to one position of the source log and compares every cell of source and',
     'destination there, while both may go on changing. TABLE is [catalog.][schema.]table of the',
-    'destination; without one all tables are compared. Exit code 0: all are equal.',
+    'destination; without one all tables are compared. Of a table whose inserts alone are followed',
+    'only those can be compared: it is complete, or not comparable where the source changed rows.',
+    'Exit code 0: all are equal, and nothing that can be compared differs. 1: a table differs.',
   ],
   options: {},
   minimumPositionals: 0,
@@ -23,12 +25,19 @@ export const verifyCommand: Command = {
         signal: call.signal,
         onTable: (table) => printVerified(output, table),
       })
-      const unequal = report.tables.filter((table) => !isProven(table)).length
-      output.event('finished', { tables: report.tables.length, unequal })
+      const unequal = report.tables.filter((table) => !isWithoutDifference(table)).length
+      const proven = report.tables.filter(isProven).length
+      const notComparable = report.tables.length - proven - unequal
+      output.event('finished', {
+        tables: report.tables.length,
+        unequal,
+        not_comparable: notComparable,
+      })
       if (output.format === 'human') {
         output.line(
           unequal === 0
-            ? output.style('green', `${countOf(report.tables.length, 'table')} equal`)
+            ? output.style('green', `${countOf(proven, 'table')} equal`) +
+                (notComparable === 0 ? '' : `, ${notComparable} not comparable`)
             : output.style('red', `${countOf(unequal, 'table')} not proven equal`),
         )
       }
