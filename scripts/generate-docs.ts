@@ -179,8 +179,10 @@ function typeMappingPage(): string {
         ],
       ],
     ),
-    'Those columns are nullable in the destination even where the source says NOT NULL. Another value ' +
-      'of the setting loads the table anew from its staged copy; where staging was purged since, the ' +
+    'Those columns are nullable in the destination even where the source says NOT NULL. `sluice status` names the tables ' +
+      'with rows in quarantine, how many, and what to do. Another value ' +
+      'of the setting loads the table anew from its staged copy: the rows that were held back are in ' +
+      'it then, and the quarantine is emptied; where staging was purged since, the ' +
       'table stops with `PIPELINE_STAGING_PURGED` and the refresh to run. `verify` compares with what ' +
       'the policy makes of each value. In a history (SCD type 2, append-only) a version in quarantine ' +
       'ends the row as a delete does.',
