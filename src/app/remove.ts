@@ -42,7 +42,10 @@ export async function removeGateway(
   await context.store.removeGateway(definition.id)
   return {
     gateway: key,
-    steps: [...steps, `forgot gateway ${key} and its pipelines; their tables stay`],
+    steps: [
+      ...steps,
+      `forgot gateway ${key} and its pipelines; their tables stay; a later run asks for a full refresh of them`,
+    ],
     problem: undefined,
   }
 }

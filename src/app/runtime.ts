@@ -66,10 +66,7 @@ export async function deployedDefinitions(context: Context): Promise<RuntimeDefi
     context.store.pipelines(),
   ])
   if (gateways.length === 0) {
-    throw new SluiceError(
-      'CATALOG_NOTHING_DEPLOYED',
-      'no gateway was ever deployed to this data folder',
-    )
+    throw new SluiceError('CATALOG_NOTHING_DEPLOYED', 'no gateway is deployed in this data folder')
   }
   return { gateways, pipelines }
 }

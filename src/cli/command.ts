@@ -42,7 +42,7 @@ export interface Command {
   run(call: CommandCall): Promise<ExitCode>
 }
 
-export function textOption(call: CommandCall, name: string): string | undefined {
+function textOption(call: CommandCall, name: string): string | undefined {
   const value = call.options[name]
   return typeof value === 'string' ? value : undefined
 }

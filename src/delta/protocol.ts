@@ -7,7 +7,7 @@ import type { Metadata, Protocol } from './actions.ts'
 import { isEnabled } from './table-properties.ts'
 
 /** Reader features whose tables we read rightly. */
-export const readableFeatures: ReadonlySet<string> = new Set([
+const readableFeatures: ReadonlySet<string> = new Set([
   'columnMapping',
   'deletionVectors',
   'timestampNtz',

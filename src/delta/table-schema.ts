@@ -51,7 +51,7 @@ const kindOfName = new Map(
   Object.entries(primitiveNames).map(([kind, name]) => [name as string, kind as PrimitiveKind]),
 )
 
-export function deltaTypeOf(type: CanonicalType): DeltaType {
+function deltaTypeOf(type: CanonicalType): DeltaType {
   if (type.kind === 'array') {
     return { type: 'array', elementType: deltaTypeOf(type.element), containsNull: true }
   }
@@ -60,7 +60,7 @@ export function deltaTypeOf(type: CanonicalType): DeltaType {
 }
 
 /** undefined for a type that has no canonical counterpart (struct, map, variant, nested array). */
-export function canonicalTypeOf(type: DeltaType): CanonicalType | undefined {
+function canonicalTypeOf(type: DeltaType): CanonicalType | undefined {
   if (typeof type === 'string') return scalarTypeOf(type)
   if (type.type !== 'array' || typeof type.elementType !== 'string') return undefined
   const element = scalarTypeOf(type.elementType)

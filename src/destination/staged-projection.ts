@@ -66,7 +66,7 @@ export function stagedScanSql({
  * `<expression> AS <name>` per column of the destination, in its order. Expressions are over the
  * columns of `staged`, types are the destination's.
  */
-export function projectColumns(
+function projectColumns(
   staged: Pick<StagedFiles, 'schema' | 'hasUnfit'>,
   columns: DestinationColumns,
 ): readonly string[] {

@@ -77,7 +77,7 @@ function hasFloats({ type }: DeltaColumn): boolean {
   return kind === 'float32' || kind === 'float64'
 }
 
-export function addFile(
+function addFile(
   name: string,
   size: number,
   options: {
@@ -118,7 +118,7 @@ async function upload(file: string, table: DeltaTable, name: string): Promise<nu
 }
 
 /** One row of COPY … RETURN_STATS: per leaf column a map of texts, under its quoted name. */
-export function readCopyStatistics(
+function readCopyStatistics(
   row: Readonly<Record<string, unknown>>,
   columns: readonly DeltaColumn[],
 ): FileStatistics {

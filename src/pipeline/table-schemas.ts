@@ -2,7 +2,7 @@
  * Which columns a destination table gets from the staged schemas, and how rows of earlier schemas
  * become rows of the newest that an update reaches.
  */
-import { SluiceError } from '../base/errors.ts'
+import { hasCode, SluiceError } from '../base/errors.ts'
 import { localFile } from '../destination/data-path.ts'
 import {
   chooseColumns,
@@ -131,7 +131,8 @@ export class TableSchemas {
       const schema = await this.#staging
         .readSchema(this.#tableId, earlier)
         .catch((error: unknown) => {
-          if (error instanceof SluiceError) return undefined
+          // Numbers are skipped. What cannot be read is no such number: a rename may stand in it.
+          if (hasCode(error, 'STAGING_SCHEMA_MISSING')) return undefined
           throw error
         })
       const column = schema?.columns.find((one) => one.name === name)

@@ -26,7 +26,7 @@ export const shopTables = [
   'reviews',
 ] as const
 
-export const categoryCount = 40
+const categoryCount = 40
 export const warehouses = ['BER1', 'LIS2', 'OSA3'] as const
 const itemsPerOrder = 2
 

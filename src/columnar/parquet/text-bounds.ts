@@ -1,7 +1,7 @@
 /** Short bounds for long strings: what statistics keep instead of whole values. */
 
 /** Code points of a string that statistics keep. */
-export const boundCodePoints = 32
+const boundCodePoints = 32
 
 const largestCodePoint = 0x10ffff
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

@@ -24,7 +24,7 @@ export function fourDigits(bytes: DataView, at: number): number {
 }
 
 /** Value of the digits in `bytes[start, end)`, at most nine, or negative. */
-export function upToNineDigits(bytes: DataView, start: number, end: number): number {
+function upToNineDigits(bytes: DataView, start: number, end: number): number {
   let value = 0
   let wrong = 0
   let at = start

@@ -280,6 +280,27 @@ describe('check() of tables', () => {
     await source.close()
   })
 
+  test('trap: publishing a table without an identity, as a remedy would, stops its application', async () => {
+    await server.sql(`create role seeker login replication password 'seeker';
+      create schema k; grant usage on schema k to seeker;
+      create table k.keyless (id int); insert into k.keyless values (1);
+      create table k.nothing (id int primary key); insert into k.nothing values (1);
+      alter table k.nothing replica identity nothing;
+      grant select on all tables in schema k to seeker`)
+    const connection = { user: 'seeker', password: 'seeker' }
+    const source = sourceOf(server, { name: 'seeker', connection })
+    const findings = await source.check(await source.discoverTables(['k']))
+    const unpublished = findings.filter(({ code }) => code === 'SOURCE_PUBLICATION_INCOMPLETE')
+    expect(unpublished.map(({ table }) => table)).toEqual(['k.keyless', 'k.nothing'])
+    const made = findings.filter(({ code }) => code === 'SOURCE_PUBLICATION_MISSING')
+    for (const { remedy } of [...made, ...unpublished]) await server.sql(remedy ?? '')
+    await server.sql('update k.keyless set id = 2; update k.nothing set id = 2')
+    expect(await server.sql('select id from k.keyless union all select id from k.nothing')).toEqual(
+      [{ id: 2 }, { id: 2 }],
+    )
+    await source.close()
+  })
+
   test('finds missing privileges, and granting what it says is enough', async () => {
     await server.sql(`create role limited login replication password 'limited';
       create schema l; create table l.t (id int primary key); create table l.hidden (id int primary key);

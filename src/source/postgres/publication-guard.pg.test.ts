@@ -176,3 +176,51 @@ test('trap: options flipped and flipped back between two looks', async () => {
   await source.dispose()
   await source.close()
 })
+
+test('trap: a table is distrusted while another one is put back, and before the next session', async () => {
+  await server.sql(
+    'create table dis_a (id int primary key); create table dis_b (id int primary key)',
+  )
+  const source = sourceOf(server, { name: 'dis' })
+  const tables = [await tableNamed(source, 'dis_a'), await tableNamed(source, 'dis_b')] as const
+  const [a, b] = tables
+  const state = await source.prepare(tables, undefined)
+  let meanwhile: (() => Promise<void>) | undefined
+  const { control, guard } = guardOf('dis', async (sql) => {
+    if (!sql.startsWith('SELECT pg_current_xact_id')) return
+    const once = meanwhile
+    meanwhile = undefined
+    await once?.()
+  })
+  const { publication } = parseIncarnation(state.incarnation)
+  const position = fromPosition(state.position)
+  const before = { fingerprint: publication, position, isPromoted: false }
+  const now = { version: postgresVersion * 10_000, isStandby: false }
+  const putBack = async (): Promise<void> => {
+    await server.sql(
+      'alter publication dis drop table dis_b; alter publication dis add table dis_b',
+    )
+  }
+  await guard.prepare(tables, now, before)
+  const first = { a: guard.sinceOf(a.id), b: guard.sinceOf(b.id) }
+  meanwhile = async () => {
+    await putBack()
+    await guard.watch()
+  }
+  await guard.distrust(a.id)
+  const second = { a: guard.sinceOf(a.id), b: guard.sinceOf(b.id) }
+  expect(second.a).toBeGreaterThan(first.a)
+  expect(second.b).toBeGreaterThan(first.b)
+  await putBack()
+  meanwhile = async () => await guard.distrust(a.id)
+  await guard.watch()
+  const third = { a: guard.sinceOf(a.id), b: guard.sinceOf(b.id) }
+  expect(third.a).toBeGreaterThan(second.a)
+  expect(third.b).toBeGreaterThan(second.b)
+  // The next session may begin before the place at which the server began to mistake the table.
+  await guard.prepare(tables, now, before)
+  expect(guard.sinceOf(a.id)).toBe(third.a)
+  await control.close()
+  await source.dispose()
+  await source.close()
+})

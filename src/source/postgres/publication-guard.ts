@@ -62,6 +62,11 @@ export class PublicationGuard {
   #problems = new Map<string, string>()
   /** Tables whose changes may be missing, not yet told to a sink. */
   #gaps = new Map<TableId, string>()
+  /**
+   * Ids from which tables are distrusted. Not in the fingerprint, which is taken anew while such an
+   * id is asked for, and before a session that begins at the same place of the log again.
+   */
+  readonly #distrustedSince = new Map<TableId, bigint>()
   /** Since when a copy waits for older transactions. */
   readonly #waitingMs = new Map<TableId, number>()
 
@@ -124,15 +129,8 @@ export class PublicationGuard {
 
   /** The table may be copied only once the stream has begun anew after now. */
   async distrust(table: TableId): Promise<void> {
-    const { tables } = this.#fingerprint
-    const known = tables[table]
     const [row] = await this.#options.control.query('SELECT pg_current_xact_id()::text AS next')
-    if (known === undefined) return
-    const since = row?.['next'] ?? known.since
-    this.#fingerprint = {
-      ...this.#fingerprint,
-      tables: { ...tables, [table]: { ...known, since } },
-    }
+    this.#distrustedSince.set(table, BigInt(row?.['next'] ?? ''))
   }
 
   /** Tables whose changes may be missing, each told once. */
@@ -144,7 +142,9 @@ export class PublicationGuard {
 
   /** A copy of the table has to show every transaction below this 64-bit id. */
   sinceOf(table: TableId): bigint {
-    return BigInt(this.#fingerprint.tables[table]?.since ?? '0')
+    const published = BigInt(this.#fingerprint.tables[table]?.since ?? '0')
+    const distrusted = this.#distrustedSince.get(table) ?? 0n
+    return distrusted > published ? distrusted : published
   }
 
   /** Throws SOURCE_PUBLICATION_INCOMPLETE for a table that cannot be followed. */
@@ -232,10 +232,18 @@ export class PublicationGuard {
     const [row] = await control.query(`SELECT ${id}::text AS next`)
     const next = row?.['next'] ?? ''
     const known = before !== undefined && isPromoted ? notAfter(before, next) : before
+    if (isPromoted) this.#lowerDistrust(BigInt(next))
     this.#fingerprint = fingerprint(name, state, known, next)
     this.#problems = new Map(state.problems)
     for (const { id } of this.#tables) {
       if (!state.signatures.has(id)) this.#problems.set(id, 'it does not publish the table')
+    }
+  }
+
+  /** A promoted server may be behind the ids that its predecessor gave. */
+  #lowerDistrust(nextXid: bigint): void {
+    for (const [table, since] of this.#distrustedSince) {
+      if (since > nextXid) this.#distrustedSince.set(table, nextXid)
     }
   }
 }

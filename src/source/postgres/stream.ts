@@ -184,12 +184,20 @@ export class ChangeStream implements ReplicationHandler {
 
   #startTimers(replication: ReplicationConnection): NodeJS.Timeout[] {
     const { publication, partitions, watchIntervalMs, log } = this.#context
+    let isLooking = false
     const watch = setInterval(() => {
-      Promise.all([publication.watch(), partitions.look()]).then(
-        () => this.#deliverGaps(),
-        (error: unknown) =>
-          log.warn('the publication could not be looked at', { error: String(error) }),
-      )
+      // With a slow server looks would pile up, and each would find the same once more.
+      if (isLooking) return
+      isLooking = true
+      void Promise.allSettled([publication.watch(), partitions.look()]).then((outcomes) => {
+        isLooking = false
+        for (const outcome of outcomes) {
+          if (outcome.status === 'fulfilled') continue
+          const error = String(outcome.reason)
+          log.warn('publication and partitions could not be looked at', { error })
+        }
+        this.#deliverGaps()
+      })
       this.#catalog.look().then(
         (isWaiting) => isWaiting && !this.#isDone && replication.sendStatus(true),
         (error: unknown) =>

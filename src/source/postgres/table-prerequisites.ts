@@ -1,4 +1,5 @@
 /** What the chosen tables have to be like, one by one. */
+import type { ErrorCode } from '../../base/error-codes.ts'
 import type { Log } from '../../observe/log.ts'
 import type { Finding } from '../finding.ts'
 import type { RowIdentity, SourceTable, TableId, TableSchema } from '../table-schema.ts'
@@ -76,6 +77,16 @@ function remedyForGenerated(
   return `For those that are stored: ${statement}\n${others}`
 }
 
+const identityCodes: ReadonlySet<ErrorCode> = new Set([
+  'SOURCE_TABLE_WITHOUT_KEY',
+  'SOURCE_REPLICA_IDENTITY',
+])
+
+/** Run before the table has an identity, the statement would make the server refuse its updates. */
+function afterIdentity(problem: Problem): Problem {
+  return { ...problem, remedy: `-- once it has an identity: ${problem.remedy ?? ''}` }
+}
+
 function problemsOf(
   table: CatalogTable,
   row: ControlRow,
@@ -88,7 +99,9 @@ function problemsOf(
   }))
   const problems = [...unmet, ...privilegeProblems(table, row)]
   if (table.kind !== 'f') {
-    problems.push(...publicationProblems(table, row, publication, plan))
+    const published = publicationProblems(table, row, publication, plan)
+    const lacksIdentity = unmet.some(({ code }) => code !== undefined && identityCodes.has(code))
+    problems.push(...(lacksIdentity ? published.map(afterIdentity) : published))
   }
   if (table.generated.length > 0) {
     problems.push({
