@@ -135,6 +135,22 @@ if (canSend) {
     await expectColumns('twice', 'label', 'more')
   })
 
+  test('trap: a published partition whose own updates the server refuses', async () => {
+    await scene.sqlAsRole(`CREATE TABLE app.tree (id int PRIMARY KEY, a int,
+        v int GENERATED ALWAYS AS (a + 1) VIRTUAL) PARTITION BY RANGE (id);
+      CREATE TABLE app.leaf PARTITION OF app.tree DEFAULT;
+      INSERT INTO app.tree VALUES (1, 1); ALTER TABLE app.leaf REPLICA IDENTITY FULL`)
+    await scene.sql(`COMMENT ON PUBLICATION ${publication} IS 'Made by Sluice'`)
+    const { failed, text } = await scene.runOnce()
+    const problem = failed.get('app.tree')
+    expect(problem, text).toMatchObject({ code: 'SOURCE_REPLICA_IDENTITY' })
+    await scene.sqlAsRole(`UPDATE app.tree SET a = 2; ${problem?.remedy ?? ''}`)
+    await scene.runOnce()
+    await scene.sqlAsRole(`UPDATE app.tree SET a = 3`)
+    await scene.runOnce()
+    await scene.expectEqual('tree')
+  })
+
   test('trap: a published table whose own updates the server refuses', async () => {
     await scene.sqlAsRole(`CREATE TABLE app.refused (id int PRIMARY KEY, a int,
         v int GENERATED ALWAYS AS (a + 1) VIRTUAL);

@@ -15,7 +15,10 @@ const partitionsSql = `
     c.relreplident AS identity, k.names AS identity_columns, current_user AS role,
     has_schema_privilege(c.relnamespace, 'USAGE') AS can_use,
     has_table_privilege(c.oid, 'SELECT') AS can_select,
-    c.relkind = 'r' AND row_security_active(c.oid) AS is_hidden
+    c.relkind = 'r' AND row_security_active(c.oid) AS is_hidden,
+    -- Virtual ones exist since version 18.
+    (SELECT string_agg(a.attname, ', ' ORDER BY a.attnum) FROM pg_attribute a
+      WHERE a.attrelid = c.oid AND a.attgenerated = 'v' AND NOT a.attisdropped) AS virtual
   FROM (${partitionTreeSql('$1::oid[]')}) t
   JOIN pg_class c ON c.oid::text = t.node AND c.relkind <> 'p'
   LEFT JOIN LATERAL (
@@ -62,6 +65,14 @@ function identityProblem(table: SourceTable, row: ControlRow): UnmetRequirement 
   const partition = { schema: row['schema'] ?? '', table: row['name'] ?? '' }
   const sent = JSON.parse(row['identity_columns'] ?? '[]') as readonly string[]
   const needsKey = schema.key.length > 0
+  const virtual = row['virtual'] ?? undefined
+  if (identity === 'f' && virtual !== undefined) {
+    return {
+      code: 'SOURCE_REPLICA_IDENTITY',
+      message: `The replica identity of its partition ${shownTable(partition)} is FULL, and generated columns can not be published (${virtual}): the server refuses every UPDATE and DELETE of what is published so`,
+      remedy: `ALTER TABLE ${quoteTable(partition)} REPLICA IDENTITY DEFAULT;`,
+    }
+  }
   const isMet =
     identity === 'f' ||
     (identity !== 'n' && needsKey && schema.key.every((key) => sent.includes(key)))
