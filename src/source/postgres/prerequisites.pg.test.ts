@@ -286,18 +286,21 @@ describe('check() of tables', () => {
       create table k.keyless (id int); insert into k.keyless values (1);
       create table k.nothing (id int primary key); insert into k.nothing values (1);
       alter table k.nothing replica identity nothing;
+      create table k.parted (id int primary key) partition by range (id);
+      create table k.leaf partition of k.parted default; insert into k.parted values (1);
+      alter table k.leaf replica identity nothing;
       grant select on all tables in schema k to seeker`)
     const connection = { user: 'seeker', password: 'seeker' }
     const source = sourceOf(server, { name: 'seeker', connection })
-    const findings = await source.check(await source.discoverTables(['k']))
+    const tables = (await source.discoverTables(['k'])).filter(({ partOf }) => partOf === undefined)
+    const findings = await source.check(tables)
     const unpublished = findings.filter(({ code }) => code === 'SOURCE_PUBLICATION_INCOMPLETE')
-    expect(unpublished.map(({ table }) => table)).toEqual(['k.keyless', 'k.nothing'])
+    expect(unpublished.map(({ table }) => table)).toEqual(['k.keyless', 'k.nothing', 'k.parted'])
     const made = findings.filter(({ code }) => code === 'SOURCE_PUBLICATION_MISSING')
     for (const { remedy } of [...made, ...unpublished]) await server.sql(remedy ?? '')
-    await server.sql('update k.keyless set id = 2; update k.nothing set id = 2')
-    expect(await server.sql('select id from k.keyless union all select id from k.nothing')).toEqual(
-      [{ id: 2 }, { id: 2 }],
-    )
+    for (const table of ['keyless', 'nothing', 'parted']) {
+      expect(await server.sql(`update k.${table} set id = 2 returning id`)).toEqual([{ id: 2 }])
+    }
     await source.close()
   })
 

@@ -82,9 +82,18 @@ const identityCodes: ReadonlySet<ErrorCode> = new Set([
   'SOURCE_REPLICA_IDENTITY',
 ])
 
-/** Run before the table has an identity, the statement would make the server refuse its updates. */
-function afterIdentity(problem: Problem): Problem {
-  return { ...problem, remedy: `-- once it has an identity: ${problem.remedy ?? ''}` }
+/**
+ * Published before it, or a partition of it, has an identity, a table has its updates refused by the
+ * server: the statement that publishes it does nothing when it is pasted with the others.
+ */
+function identityFirst(problems: readonly Problem[]): readonly Problem[] {
+  const lacks = problems.some(({ code }) => code !== undefined && identityCodes.has(code))
+  if (!lacks) return problems
+  return problems.map((problem) =>
+    problem.code === 'SOURCE_PUBLICATION_INCOMPLETE'
+      ? { ...problem, remedy: `-- once it has an identity: ${problem.remedy ?? ''}` }
+      : problem,
+  )
 }
 
 function problemsOf(
@@ -99,9 +108,7 @@ function problemsOf(
   }))
   const problems = [...unmet, ...privilegeProblems(table, row)]
   if (table.kind !== 'f') {
-    const published = publicationProblems(table, row, publication, plan)
-    const lacksIdentity = unmet.some(({ code }) => code !== undefined && identityCodes.has(code))
-    problems.push(...(lacksIdentity ? published.map(afterIdentity) : published))
+    problems.push(...publicationProblems(table, row, publication, plan))
   }
   if (table.generated.length > 0) {
     problems.push({
@@ -174,10 +181,10 @@ export async function checkTables(
     const name = publishes === 'inserts' ? insertsNameOf(publicationName) : publicationName
     const { identity } = table.schema
     const plan = { name, publishes, isMadeBefore: isMade[publishes], identity } as const
-    const problems = [
+    const problems = identityFirst([
       ...problemsOf(now, row, publications[publishes], plan),
       ...surroundingProblems(now.table, around),
-    ]
+    ])
     isMade[publishes] ||= problems.some(({ code }) => code === 'SOURCE_PUBLICATION_INCOMPLETE')
     if (problems.length === 0) {
       const message = identityText(table.schema)
