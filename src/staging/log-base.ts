@@ -32,6 +32,8 @@ export interface LogBase {
   readonly first: CommitNumber
   /** Greatest sequence of the purged manifests, decimal; absent when they held no transaction. */
   readonly last_sequence?: string
+  /** Of the last purged manifest; absent when a volume was last purged by an earlier version. */
+  readonly incarnation?: string
   /** Ascending by table id. */
   readonly tables: readonly BaseTable[]
 }

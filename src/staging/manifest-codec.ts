@@ -4,26 +4,26 @@ import { parseEntry, readTableId } from './entry-codec.ts'
 import { FieldError, JsonFields } from './json-fields.ts'
 import { logBasePath, manifestPath } from './layout.ts'
 import type { BaseTable, LogBase } from './log-base.ts'
-import type { Manifest } from './manifest.ts'
+import type { Manifest, StoredManifest } from './manifest.ts'
 import { decodeSealedJson, encodeSealedJson } from './sealed-json.ts'
 
 /** The only format there is. A change that an older reader must not overlook raises it. */
 export const manifestFormat = 1
 
-export function encodeManifest(manifest: Manifest): Uint8Array {
+export function encodeManifest(manifest: StoredManifest): Uint8Array {
   return encodeSealedJson(manifest)
 }
 
 /** Throws STAGING_MANIFEST_UNREADABLE that names the file and the field. `url` is for messages. */
-export function decodeManifest(bytes: Uint8Array, commit: number, url: string): Manifest {
+export function decodeManifest(bytes: Uint8Array, commit: number, url: string): StoredManifest {
   return decodeLogFile(bytes, `${url}/${manifestPath(commit)}`, (fields) => {
-    const manifest: Manifest = {
+    const manifest: StoredManifest = {
       format: readFormat(fields),
       commit: fields.count('commit'),
       epoch: fields.count('epoch'),
       writer: fields.text('writer'),
       created_at_ms: fields.count('created_at_ms'),
-      incarnation: fields.text('incarnation'),
+      ...(fields.has('incarnation') ? { incarnation: fields.text('incarnation') } : {}),
       position_before: fields.text('position_before'),
       position_after: fields.text('position_after'),
       ...readRange(fields),
@@ -46,6 +46,7 @@ export function decodeLogBase(bytes: Uint8Array, url: string): LogBase {
     return {
       first: fields.count('first'),
       ...(fields.has('last_sequence') ? { last_sequence: fields.sequence('last_sequence') } : {}),
+      ...(fields.has('incarnation') ? { incarnation: fields.text('incarnation') } : {}),
       tables: fields.array('tables', parseBaseTable),
     }
   })

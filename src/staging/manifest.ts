@@ -184,3 +184,9 @@ export interface Manifest {
   readonly barrier?: true
   readonly entries: readonly ManifestEntry[]
 }
+
+/**
+ * As in its file. With many tables the incarnation is a long text that hardly ever changes, so it is
+ * left out where it is that of the manifest before (of the first: that of the log's base).
+ */
+export type StoredManifest = Omit<Manifest, 'incarnation'> & { readonly incarnation?: string }

@@ -5,7 +5,7 @@ import type { Manifest, StagedFile } from './manifest.ts'
 import { mapConcurrent, readConcurrency } from './map-concurrent.ts'
 
 /** All data files a manifest names. */
-export function filesOf(manifest: Manifest): StagedFile[] {
+export function filesOf(manifest: Pick<Manifest, 'entries'>): StagedFile[] {
   return manifest.entries.flatMap((entry) => {
     if (entry.kind === 'changes') return [entry.file]
     if (entry.kind === 'schema_change') return entry.fill === undefined ? [] : [entry.fill]

@@ -3,7 +3,7 @@ import { hasCode, SluiceError } from '../base/errors.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import { manifestPath } from './layout.ts'
 import { decodeManifest, encodeManifest } from './manifest-codec.ts'
-import type { Manifest } from './manifest.ts'
+import type { Manifest, StoredManifest } from './manifest.ts'
 import { readManifest } from './read-log.ts'
 
 export type PublishOutcome =
@@ -13,15 +13,17 @@ export type PublishOutcome =
   | { readonly kind: 'taken'; readonly manifest: Manifest }
 
 /**
- * An answer that is lost on the way is told from a lost race by reading back what is there. Throws
+ * `before` is the manifest before it, if its writer knows that. An answer that is lost on the way is told from a lost race by reading back what is there. Throws
  * what the storage throws when nothing is there, and STAGING_MANIFEST_UNREADABLE.
  */
 export async function publishManifest(
   storage: ObjectStorage,
   manifest: Manifest,
+  before: Manifest | undefined,
 ): Promise<PublishOutcome> {
   const { commit } = manifest
-  const bytes = encodeManifest(manifest)
+  const stored = asStored(manifest, before)
+  const bytes = encodeManifest(stored)
   assertReadable(bytes, manifest, storage.url)
   let failure: { readonly error: unknown } | undefined
   try {
@@ -41,13 +43,18 @@ export async function publishManifest(
     const text = `${storage.url}/${manifestPath(commit)} exists but can not be read`
     throw new SluiceError('STAGING_LOG_GAP', text)
   }
-  return isSame(present, manifest)
-    ? { kind: 'published', manifest: present }
-    : { kind: 'taken', manifest: present }
+  const found = { ...present, incarnation: present.incarnation ?? before?.incarnation ?? '' }
+  return { kind: isSame(present, stored) ? 'published' : 'taken', manifest: found }
+}
+
+function asStored(manifest: Manifest, before: Manifest | undefined): StoredManifest {
+  if (before === undefined || before.incarnation !== manifest.incarnation) return manifest
+  const { incarnation: _, ...stored } = manifest
+  return stored
 }
 
 /** Same writer and same content; the time of writing aside, since a repeated publish has a later one. */
-function isSame(present: Manifest, manifest: Manifest): boolean {
+function isSame(present: StoredManifest, manifest: StoredManifest): boolean {
   if (present.writer !== manifest.writer) return false
   const sameTime = { ...present, created_at_ms: manifest.created_at_ms }
   return Buffer.compare(encodeManifest(sameTime), encodeManifest(manifest)) === 0

@@ -58,10 +58,11 @@ function snapshotSpans(manifests: readonly Manifest[]): SnapshotSpan[] {
 /** The base of a log that begins at `first`: the present base and what the purged manifests add. */
 export function baseAt(content: LogContent, first: CommitNumber): LogBase {
   const tables = new Map(content.base.tables.map((table) => [table.table_id, table]))
-  let lastSequence = content.base.last_sequence
+  let { last_sequence: lastSequence, incarnation } = content.base
   for (const manifest of content.manifests) {
     if (manifest.commit >= first) break
     lastSequence = manifest.last_sequence ?? lastSequence
+    incarnation = manifest.incarnation
     for (const entry of manifest.entries) {
       tables.set(entry.table_id, foldEntry(tables.get(entry.table_id), entry, manifest.commit))
     }
@@ -69,6 +70,7 @@ export function baseAt(content: LogContent, first: CommitNumber): LogBase {
   return {
     first,
     ...(lastSequence === undefined ? {} : { last_sequence: lastSequence }),
+    ...(incarnation === undefined ? {} : { incarnation }),
     tables: [...tables.values()].toSorted((a, b) => (a.table_id < b.table_id ? -1 : 1)),
   }
 }

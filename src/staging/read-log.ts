@@ -4,7 +4,7 @@ import type { ObjectStorage } from '../storage/object-storage.ts'
 import { logBasePath, logFolder, manifestPath, parseManifestPath } from './layout.ts'
 import { emptyLogBase, type LogBase } from './log-base.ts'
 import { decodeLogBase, decodeManifest } from './manifest-codec.ts'
-import type { CommitNumber, Manifest } from './manifest.ts'
+import type { CommitNumber, Manifest, StoredManifest } from './manifest.ts'
 import { mapConcurrent, readConcurrency } from './map-concurrent.ts'
 
 export interface LogContent {
@@ -17,7 +17,7 @@ export interface LogContent {
 export async function readManifest(
   storage: ObjectStorage,
   commit: CommitNumber,
-): Promise<Manifest | undefined> {
+): Promise<StoredManifest | undefined> {
   const bytes = await storage.read(manifestPath(commit))
   return bytes === undefined ? undefined : decodeManifest(bytes, commit, storage.url)
 }
@@ -33,7 +33,7 @@ export async function readLog(storage: ObjectStorage): Promise<LogContent> {
   for (;;) {
     const base = await readLogBase(storage)
     try {
-      return { base, manifests: await readWholeLog(storage, base.first) }
+      return { base, manifests: await readWholeLog(storage, base) }
     } catch (error) {
       // Not a hole when a purge has moved the front since: then there is a newer base to go by.
       if ((await readLogBase(storage)).first === base.first) throw error
@@ -42,15 +42,15 @@ export async function readLog(storage: ObjectStorage): Promise<LogContent> {
 }
 
 /**
- * Manifests from `from` on; `before` is the one before them, if known. Costs one or two look-ups when there are none: for frequent calls. A
+ * Manifests from `from` on; `incarnation` is that of the one before them. Costs one or two look-ups when there are none: for frequent calls. A
  * hole of more than one manifest is not noticed here but by `assertLogEndsAt`.
  */
 export async function readNewManifests(
   storage: ObjectStorage,
   from: CommitNumber,
-  before?: Manifest,
+  incarnation: string,
 ): Promise<Manifest[]> {
-  const share = sharingIncarnation(before)
+  const complete = completing(incarnation)
   const manifests: Manifest[] = []
   let width = 1
   for (;;) {
@@ -60,7 +60,7 @@ export async function readNewManifests(
     )
     for (const manifest of piece) {
       if (manifest === undefined) break
-      manifests.push(share(manifest))
+      manifests.push(complete(manifest))
     }
     const end = from + manifests.length
     if (end < start + width) {
@@ -69,7 +69,7 @@ export async function readNewManifests(
       // It was published after we looked, or it is a hole.
       const late = await readManifest(storage, end)
       if (late === undefined) throw holeError(storage, end)
-      manifests.push(share(late))
+      manifests.push(complete(late))
     }
     width = Math.min(readConcurrency, width * 4)
   }
@@ -88,29 +88,41 @@ export async function assertLogEndsAt(storage: ObjectStorage, end: CommitNumber)
   }
 }
 
-async function readWholeLog(storage: ObjectStorage, first: CommitNumber): Promise<Manifest[]> {
+async function readWholeLog(
+  storage: ObjectStorage,
+  { first, incarnation = '' }: LogBase,
+): Promise<Manifest[]> {
   const end = await findEnd(storage, first)
   if (end === first && first > 0) throw holeError(storage, first)
-  const share = sharingIncarnation()
-  const manifests = await mapConcurrent(end - first, readConcurrency, async (n) => {
+  const share = sharing(incarnation)
+  const stored = await mapConcurrent(end - first, readConcurrency, async (n) => {
     const manifest = await readManifest(storage, first + n)
     return manifest === undefined
       ? await Promise.reject(holeError(storage, first + n))
       : share(manifest)
   })
-  return [...manifests, ...(await readNewManifests(storage, end, manifests.at(-1)))]
+  const manifests = stored.map(completing(incarnation))
+  const last = manifests.at(-1)?.incarnation ?? incarnation
+  return [...manifests, ...(await readNewManifests(storage, end, last))]
 }
 
-/**
- * Nearly all manifests name the same incarnation, and with many tables it is a long text: those in
- * memory share one.
- */
-function sharingIncarnation(before?: Manifest): (manifest: Manifest) => Manifest {
-  let known = before?.incarnation
+/** Earlier versions wrote the incarnation into every manifest: those in memory share one. */
+function sharing(known: string): (manifest: StoredManifest) => StoredManifest {
   return (manifest) => {
+    if (manifest.incarnation === undefined) return manifest
     if (manifest.incarnation === known) return { ...manifest, incarnation: known }
     known = manifest.incarnation
     return manifest
+  }
+}
+
+/** For manifests in their order: each has what its file leaves out. */
+function completing(before: string): (manifest: StoredManifest) => Manifest {
+  const share = sharing(before)
+  let last = before
+  return (manifest) => {
+    last = share(manifest).incarnation ?? last
+    return { ...manifest, incarnation: last }
   }
 }
 

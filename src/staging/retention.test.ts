@@ -154,6 +154,7 @@ describe('purge()', () => {
     expect(base).toEqual({
       first: 14,
       last_sequence: '13',
+      incarnation: 'i',
       tables: [
         { table_id: '7', last_commit: 13, entries: [named('7'), started('7'), finished('7')] },
         { table_id: '8', last_commit: 4, entries: [named('8'), started('8'), finished('8')] },

@@ -16,7 +16,7 @@ import type { ObjectStorage } from '../storage/object-storage.ts'
 import { logBasePath, logFolder, manifestPath, parseManifestPath } from './layout.ts'
 import type { BaseTable, LogBase } from './log-base.ts'
 import { encodeLogBase } from './manifest-codec.ts'
-import type { CommitNumber, Manifest } from './manifest.ts'
+import type { CommitNumber, StoredManifest } from './manifest.ts'
 import { mapConcurrent, readConcurrency } from './map-concurrent.ts'
 import { filesOf } from './orphans.ts'
 import { baseAt, planFirstCommit } from './purge-plan.ts'
@@ -136,8 +136,11 @@ async function removeBefore(
 }
 
 /** Manifests before the front: an earlier purge was stopped before it removed them. */
-async function readLeftovers(storage: ObjectStorage, first: CommitNumber): Promise<Manifest[]> {
-  const leftovers: Manifest[] = []
+async function readLeftovers(
+  storage: ObjectStorage,
+  first: CommitNumber,
+): Promise<StoredManifest[]> {
+  const leftovers: StoredManifest[] = []
   for await (const { path } of storage.list(logFolder)) {
     const commit = parseManifestPath(path)
     if (commit === undefined || commit >= first) break

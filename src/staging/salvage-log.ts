@@ -14,7 +14,7 @@ import {
 } from './layout.ts'
 import { type BaseTable, emptyLogBase, type LogBase } from './log-base.ts'
 import { encodeLogBase } from './manifest-codec.ts'
-import type { CommitNumber, Manifest, TableEntry } from './manifest.ts'
+import type { CommitNumber, Manifest, StoredManifest, TableEntry } from './manifest.ts'
 import { publishManifest } from './publish-manifest.ts'
 import { readLog, readLogBase, readManifest } from './read-log.ts'
 import { onVolume } from './volume-error.ts'
@@ -56,7 +56,7 @@ async function beginAfresh({ storage, writer, nowMs }: SalvageOptions): Promise<
     const commit = parseManifestPath(path)
     if (commit !== undefined && commit >= before.first) numbers.push(commit)
   }
-  const manifests: Manifest[] = []
+  const manifests: StoredManifest[] = []
   for (const number of numbers) {
     const manifest = await readable(readManifest(storage, number))
     if (manifest !== undefined) manifests.push(manifest)
@@ -77,7 +77,7 @@ async function beginAfresh({ storage, writer, nowMs }: SalvageOptions): Promise<
       position_after: '',
       entries: [],
     }
-    const outcome = await publishManifest(storage, claim)
+    const outcome = await publishManifest(storage, claim, undefined)
     if (outcome.kind === 'taken') continue
     await storage.write(logBasePath, encodeLogBase(freshBase(first, before, manifests, files.ids)))
     return first
@@ -106,7 +106,7 @@ async function greatestInFileNames(
 function freshBase(
   first: CommitNumber,
   before: LogBase,
-  manifests: readonly Manifest[],
+  manifests: readonly StoredManifest[],
   ids: ReadonlySet<string>,
 ): LogBase {
   const named = new Map<string, TableEntry | undefined>([...ids].map((id) => [id, undefined]))

@@ -55,13 +55,14 @@ export class StagingLogWriter implements StagingLog {
   async #publish(draft: ManifestDraft): Promise<Manifest> {
     const { storage, writer, clock, failpoints } = this.#options
     failpoints.hit('staging.data-durable')
+    const last = this.#manifests.at(-1)
     const manifest = manifestOf(draft, {
-      commit: (this.#manifests.at(-1)?.commit ?? -1) + 1,
+      commit: (last?.commit ?? -1) + 1,
       epoch: this.epoch,
       writer,
       created_at_ms: Math.max(0, Math.floor(clock.nowMs())),
     })
-    const outcome = await publishManifest(storage, manifest)
+    const outcome = await publishManifest(storage, manifest, last)
     if (outcome.kind === 'taken') throw this.#end(lostRace(manifest, outcome.manifest, storage.url))
     this.#manifests.push(outcome.manifest)
     failpoints.hit('staging.manifest-published')

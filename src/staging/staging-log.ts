@@ -140,7 +140,7 @@ async function claimEpoch(
         created_at_ms: Math.max(0, Math.floor(clock.nowMs())),
       },
     )
-    const outcome = await publishManifest(storage, claim)
+    const outcome = await publishManifest(storage, claim, last)
     const manifests = [...content.manifests, outcome.manifest]
     content = { base: content.base, manifests }
     if (outcome.kind === 'published') return { content, epoch }

@@ -37,7 +37,7 @@ export function createStagingReader(options: { readonly storage: ObjectStorage }
       ;({ base, manifests } = await readLog(storage))
       return manifests
     }
-    const added = await readNewManifests(storage, last.commit + 1, last).catch(
+    const added = await readNewManifests(storage, last.commit + 1, last.incarnation).catch(
       async (error: unknown) => {
         // Not a hole when a purge has meanwhile gone past what we know.
         if ((await readLogBase(storage)).first > last.commit) return undefined

@@ -101,7 +101,7 @@ test.skipIf(postgresVersion < 18)('trap: a slot that nobody read for too long', 
   expect(await idsFrom(source, anew)).toEqual(['2'])
 })
 
-test('trap: a server with a slot does not start with a lower wal_level, and nothing is lost', async () => {
+test('a server with a slot does not start with a lower wal_level, and nothing is lost', async () => {
   const { server, source, state } = await prepared({})
   await server.sql('insert into h values (1)')
   await server.sql('alter system set wal_level = replica')
