@@ -118,9 +118,10 @@ async function pipelineView(
     .map((table): StatusTable => {
       const applied = words?.status.tables.find(({ tableId }) => tableId === table.tableId)
       const problem = table.problem ?? applied?.problem
+      const source = `${table.name.schema}.${table.name.table}`
       return {
-        destination: applied?.destination ?? '(not loaded)',
-        source: `${table.name.schema}.${table.name.table}`,
+        destination: applied?.destination ?? `(not loaded) ${source}`,
+        source,
         state:
           problem !== undefined
             ? 'failed'

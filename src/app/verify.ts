@@ -54,6 +54,7 @@ export async function holdComparison(
     const held: HeldTable[] = []
     for (const pipeline of lane.pipelines)
       held.push(...(await holdTables(context, sources, pipeline)))
+    held.push(...heldWithoutDestination(lane))
     return {
       run: (options) => compareAll(context, { verification, held }, options),
       close: async () => await verification.close(),
@@ -70,6 +71,23 @@ async function discoverFor({ gateway, pipelines }: Lane): Promise<readonly Sourc
   const { tables } = await selectTables(gateway.source, selection)
   const refused = refusals(await gateway.source.check(tables))
   return tables.filter((table) => !refused.has(nameOf(table)))
+}
+
+/** Tables that are wanted and that the gateway can not follow: no destination shows them. */
+function heldWithoutDestination({ gateway, pipelines }: Lane): readonly HeldTable[] {
+  const shown = new Set(
+    pipelines.flatMap(({ pipeline }) => pipeline.status().tables.map(({ tableId }) => tableId)),
+  )
+  return gateway.gateway
+    .status()
+    .tables.filter(({ tableId, state }) => state === 'failed' && !shown.has(tableId))
+    .map(({ name, problem }) => ({
+      destination: `${name.schema}.${name.table}`,
+      source: undefined,
+      table: undefined,
+      snapshot: undefined,
+      problem,
+    }))
 }
 
 async function holdTables(

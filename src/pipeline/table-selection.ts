@@ -92,7 +92,18 @@ export function routeTables(
   const byDestination = groupBy(routes, (route) =>
     formatDestinationName(route.destination).toLowerCase(),
   )
+  const placedElsewhere = new Set(
+    routes.filter(({ selection }) => isNamed(selection)).map(({ tableId }) => tableId),
+  )
+  const yielding = new Set(
+    [...byDestination.values()]
+      .filter((group) => group.length > 1)
+      .flatMap((group) =>
+        group.filter((route) => !isNamed(route.selection) && placedElsewhere.has(route.tableId)),
+      ),
+  )
   const refused = [...byDestination.values()]
+    .map((group) => group.filter((route) => !yielding.has(route)))
     .filter((group) => group.length > 1)
     .flatMap((group) =>
       group.map((route) => {
@@ -102,14 +113,20 @@ export function routeTables(
     )
   const refusedRoutes = new Set(refused.map(({ route }) => route))
   return {
-    routes: routes.filter((route) => !refusedRoutes.has(route)),
+    routes: routes.filter((route) => !refusedRoutes.has(route) && !yielding.has(route)),
     refused: [...unnamed, ...refused],
   }
 }
 
+/** By a `table` object. */
+function isNamed({ sourceTable }: TableSelection): boolean {
+  return sourceTable !== undefined
+}
+
 /**
  * A `table` object replaces what a `schema` object would make of the same table at the same place,
- * and at any place when the table's own name can not name a destination.
+ * and at any place when the table's own name can not name a destination. Where two tables would
+ * meet at one place (`routeTables`), one that has an object of its own yields it to the other.
  */
 function selectionsOf(
   name: SourceTableName,

@@ -57,6 +57,11 @@ test.concurrent('a table without a key: the others go on, the remedy mends it', 
     `CREATE TABLE app.loose (a int, b text); INSERT INTO app.loose VALUES (1, 'x'), (1, 'x')`,
   )
   const remedy = expectOnlyFailed(await scene.runOnce(), 'app.loose', 'SOURCE_TABLE_WITHOUT_KEY')
+  // What is wanted and not there is not proven, and has a name.
+  const verified = await scene.call('verify')
+  expect(verified.exitCode, verified.text).toBe(1)
+  expect(verified.text).toContain('"destination":"app.loose"')
+  expect((await scene.call('status')).text).toContain('(not loaded) app.loose')
   await scene.expectEqual('orders', 'people')
   await scene.sqlAsRole(`UPDATE app.orders SET note = 'goes on' WHERE id < 5`)
   expectOnlyFailed(await scene.runOnce(), 'app.loose', 'SOURCE_TABLE_WITHOUT_KEY')

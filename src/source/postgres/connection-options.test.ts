@@ -61,6 +61,18 @@ test('the options of a resource file are those of the source', () => {
   expect([...postgresOptionNames].toSorted()).toEqual(Object.keys(postgresOptions).toSorted())
 })
 
+test.each(['postgres://u:hush@db/x', 'u:hush@db'])(
+  'a host that holds a password is not shown: %s',
+  (host) => {
+    expect(() => parsePostgresOptions({ ...least, host })).toThrow(
+      expect.objectContaining({
+        code: 'SOURCE_OPTION_INVALID',
+        message: expect.not.stringContaining('hush'),
+      }),
+    )
+  },
+)
+
 test('host and port are lists, and one port does for all hosts', () => {
   expect(
     parsePostgresOptions({ ...least, host: 'a, [::1] ,/run/pg', port: '1,2,3' }).hosts,

@@ -1,0 +1,47 @@
+/** Where tables go whose names meet at one destination. */
+import { describe, expect, test } from 'vitest'
+import { formatDestinationName, routeTables, type TableSelection } from './table-selection.ts'
+
+const wholeSchema: TableSelection = {
+  sourceSchema: 'public',
+  destinationCatalog: 'main',
+  destinationSchema: 'shop',
+  scdType: 'SCD_TYPE_1',
+}
+const tables = [
+  { tableId: '1', name: { schema: 'public', table: 'Mixed' } },
+  { tableId: '2', name: { schema: 'public', table: 'mixed' } },
+]
+
+function routed(...selections: TableSelection[]): { places: string[]; refused: string[] } {
+  const { routes, refused } = routeTables(tables, selections)
+  return {
+    places: routes.map((route) => `${route.tableId} ${formatDestinationName(route.destination)}`),
+    refused: refused.map(({ route, error }) => `${route.tableId} ${error.code}`),
+  }
+}
+
+describe('routeTables()', () => {
+  test('refuses tables of a schema whose names are equal ignoring case', () => {
+    expect(routed(wholeSchema)).toEqual({
+      places: [],
+      refused: ['1 PIPELINE_NAME_COLLISION', '2 PIPELINE_NAME_COLLISION'],
+    })
+  })
+
+  test('lets the one with a destination of its own make room for the other', () => {
+    const own = { ...wholeSchema, sourceTable: 'Mixed', destinationTable: 'mixed_2' }
+    expect(routed(wholeSchema, own)).toEqual({
+      places: ['1 main.shop.mixed_2', '2 main.shop.mixed'],
+      refused: [],
+    })
+  })
+
+  test('loads a table twice where nothing meets', () => {
+    const [only] = tables
+    const own = { ...wholeSchema, sourceTable: 'Mixed', destinationTable: 'again' }
+    const { routes, refused } = routeTables(only === undefined ? [] : [only], [wholeSchema, own])
+    expect(routes.map(({ destination }) => destination.table)).toEqual(['Mixed', 'again'])
+    expect(refused).toEqual([])
+  })
+})
