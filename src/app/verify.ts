@@ -220,9 +220,8 @@ function shown(
     const { kind, others } = judgeInserts(result)
     return {
       ...names,
-      isEqual: kind === 'complete',
-      ...(kind === 'not comparable' ? { isNotComparable: true } : {}),
-      insertsOnly: { unmatched, others },
+      isEqual: false,
+      insertsOnly: { kind, unmatched, others },
       sourceRows,
       destinationRows,
       missing: kind === 'lost' ? sourceRows - destinationRows : 0n,

@@ -192,10 +192,13 @@ export interface VerifiedTable {
   readonly version: bigint | undefined
   /** The source position compared at, for people. */
   readonly position: string | undefined
-  /** Some rows of the source may have been changed since they came: what is here cannot tell. */
-  readonly isNotComparable?: boolean
-  /** Only inserts of the table are followed, and the source changed rows later. */
+  /** Only inserts of the table are followed, and the two sides are not equal. */
   readonly insertsOnly?: {
+    /**
+     * `complete`: every row of the source is here, beside others. `not comparable`: rows of the source
+     * are not here as they are now, changed or lost. `lost`: there are too few rows here.
+     */
+    readonly kind: 'complete' | 'not comparable' | 'lost'
     /** Rows of the source that are not here as they are now. */
     readonly unmatched: bigint
     /** Rows here that are not in the source as they came. */

@@ -217,32 +217,34 @@ test('verify: 0 when all are equal, 1 when not', async () => {
 })
 
 test('verify of inserts alone: complete, not comparable, or a difference', async () => {
-  const insertsOnly = { unmatched: 0n, others: 3n }
+  const insertsOnly = { kind: 'complete', unmatched: 0n, others: 3n } as const
   const verifying = (table: VerifiedTable): Partial<App> => ({
     verify: async ({ onTable }) => {
       onTable?.(table)
       return { tables: [table] }
     },
   })
-  const complete = await run(['verify'], verifying({ ...equal, insertsOnly }))
+  const complete = await run(['verify'], verifying({ ...equal, isEqual: false, insertsOnly }))
   expect(complete.code).toBe(0)
-  expect(complete.stdout).toContain('3 more were changed or deleted there')
-  const unclear = { ...equal, isEqual: false, insertsOnly: { unmatched: 2n, others: 5n } }
-  const unknown = await run(['verify'], verifying({ ...unclear, isNotComparable: true }))
+  expect(complete.stdout).toContain('3 more are not there as they came')
+  expect(complete.stdout).toContain('0 tables equal, 1 complete')
+  const unclear = (kind: 'not comparable' | 'lost'): VerifiedTable => ({
+    ...equal,
+    isEqual: false,
+    insertsOnly: { kind, unmatched: 2n, others: 5n },
+  })
+  const unknown = await run(['verify'], verifying(unclear('not comparable')))
   expect(unknown.code).toBe(0)
   expect(unknown.stdout).toContain('? not comparable')
   expect(unknown.stdout).toContain('2 rows of the source are not here as they are now')
   expect(unknown.stdout).toContain('0 tables equal, 1 not comparable')
-  const lost = await run(['verify'], verifying({ ...unclear, missing: 4n }))
+  const lost = await run(['verify'], verifying({ ...unclear('lost'), missing: 4n }))
   expect(lost.code).toBe(1)
   expect(lost.stdout).toContain('4 rows at least are missing here')
-  const json = await run(
-    ['verify', '--output=json'],
-    verifying({ ...unclear, isNotComparable: true }),
-  )
+  const json = await run(['verify', '--output=json'], verifying(unclear('not comparable')))
   expect(jsonLines(json.stdout)).toMatchObject([
-    { event: 'verified', isNotComparable: true },
-    { event: 'finished', unequal: 0, not_comparable: 1 },
+    { event: 'verified', isEqual: false, insertsOnly: { kind: 'not comparable' } },
+    { event: 'finished', unequal: 0, complete: 0, not_comparable: 1 },
   ])
 })
 

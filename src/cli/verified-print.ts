@@ -37,23 +37,24 @@ export function printVerified(output: Output, table: VerifiedTable): void {
 function printInsertsOnly(
   output: Output,
   table: VerifiedTable,
-  { unmatched, others }: NonNullable<VerifiedTable['insertsOnly']>,
+  { kind, unmatched, others }: NonNullable<VerifiedTable['insertsOnly']>,
 ): void {
   const symbols = output.hasUnicode ? ['✓', '✗'] : ['+', '!']
-  const [verdict, text] = table.isEqual
-    ? [
-        output.style('green', `${symbols[0]} complete`),
-        `every row of the source is here; ${formatCount(others)} more were changed or deleted there since they came`,
-      ]
-    : table.isNotComparable === true
+  const [verdict, text] =
+    kind === 'complete'
       ? [
-          output.style('bold', '? not comparable'),
-          `${formatCount(unmatched)} rows of the source are not here as they are now: changed since they came, or lost, which inserts alone cannot tell; ${formatCount(others)} rows here are not there as they came`,
+          output.style('green', `${symbols[0]} complete`),
+          `every row of the source is here; ${formatCount(others)} more are not there as they came: changed or deleted since, or twice here, which inserts alone cannot tell`,
         ]
-      : [
-          output.style('red', `${symbols[1]} differs`),
-          `${formatCount(table.missing)} rows at least are missing here`,
-        ]
+      : kind === 'not comparable'
+        ? [
+            output.style('bold', '? not comparable'),
+            `${formatCount(unmatched)} rows of the source are not here as they are now: changed since they came, or lost, which inserts alone cannot tell; ${formatCount(others)} rows here are not there as they came`,
+          ]
+        : [
+            output.style('red', `${symbols[1]} differs`),
+            `${formatCount(table.missing)} rows at least are missing here`,
+          ]
   const version = table.version === undefined ? '' : ` at version ${table.version}`
   output.line(
     `${verdict}  ${printable(table.destination)}${version}: only inserts are followed; of ${formatCount(table.sourceRows)} rows in the source and ${formatCount(table.destinationRows)} here: ${text}`,
@@ -62,7 +63,9 @@ function printInsertsOnly(
 
 /** True for a table of which nothing that can be compared differs. */
 export function isWithoutDifference(table: VerifiedTable): boolean {
-  return isProven(table) || (table.isNotComparable === true && table.problem === undefined)
+  const { insertsOnly, problem } = table
+  if (problem !== undefined) return false
+  return table.isEqual || (insertsOnly !== undefined && insertsOnly.kind !== 'lost')
 }
 
 /** True for a table that is proven equal. */

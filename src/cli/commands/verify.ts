@@ -12,7 +12,7 @@ export const verifyCommand: Command = {
     'destination there, while both may go on changing. TABLE is [catalog.][schema.]table of the',
     'destination; without one all tables are compared. Of a table whose inserts alone are followed',
     'only those can be compared: it is complete, or not comparable where the source changed rows.',
-    'Exit code 0: all are equal, and nothing that can be compared differs. 1: a table differs.',
+    'Exit code 0: no table differs. 1: one does, or could not be compared at all.',
   ],
   options: {},
   minimumPositionals: 0,
@@ -27,17 +27,21 @@ export const verifyCommand: Command = {
       })
       const unequal = report.tables.filter((table) => !isWithoutDifference(table)).length
       const proven = report.tables.filter(isProven).length
-      const notComparable = report.tables.length - proven - unequal
+      const others = (['complete', 'not comparable'] as const).map((kind) => ({
+        kind,
+        count: report.tables.filter((table) => table.insertsOnly?.kind === kind).length,
+      }))
       output.event('finished', {
         tables: report.tables.length,
         unequal,
-        not_comparable: notComparable,
+        complete: others[0]?.count ?? 0,
+        not_comparable: others[1]?.count ?? 0,
       })
       if (output.format === 'human') {
         output.line(
           unequal === 0
             ? output.style('green', `${countOf(proven, 'table')} equal`) +
-                (notComparable === 0 ? '' : `, ${notComparable} not comparable`)
+                others.map(({ kind, count }) => (count === 0 ? '' : `, ${count} ${kind}`)).join('')
             : output.style('red', `${countOf(unequal, 'table')} not proven equal`),
         )
       }
