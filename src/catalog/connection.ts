@@ -48,7 +48,7 @@ export const postgresOptions = {
   },
   password_command: {
     summary:
-      'command line that prints the password; run by the shell at every connect, at most 10 s',
+      'command line that prints the password; run by the shell at every connect, within `connect_timeout`',
     initial: 'none',
   },
   passfile: {
