@@ -250,7 +250,7 @@ const textCases: readonly TypeCase[] = [
   {
     type: 'interval',
     values: quoted('178956970 years 7 mons 2147483647 days 2562047788:00:54.775807'),
-    since: 14,
+    since: 15,
   },
   { type: 'interval day to second(2)', values: quoted('1 day 02:03:04.567') },
   { type: 'time(0)', values: quoted('23:59:59.9', '24:00:00') },

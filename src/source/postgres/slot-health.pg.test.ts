@@ -82,7 +82,7 @@ test('trap: a limit that was used up at a checkpoint ends with its own reason', 
   await expect(source.prepare([await tableNamed(source, 'h')], state)).rejects.toMatchObject(lost)
 })
 
-test.skipIf(postgresVersion < 18)('trap: a slot that nobody read for too long', async () => {
+const idleTimeout = async (): Promise<void> => {
   const { server, source, state } = await prepared({ idle_replication_slot_timeout: '1s' })
   await server.sql('insert into h values (1)')
   const idle = `select from pg_replication_slots where invalidation_reason = 'idle_timeout'`
@@ -99,7 +99,10 @@ test.skipIf(postgresVersion < 18)('trap: a slot that nobody read for too long', 
   const anew = await source.prepare(tables, undefined)
   await server.sql('insert into h values (2)')
   expect(await idsFrom(source, anew)).toEqual(['2'])
-})
+}
+
+// Servers before 18 wait for a reader for ever.
+if (postgresVersion >= 18) test('trap: a slot that nobody read for too long', idleTimeout)
 
 test('a server with a slot does not start with a lower wal_level, and nothing is lost', async () => {
   const { server, source, state } = await prepared({})
