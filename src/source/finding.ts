@@ -9,7 +9,7 @@ export interface Finding {
   readonly subject: string
   /** What was found, with the actual value. */
   readonly message: string
-  /** The statement that fixes it, ready to paste; undefined when ok. */
+  /** The statement that fixes it, ready to paste; with ok only what is optional. */
   readonly remedy?: string
   /** `schema.table` when it concerns one table only. */
   readonly table?: string

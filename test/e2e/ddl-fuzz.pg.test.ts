@@ -1,7 +1,10 @@
-/** Random changes of tables and rows: at every stop the destination equals the source, rows and columns. */
+/**
+ * Random changes of tables and rows: at every stop the destination equals the source, rows and
+ * columns. Once as every database is, once with the optional event triggers.
+ */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { DdlWorld } from '../support/ddl-world.ts'
-import type { EmbeddedPostgres } from '../support/embedded-postgres.ts'
+import { type EmbeddedPostgres, postgresVersion } from '../support/embedded-postgres.ts'
 import { createRandom } from '../support/random.ts'
 import { RandomDdl } from '../support/random-ddl.ts'
 
@@ -19,7 +22,8 @@ afterAll(async () => {
   await server.stop()
 })
 
-test(`SLUICE_DDL_SEED=${seed}: tables and rows change, ${rounds} stops`, async () => {
+/** How many changes were followed in place, how many with a copy. */
+async function play(): Promise<{ readonly steps: number; readonly copies: number }> {
   const random = createRandom(seed)
   const ddl = new RandomDdl(random)
   const world = await DdlWorld.open(server)
@@ -53,4 +57,14 @@ test(`SLUICE_DDL_SEED=${seed}: tables and rows change, ${rounds} stops`, async (
   )
   expect(steps + copies).toBeGreaterThan(2)
   await world.close()
+  return { steps, copies }
+}
+
+test(`SLUICE_DDL_SEED=${seed}: tables and rows change, ${rounds} stops; with triggers more is followed in place`, async () => {
+  const without = await play()
+  if (postgresVersion < 14) return
+  await DdlWorld.installTriggers(server)
+  const described = await play()
+  expect(described.copies).toBeLessThanOrEqual(without.copies)
+  if (without.copies > 2 + described.copies) expect(described.steps).toBeGreaterThan(without.steps)
 })

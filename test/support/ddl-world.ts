@@ -15,6 +15,7 @@ import type { GatewayResult } from '../../src/gateway/gateway-status.ts'
 import { silentLog } from '../../src/observe/log.ts'
 import type { Pipeline, UpdateResult } from '../../src/pipeline/pipeline-status.ts'
 import type { TableSelection } from '../../src/pipeline/table-selection.ts'
+import { installScript } from '../../src/source/postgres/ddl-trigger.ts'
 import { sourceOf } from '../../src/source/postgres/testing/postgres-fixture.ts'
 import type { ManifestEntry } from '../../src/staging/manifest.ts'
 import { openStagingLog, type StagingLog } from '../../src/staging/staging-log.ts'
@@ -55,8 +56,14 @@ export class DdlWorld {
     this.lake = createLocalStorage(join(place.folder, 'lake'))
   }
 
-  static async server(): Promise<EmbeddedPostgres> {
-    return await startEmbeddedPostgres({ settings: { fsync: 'off' } })
+  static async server(version?: number): Promise<EmbeddedPostgres> {
+    const settings = { fsync: 'off' }
+    return await startEmbeddedPostgres({ settings, ...(version === undefined ? {} : { version }) })
+  }
+
+  /** The optional event triggers, for all worlds of the server. */
+  static async installTriggers(server: EmbeddedPostgres): Promise<void> {
+    await server.sql(installScript(server.user))
   }
 
   /** A schema of its own on `server`, its slot and its publication are named like it. */

@@ -304,4 +304,10 @@ export const sourceErrors = {
     retry: 'after-remedy',
     exitCode: 1,
   },
+  SOURCE_EVENT_TRIGGER: {
+    when: 'The optional event triggers for schema changes are there, but not as this version needs them; changes are followed without them.',
+    remedy: 'Run the statements that `sluice check` prints, as a superuser of the database.',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
 } as const satisfies Record<string, ErrorDefinition>

@@ -10,7 +10,13 @@ import type {
   TableStorage,
 } from '../table-schema.ts'
 import { appendCell, type CellDecoder } from './cell-decoder.ts'
-import { identifyColumns, isRelabelled, isRewritten, stepProblem } from './ddl-columns.ts'
+import {
+  type ColumnsOutcome,
+  identifyColumns,
+  isRelabelled,
+  isRewritten,
+  stepProblem,
+} from './ddl-columns.ts'
 import type { CatalogColumn, CatalogTable } from './discover.ts'
 
 /** How rows are told apart. */
@@ -37,6 +43,10 @@ export interface DecideOptions {
   readonly isCatalog: boolean
   /** Rows that only moved are a change too, so that it goes on record where they are. */
   readonly keepsMoves?: boolean
+  /** `catalog` is what it was at this very place in the log: its numbers of columns are true. */
+  readonly isCertain?: boolean
+  /** The log says that rows were written anew. */
+  readonly isRewritten?: boolean
 }
 
 export type Decision =
@@ -58,7 +68,7 @@ export class DdlDecisions {
   decide(
     base: SourceTable,
     catalog: CatalogTable | undefined,
-    { seen, isCatalog, keepsMoves = false }: DecideOptions,
+    { seen, isCatalog, keepsMoves = false, isCertain = false, ...told }: DecideOptions,
   ): Decision {
     const storage = catalog?.table.schema.storage
     const schemaOf = (ids: readonly string[] | undefined, isNow = false): TableSchema => ({
@@ -74,13 +84,16 @@ export class DdlDecisions {
       change: { kind: 'new', reason },
     })
     const from = base.schema
-    const found = identifyColumns(from, catalog, isCatalog ? undefined : seen.columns)
+    const found = isCertain
+      ? certainColumns(seen.columns)
+      : identifyColumns(from, catalog, isCatalog ? undefined : seen.columns)
     if (found.kind === 'new') {
       return isUnnumbered(from) && hasSameColumns(from, schemaOf(undefined))
         ? { kind: 'same' }
         : anew(found.reason)
     }
-    if (isRewritten(this.#storageOf(base), storage)) return anew('its rows were written anew')
+    if (told.isRewritten === true || isRewritten(this.#storageOf(base), storage))
+      return anew('its rows were written anew')
     if (isRelabelled(from.storage, storage)) return anew('a label of an enum was renamed')
     const columns = schemaOf(found.attnums, found.isNow)
     const schema = { ...columns, ...placed(from, storage, found) }
@@ -140,6 +153,10 @@ export class DdlDecisions {
     }
     return hasValue ? fills : []
   }
+}
+
+function certainColumns(columns: readonly CatalogColumn[]): ColumnsOutcome {
+  return { kind: 'known', attnums: columns.map(({ attnum }) => attnum ?? ''), isNow: true }
 }
 
 function isUnnumbered({ columns, storage }: TableSchema): boolean {

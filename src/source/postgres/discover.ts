@@ -66,7 +66,8 @@ export interface CatalogTable {
   readonly primaryKey: PrimaryKey | undefined
 }
 
-const tableColumns = `
+/** `AND …` can follow. */
+export const tablesSql = `
   SELECT c.oid::text AS id, n.nspname AS schema, c.relname AS name, c.relkind AS kind,
     (SELECT x.relname FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
       WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indisvalid
@@ -130,8 +131,8 @@ const publishesStored = `CASE WHEN current_setting('server_version_num')::int >=
   THEN NOT EXISTS (SELECT FROM pg_publication u
     WHERE u.pubname = ANY ($2::name[]) AND to_jsonb(u) ->> 'pubgencols' IS DISTINCT FROM 's') END`
 
-const columnsSql = `
-  SELECT a.id, a.name, a.place::text AS attnum, a.type_oid::text, a.typmod::text, a.not_null, a.generated, ${publishesStored} AS publishes_stored,
+const columnsSqlWith = (stored: string): string => `
+  SELECT a.id, a.name, a.place::text AS attnum, a.type_oid::text, a.typmod::text, a.not_null, a.generated, ${stored} AS publishes_stored,
     a.xmin, a.has_missing, a.file, a.last,
     -- Inside an array the value stands as its own text, unless its type has another separator.
     CASE WHEN t.typdelim = ',' THEN (a.missing::text[])[1] END AS missing,
@@ -147,6 +148,11 @@ const columnsSql = `
     WHERE p.attrelid = ANY ($1::oid[]) AND p.attnum > 0 AND NOT p.attisdropped) a
   ${typeJoins}
   ORDER BY a.id, a.place`
+
+const columnsSql = columnsSqlWith(publishesStored)
+
+/** `$1`: oids of tables. Without what depends on a publication. */
+export const plainColumnsSql = columnsSqlWith('NULL::text')
 
 const typesSql = `
   SELECT a.type_oid::text, a.typmod::text, ${typeColumns}
@@ -245,7 +251,8 @@ function sortColumns(rows: readonly ControlRow[]): Pick<CatalogTable, 'columns' 
   return { columns, generated }
 }
 
-function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): CatalogTable {
+/** From the rows of `tablesSql` and `columnsSql`. */
+export function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Log): CatalogTable {
   const name = {
     catalog: row['catalog'] ?? '',
     schema: row['schema'] ?? '',
@@ -324,7 +331,7 @@ export async function discoverSchemas(
   schemas: readonly string[],
   context: DiscoverContext,
 ): Promise<readonly CatalogTable[]> {
-  const sql = `${tableColumns} AND n.nspname = ANY ($1::text[]) AND c.relpersistence <> 't'
+  const sql = `${tablesSql} AND n.nspname = ANY ($1::text[]) AND c.relpersistence <> 't'
     ORDER BY n.nspname, c.relname`
   return await withColumns(control, await control.query(sql, [textArray(schemas)]), context)
 }
@@ -335,7 +342,7 @@ export async function discoverById(
   ids: readonly TableId[],
   context: DiscoverContext,
 ): Promise<readonly CatalogTable[]> {
-  const sql = `${tableColumns} AND c.oid = ANY ($1::oid[])`
+  const sql = `${tablesSql} AND c.oid = ANY ($1::oid[])`
   return await withColumns(control, await control.query(sql, [idArray(ids)]), context)
 }
 

@@ -7,6 +7,7 @@ import type { Finding } from '../finding.ts'
 import type { ControlRow } from './connect.ts'
 import type { PostgresOptions } from './connection-options.ts'
 import type { Control } from './control.ts'
+import { triggerFindings } from './ddl-trigger-finding.ts'
 import { failoverFindings } from './failover.ts'
 import { shownHosts } from './hosts.ts'
 import { recogniseService } from './managed-service.ts'
@@ -78,5 +79,9 @@ async function findingsOf(context: PrerequisiteContext, row: ControlRow): Promis
     )),
     ...(await retentionFindings(control, service)),
     ...(await transactionFindings(control)),
+    ...(await triggerFindings(control, {
+      version: Number(row['version_num']),
+      role: role['role'] ?? '',
+    })),
   ]
 }

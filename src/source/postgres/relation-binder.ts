@@ -3,10 +3,12 @@
  * was at that place in the log; the catalog, which knows it only as it is now, is asked for what
  * the announcement leaves out.
  */
+import { isDeepStrictEqual } from 'node:util'
 import type { Log } from '../../observe/log.ts'
 import type { ChangeSink, SchemaChange } from '../change-sink.ts'
 import type { SourceTable, TableId } from '../table-schema.ts'
 import type { Control } from './control.ts'
+import type { Described, DescribedTables } from './ddl-described.ts'
 import {
   type Decision,
   DdlDecisions,
@@ -55,6 +57,8 @@ export interface RelationBinderOptions {
   readonly tables: readonly SourceTable[]
   readonly sink: Pick<ChangeSink, 'followed'>
   readonly partitions?: PartitionLookup
+  /** By the event triggers, where they are installed. */
+  readonly described?: DescribedTables
 }
 
 export class RelationBinder {
@@ -81,7 +85,12 @@ export class RelationBinder {
   }
 
   /** What the catalog means for a table that the sink has as `base`. */
-  compare(base: SourceTable, catalog: CatalogTable, keepsMoves: boolean): Decision {
+  compare(
+    base: SourceTable,
+    catalog: CatalogTable,
+    keepsMoves: boolean,
+    told?: Pick<Described, 'isCertain' | 'isRewritten'>,
+  ): Decision {
     const { columns, decoders, table } = catalog
     const mapped = table.schema.columns.flatMap((column, place) => {
       const decoder = decoders[place]
@@ -90,7 +99,7 @@ export class RelationBinder {
     // What is followed for its inserts alone stays so until the publication has more of it.
     const { key, identity } = base.schema.identity === 'insert-only' ? base.schema : table.schema
     const seen = { columns, mapped, key, identity, name: table.name }
-    return this.#decisions.decide(base, catalog, { seen, isCatalog: true, keepsMoves })
+    return this.#decisions.decide(base, catalog, { seen, isCatalog: true, keepsMoves, ...told })
   }
 
   /** Sets `relations` for the relation. */
@@ -137,22 +146,24 @@ export class RelationBinder {
       this.relations.set(relation.oid, 'ignored')
       return { kind: 'ignored' }
     }
-    const { control, log } = this.#options
-    const [catalog] = await discoverById(control, [announced.id], this.#options)
+    const base = this.followed(announced.id)
+    const { described } = this.#options
+    const isUnchanged = base !== undefined && described?.isUnchanged(announced.id) === true
+    const told = base === undefined ? undefined : described?.take(base.id, base.schema, relation)
+    const catalog = told?.catalog ?? (await this.#catalogOf(announced))
     // A publication of version 18 may send generated columns, which no copy has.
     const generated = new Set(catalog?.generated)
     const sent = relation.columns.filter((column) => !generated.has(column.name))
     const columns = await this.#columns({ ...relation, columns: sent }, catalog)
-    const base = this.followed(announced.id)
+    if (isUnchanged && isAsBefore(relation, base, columns)) {
+      const mapped = this.#mapped(base, columns)
+      return this.#bindAs(relation, base, { mapped }) ?? { kind: 'bound' }
+    }
     const identified = identityOf(relation, catalog, base ?? announced)
     if (identified === undefined) {
       return this.#gap(relation, announced, 'the table has no usable key any more')
     }
-    const { key } = identified
-    const mapped = columns.map((column) => {
-      const notice = unfitNotice(log, shownTable(announced.name), column.name)
-      return mapColumn(column, key.includes(column.name), notice)
-    })
+    const mapped = this.#mapped(announced, columns, identified.key)
     const name = { ...announced.name, schema: relation.schema, table: relation.table }
     const seen = { columns, mapped, ...identified, name }
     if (base === undefined) {
@@ -162,17 +173,34 @@ export class RelationBinder {
       }
       return this.#bindAs(relation, { ...announced, name, schema }, seen) ?? { kind: 'bound' }
     }
-    const decision = this.#decisions.decide(base, catalog, { seen, isCatalog: false })
+    const decision = this.#decisions.decide(base, catalog, { seen, isCatalog: false, ...told })
     if (decision.kind === 'same') return this.#bindAs(relation, base, seen) ?? { kind: 'bound' }
     const { table, change } = decision
     return this.#bindAs(relation, table, seen) ?? { kind: 'bound', changed: { table, change } }
+  }
+
+  async #catalogOf({ id }: SourceTable): Promise<CatalogTable | undefined> {
+    const { control, log } = this.#options
+    const [catalog] = await discoverById(control, [id], log)
+    return catalog
+  }
+
+  #mapped(
+    { name, schema }: SourceTable,
+    columns: readonly CatalogColumn[],
+    key = schema.key,
+  ): SeenColumns['mapped'] {
+    return columns.map((column) => {
+      const notice = unfitNotice(this.#options.log, shownTable(name), column.name)
+      return mapColumn(column, key.includes(column.name), notice)
+    })
   }
 
   /** undefined: bound. */
   #bindAs(
     relation: Relation,
     table: SourceTable,
-    { mapped }: SeenColumns,
+    { mapped }: Pick<SeenColumns, 'mapped'>,
   ): RelationOutcome | undefined {
     const decoders = mapped.map(({ decoder }) => decoder)
     const outcome = bindRelation(relation, table, decoders)
@@ -212,6 +240,25 @@ export class RelationBinder {
   }
 }
 
+/** The stream announces just what is on record, whatever the catalog says by now. */
+function isAsBefore(
+  relation: Relation,
+  { schema }: SourceTable,
+  columns: readonly CatalogColumn[],
+): boolean {
+  const identified =
+    schema.identity === 'insert-only' ? schema : identityOf(relation, undefined, { schema })
+  return (
+    identified?.identity === schema.identity &&
+    isDeepStrictEqual(identified?.key, schema.key) &&
+    columns.length === schema.columns.length &&
+    columns.every(({ name, formatted }, place) => {
+      const known = schema.columns[place]
+      return known?.name === name && known.sourceType === formatted
+    })
+  )
+}
+
 /**
  * How rows are identified at that place in the log. A table that is followed for its inserts alone
  * stays so: the publication has nothing else of it.
@@ -219,7 +266,7 @@ export class RelationBinder {
 function identityOf(
   relation: Relation,
   catalog: CatalogTable | undefined,
-  announced: SourceTable,
+  announced: Pick<SourceTable, 'schema'>,
 ): Identified | undefined {
   const { identity } = announced.schema
   if (identity === 'insert-only') return { key: [], identity }
@@ -235,7 +282,7 @@ function identityOf(
 function keyOf(
   relation: Relation,
   catalog: CatalogTable | undefined,
-  announced: SourceTable,
+  announced: Pick<SourceTable, 'schema'>,
 ): readonly string[] | undefined {
   if (relation.replicaIdentity === 'n') return undefined
   const flagged = relation.columns.filter((column) => column.isKey).map((column) => column.name)

@@ -7,6 +7,8 @@ export interface StartOptions {
   readonly publicationNames: readonly string[]
   /** Transactions may be sent before they commit. */
   readonly withStreaming: boolean
+  /** Logical messages are sent too: those of the event triggers, and everybody's. */
+  readonly withMessages?: boolean
 }
 
 /** Protocol 2 came with server 14 (streaming), 3 with 15 (two-phase), 4 with 16 (parallel apply). */
@@ -21,6 +23,11 @@ export function canStream(serverVersion: number): boolean {
   return protocolVersion(serverVersion) >= 2
 }
 
+/** True when the server can send logical messages. */
+export function canSendMessages(serverVersion: number): boolean {
+  return serverVersion >= 140_000
+}
+
 /**
  * The parenthesised options of START_REPLICATION. Two-phase decoding stays off: a prepared
  * transaction comes at its commit, like any other.
@@ -32,5 +39,8 @@ export function startOptions(options: StartOptions): string {
   const version = protocolVersion(options.serverVersion)
   const all = [`proto_version '${version}'`, `publication_names '${names}'`]
   if (options.withStreaming && canStream(options.serverVersion)) all.push(`streaming 'on'`)
+  if (options.withMessages === true && canSendMessages(options.serverVersion)) {
+    all.push(`messages 'true'`)
+  }
   return `(${all.join(', ')})`
 }

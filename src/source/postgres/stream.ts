@@ -2,29 +2,28 @@
  * The change stream: from the slot through the pgoutput decoder into a ChangeSink, whole
  * transactions in commit order from exactly the asked place to exactly the asked place.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { SteadyClock } from '../../base/clock.ts'
-import { SluiceError } from '../../base/errors.ts'
 import type { Failpoints } from '../../base/failpoint.ts'
 import type { Log } from '../../observe/log.ts'
 import type { StreamEnd, StreamOptions } from '../source.ts'
+import type { SourceTable, TableId } from '../table-schema.ts'
 import type { PostgresOptions } from './connection-options.ts'
 import type { Control } from './control.ts'
+import { TriggerWatch } from './ddl-trigger-watch.ts'
 import { type CatalogLook, CatalogWatch, type LookOptions } from './ddl-watch.ts'
 import { formatLsn, type Lsn, zeroLsn } from './lsn.ts'
-import { createPgoutputDecoder, type PgoutputDecoder, readBegin } from './pgoutput/decode.ts'
+import {
+  createPgoutputDecoder,
+  type PgoutputDecoder,
+  readBegin,
+  readCommit,
+} from './pgoutput/decode.ts'
+import { logicalMessageType } from './pgoutput/logical-message.ts'
 import type { Relation } from './pgoutput/relation.ts'
 import type { PartitionGuard } from './partition-guard.ts'
 import { fromPosition, toPosition } from './position.ts'
 import type { PublicationGuard } from './publication-guard.ts'
 import { RelationBinder } from './relation-binder.ts'
-import {
-  expectSlotReaches,
-  readSlot,
-  type SlotExpectation,
-  takenError,
-} from './replication-slot.ts'
-import { sqlStateOf } from './server-error.ts'
 import { quoteIdentifier } from './sql-text.ts'
 import { RolledBackRelations } from './spool-relations.ts'
 import {
@@ -34,6 +33,7 @@ import {
   type SpoolOptions,
 } from './spooled-transactions.ts'
 import { canStream, startOptions } from './start-options.ts'
+import { expectSlot, explainStreamError } from './stream-slot.ts'
 import { ReplicationConnection, type ReplicationHandler } from './wire/replication-connection.ts'
 import { WireConnection } from './wire/wire-connection.ts'
 
@@ -66,6 +66,8 @@ export interface StreamContext {
 const beginMessage = 66
 const commitMessage = 67
 const relationMessage = 82
+/** After a change that the triggers told of. */
+const lookSoonMs = 500
 /** With `until`, how often the server is asked how far it has come. */
 const askIntervalMs = 100
 
@@ -76,6 +78,7 @@ export class ChangeStream implements ReplicationHandler {
   readonly #until: Lsn | undefined
   readonly #binder: RelationBinder
   readonly #catalog: CatalogWatch
+  readonly #triggers: TriggerWatch
   readonly #decoder: PgoutputDecoder
   readonly #spooled: SpooledTransactions | undefined
   readonly #rolledBack = new RolledBackRelations()
@@ -85,7 +88,12 @@ export class ChangeStream implements ReplicationHandler {
   #keepaliveEnd: Lsn = zeroLsn
   #isSkipping = false
   #isDone = false
+  /** Begin of a transaction that had nothing for us so far. */
+  #held: Buffer | undefined
   #isRenewing = false
+  /** Event triggers were installed meanwhile. */
+  #wantsTriggers = false
+  #lookSoon: NodeJS.Timeout | undefined
   #confirmed: Lsn = zeroLsn
 
   constructor(context: StreamContext, stream: StreamOptions) {
@@ -97,7 +105,10 @@ export class ChangeStream implements ReplicationHandler {
     const { control, log, partitions, looks } = context
     const { publicationName } = looks
     const { tables, sink } = stream
-    const binder = new RelationBinder({ control, log, publicationName, tables, sink, partitions })
+    this.#triggers = new TriggerWatch(context)
+    const { described } = this.#triggers
+    const more = { partitions, described }
+    const binder = new RelationBinder({ control, log, publicationName, tables, sink, ...more })
     this.#binder = binder
     this.#catalog = new CatalogWatch(
       {
@@ -137,7 +148,7 @@ export class ChangeStream implements ReplicationHandler {
   async run(): Promise<StreamEnd> {
     const { signal, sink } = this.#stream
     const { options, slotName, clock, log, walSenderTimeoutMs } = this.#context
-    await this.#expectSlot()
+    await expectSlot(this.#context, this.#from, this.#stream.signal)
     this.#deliverGaps()
     if (this.#until !== undefined && this.#until <= this.#from) {
       this.#catalog.passed(this.#from)
@@ -146,6 +157,7 @@ export class ChangeStream implements ReplicationHandler {
     }
     const { spool } = this.#context
     if (this.#spooled !== undefined && spool !== undefined) await prepareSpoolFolder(spool.folder)
+    const withMessages = await this.#triggers.begin()
     const connection = await WireConnection.open(options, {
       isReplication: true,
       settings: { wal_sender_timeout: String(walSenderTimeoutMs) },
@@ -159,13 +171,14 @@ export class ChangeStream implements ReplicationHandler {
     try {
       if (signal.aborted) return 'ended'
       const doing = `reading slot "${slotName}"`
-      await replication.stream(this.#startSql(), doing, this)
+      await replication.stream(this.#startSql(withMessages), doing, this)
       return this.#isRenewing ? 'renew' : 'ended'
     } catch (error) {
-      throw await this.#explain(error)
+      throw await explainStreamError(error, this.#context, this.#from)
     } finally {
       this.#isDone = true
       for (const timer of timers) clearInterval(timer)
+      clearTimeout(this.#lookSoon)
       signal.removeEventListener('abort', stop)
       connection.close()
       await this.#spooled?.close()
@@ -183,80 +196,39 @@ export class ChangeStream implements ReplicationHandler {
   }
 
   #startTimers(replication: ReplicationConnection): NodeJS.Timeout[] {
-    const { publication, partitions, watchIntervalMs, log } = this.#context
-    let isLooking = false
-    const watch = setInterval(() => {
-      // With a slow server looks would pile up, and each would find the same once more.
-      if (isLooking) return
-      isLooking = true
-      void Promise.allSettled([publication.watch(), partitions.look()]).then((outcomes) => {
-        isLooking = false
-        for (const outcome of outcomes) {
-          if (outcome.status === 'fulfilled') continue
-          const error = String(outcome.reason)
-          log.warn('publication and partitions could not be looked at', { error })
-        }
-        this.#deliverGaps()
-      })
-      this.#catalog.look().then(
-        (isWaiting) => isWaiting && !this.#isDone && replication.sendStatus(true),
-        (error: unknown) =>
-          log.warn('the catalog could not be looked at', { error: String(error) }),
-      )
-    }, watchIntervalMs)
+    const watch = setInterval(() => this.#lookAround(replication), this.#context.watchIntervalMs)
     if (this.#until === undefined) return [watch]
     return [watch, setInterval(() => replication.sendStatus(true), askIntervalMs)]
   }
 
-  #startSql(): string {
+  #lookAround(replication: ReplicationConnection): void {
+    const { log } = this.#context
+    void this.#lookAtParts().then(() => this.#deliverGaps())
+    this.#catalog.look().then(
+      (isWaiting) => isWaiting && !this.#isDone && replication.sendStatus(true),
+      (error: unknown) => log.warn('the catalog could not be looked at', { error: String(error) }),
+    )
+    this.#triggers.look().then(
+      (isNew) => (this.#wantsTriggers ||= isNew),
+      (error: unknown) =>
+        log.warn('event triggers could not be looked at', { error: String(error) }),
+    )
+  }
+
+  async #lookAtParts(): Promise<void> {
+    const { publication, partitions, log } = this.#context
+    try {
+      await Promise.all([publication.watch(), partitions.look()])
+    } catch (error) {
+      log.warn('the publication could not be looked at', { error: String(error) })
+    }
+  }
+
+  #startSql(withMessages: boolean): string {
     const { slotName } = this.#context
     const withStreaming = this.#spooled !== undefined
-    const asked = startOptions({ ...this.#context, withStreaming })
+    const asked = startOptions({ ...this.#context, withStreaming, withMessages })
     return `START_REPLICATION SLOT ${quoteIdentifier(slotName)} LOGICAL ${formatLsn(this.#from)} ${asked}`
-  }
-
-  #expected(): SlotExpectation {
-    const { slotName: name, options } = this.#context
-    return { name, position: this.#from, database: options.database }
-  }
-
-  /** Throws unless the slot has everything after `from` and nobody else reads from it. */
-  async #expectSlot(): Promise<void> {
-    const { control, slotName, clock, slotWaitMs } = this.#context
-    const deadline = clock.elapsedMs() + slotWaitMs
-    for (;;) {
-      const found = await readSlot(control, slotName)
-      const slot = expectSlotReaches(found, this.#expected())
-      if (slot.activePid === undefined || this.#stream.signal.aborted) return
-      if (clock.elapsedMs() >= deadline) throw await takenError(control, slotName, slot.activePid)
-      await sleep(100)
-    }
-  }
-
-  /** An error of the stream, told by the state of slot and publication rather than by its text. */
-  async #explain(error: unknown): Promise<unknown> {
-    const { control, slotName, publicationNames } = this.#context
-    const state = sqlStateOf(error)
-    if (state === undefined || !['42704', '55000', '55006', '58P01'].includes(state)) return error
-    try {
-      const found = await readSlot(control, slotName)
-      const slot = expectSlotReaches(found, this.#expected())
-      if (state === '55006' && slot.activePid !== undefined) {
-        return await takenError(control, slotName, slot.activePid)
-      }
-    } catch (better) {
-      return better
-    }
-    if (state !== '42704') return error
-    return new SluiceError(
-      'SOURCE_PUBLICATION_MISSING',
-      `Publication "${publicationNames.join('" or "')}" did not exist at the place in the log that is being read`,
-      {
-        cause: error,
-        remedy:
-          'Run a full refresh of the tables of this gateway: the log cannot be read past that place.',
-      },
-    )
   }
 
   data(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
@@ -294,9 +266,61 @@ export class ChangeStream implements ReplicationHandler {
       if (type === commitMessage) this.#isSkipping = false
       return undefined
     }
+    if (!this.#triggers.isHeard || this.#isSkipping) return this.#deliver(bytes, start, end)
+    return this.#deliverHeard(bytes, start, end)
+  }
+
+  /** With logical messages, transactions come that have nothing else; they are none for the sink. */
+  #deliverHeard(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
+    const type = bytes[start]
+    if (type === beginMessage) {
+      this.#held = Buffer.from(bytes.subarray(start, end))
+      return undefined
+    }
+    if (type === logicalMessageType && !this.#triggers.message(bytes, start, end)) return undefined
+    const held = this.#held
+    this.#held = undefined
+    if (held !== undefined && type === commitMessage) {
+      const { endLsn } = readCommit(bytes, start, end)
+      if (endLsn > this.#keepaliveEnd) this.#keepaliveEnd = endLsn as Lsn
+      return undefined
+    }
+    if (held !== undefined) this.#decoder.message(held, 0, held.length)
+    if (type !== commitMessage) return this.#deliver(bytes, start, end)
+    this.#followWaiting()
+    this.#decoder.message(bytes, start, end)
+    return this.#triggers.described.ended() ? this.#lookHere() : undefined
+  }
+
+  #deliver(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
     const outcome = this.#decoder.message(bytes, start, end)
     if (outcome === 'done' || this.#decoder.relation === undefined) return undefined
     return this.#announce(this.#decoder.relation)
+  }
+
+  get #isBetween(): boolean {
+    return !this.#decoder.inTransaction && this.#held === undefined
+  }
+
+  /** The transaction ends: what was described of tables without any row since holds from here on. */
+  #followWaiting(): void {
+    const followed = (id: TableId): SourceTable | undefined => this.#binder.followed(id)
+    for (const [base, { catalog, ...told }] of this.#triggers.takeWaiting(followed)) {
+      const decision = this.#binder.compare(base, catalog, false, told)
+      if (decision.kind === 'same') continue
+      this.#context.looks.order.note(decision.table.schema)
+      this.#stream.sink.schemaChanged(decision.table, decision.change)
+    }
+  }
+
+  /** Nothing later is delivered before; once more, for what the server shows late. */
+  async #lookHere(): Promise<void> {
+    const replication = this.#replication
+    if (this.#isDone || replication === undefined) return
+    clearTimeout(this.#lookSoon)
+    this.#lookSoon = setTimeout(() => this.#lookAround(replication), lookSoonMs)
+    await this.#lookAtParts()
+    this.#deliverGaps()
   }
 
   async #announce(relation: Relation): Promise<void> {
@@ -316,7 +340,7 @@ export class ChangeStream implements ReplicationHandler {
   }
 
   readDone(): Promise<void> | undefined {
-    if (!this.#decoder.inTransaction && !this.#isDone) {
+    if (this.#isBetween && !this.#isDone) {
       this.#deliverGaps()
       this.#deliverPosition()
     }
@@ -343,6 +367,10 @@ export class ChangeStream implements ReplicationHandler {
   #passed(): void {
     this.#context.passed(this.#deliveredTo)
     const { renewAfter } = this.#context.publication.trust
+    if (this.#wantsTriggers && this.#until === undefined) {
+      this.#isRenewing = true
+      return this.#finish()
+    }
     if (renewAfter === undefined || this.#deliveredTo < renewAfter) return
     this.#isRenewing = true
     this.#finish()
@@ -362,7 +390,7 @@ export class ChangeStream implements ReplicationHandler {
   }
 
   #deliverGaps(): void {
-    if (this.#isDone || this.#decoder.inTransaction) return
+    if (this.#isDone || !this.#isBetween) return
     const { publication, partitions } = this.#context
     for (const [table, reason] of [...publication.takeGaps(), ...partitions.takeGaps()]) {
       this.#stream.sink.gap(table, reason)

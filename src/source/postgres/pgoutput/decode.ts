@@ -56,6 +56,22 @@ export function readBegin(bytes: Uint8Array, start: number, end: number): BeginM
   return begin
 }
 
+export interface CommitMessage {
+  readonly commitLsn: bigint
+  /** End of the commit record. */
+  readonly endLsn: bigint
+}
+
+/** Message `C`. */
+export function readCommit(bytes: Uint8Array, start: number, end: number): CommitMessage {
+  const reader = new MessageReader(bytes, start, end)
+  reader.skip(1)
+  const commit = { commitLsn: reader.lsn(), endLsn: reader.lsn() }
+  reader.skip(8)
+  reader.finish()
+  return commit
+}
+
 const messageType = {
   begin: 66,
   commit: 67,
@@ -179,12 +195,7 @@ export class PgoutputDecoder {
   #commit(bytes: Uint8Array, start: number, end: number): void {
     if (!this.inTransaction)
       throw unexpectedMessage(messageType.commit, 0, 'no transaction is open')
-    const reader = new MessageReader(bytes, start, end)
-    reader.skip(1)
-    const commitLsn = reader.lsn()
-    const endLsn = reader.lsn()
-    reader.skip(8)
-    reader.finish()
+    const { commitLsn, endLsn } = readCommit(bytes, start, end)
     if (commitLsn !== this.finalLsn) {
       throw unexpectedMessage(
         messageType.commit,

@@ -1,0 +1,214 @@
+/** Tables that are altered while the optional event triggers describe it in the log. */
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { enableStatements, uninstallScript } from '../../src/source/postgres/ddl-trigger.ts'
+import { DdlWorld } from '../support/ddl-world.ts'
+import type { EmbeddedPostgres } from '../support/embedded-postgres.ts'
+
+let server: EmbeddedPostgres
+let world: DdlWorld
+
+beforeAll(async () => {
+  server = await DdlWorld.server()
+  await DdlWorld.installTriggers(server)
+})
+
+afterAll(async () => {
+  await server.stop()
+})
+
+beforeEach(async () => {
+  world = await DdlWorld.open(server)
+})
+
+afterEach(async () => {
+  await world.close()
+})
+
+async function follow(names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    await world.sql(`CREATE TABLE ${name} (id int PRIMARY KEY, a text, b varchar(10), n numeric(10,2));
+      INSERT INTO ${name} VALUES (1, 'a1', 'b1', 1.5), (2, 'a2', NULL, -2)`)
+  }
+  await world.sync()
+}
+
+async function expectEqual(...names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    expect({ name, ...(await world.destination(name)) }).toEqual({
+      name,
+      ...(await world.source(name)),
+    })
+  }
+}
+
+async function change(sql: string): Promise<void> {
+  await world.sql(sql)
+  const result = await world.sync()
+  expect(result.failedTables).toEqual([])
+  await expectEqual('t')
+}
+
+type Case = readonly [what: string, sql: string]
+
+const inPlace: readonly Case[] = [
+  ['dropped and added', 'ALTER TABLE t DROP COLUMN a; ALTER TABLE t ADD COLUMN c int DEFAULT 7'],
+  [
+    'dropped and made again under its name and type',
+    'ALTER TABLE t DROP a, DROP b; ALTER TABLE t ADD a text, ADD b varchar(10)',
+  ],
+  [
+    'dropped and made again with a default, in one statement',
+    `ALTER TABLE t DROP a, ADD a text DEFAULT 'new'`,
+  ],
+  [
+    'several renames around an added and a dropped column',
+    `ALTER TABLE t RENAME a TO x; ALTER TABLE t RENAME b TO a; ALTER TABLE t DROP COLUMN x;
+     ALTER TABLE t ADD COLUMN b text DEFAULT 'b'; ALTER TABLE t RENAME id TO key; ALTER TABLE t RENAME key TO id`,
+  ],
+  ['added and dropped', 'ALTER TABLE t ADD z int; ALTER TABLE t DROP z; ALTER TABLE t ADD y int'],
+  [
+    'types of our own',
+    `ALTER TABLE t DROP a; ALTER TABLE t ADD d date DEFAULT '2024-02-29', ADD e timestamptz DEFAULT '2024-01-01 00:00:00.25+02',
+     ADD f float8 DEFAULT 0.1, ADD g uuid DEFAULT 'f81d4fae-7dec-11d0-a765-00a0c91e6bf6'`,
+  ],
+  [
+    'around a savepoint that is rolled back',
+    'ALTER TABLE t DROP a; SAVEPOINT s; ALTER TABLE t DROP b; ALTER TABLE t ADD b int; ROLLBACK TO s; ALTER TABLE t ADD a int',
+  ],
+]
+
+for (const rows of ['idle', 'with rows'] as const) {
+  test(`followed in place, ${rows}: ${inPlace.map(([what]) => what).join(', ')}`, async () => {
+    const names = inPlace.map((_, place) => `t${place}`)
+    await follow(names)
+    for (const [place, [, sql]] of inPlace.entries()) {
+      const before = `INSERT INTO t VALUES (3, 'a3', 'b3'); UPDATE t SET b = 'x' WHERE id = 1;`
+      const after = `DELETE FROM t WHERE id = 2; UPDATE t SET n = n + 1 WHERE id = 1; INSERT INTO t (id, n) VALUES (4, 4)`
+      const text = rows === 'idle' ? sql : `${before} ${sql}; ${after}`
+      await world.sql(`BEGIN; ${text.replaceAll(/\bt\b/g, `t${place}`)}; COMMIT`)
+    }
+    const result = await world.sync()
+    expect(result.failedTables).toEqual([])
+    await expectEqual(...names)
+    expect((await world.counts()).copies).toBe(names.length)
+  })
+}
+
+test('changes between two looks, in several transactions with rows, are followed in place', async () => {
+  await follow(['t'])
+  await change(`INSERT INTO t VALUES (3, 'a3', 'b3');
+    ALTER TABLE t DROP a`)
+  await world.sql(`INSERT INTO t VALUES (4, 'b4')`)
+  await world.sql(`ALTER TABLE t ADD a text DEFAULT 'first'`)
+  await world.sql(`UPDATE t SET a = 'second' WHERE id = 4; INSERT INTO t VALUES (5, 'b5')`)
+  await world.sql(`ALTER TABLE t DROP a; ALTER TABLE t ADD a text`)
+  await change(`INSERT INTO t VALUES (6, 'b6', 6, 'third')`)
+  expect((await world.counts()).copies).toBe(1)
+})
+
+test('rows written anew are copied anew', async () => {
+  await follow(['t'])
+  await change(`INSERT INTO t VALUES (3, 'a3'); ALTER TABLE t ALTER a TYPE text USING upper(a)`)
+  expect((await world.counts()).copies).toBe(2)
+  await change(`ALTER TABLE t ADD r float8 DEFAULT random()`)
+  expect((await world.counts()).copies).toBe(3)
+})
+
+test('an idle table shows a change at once, without a look at the catalog', async () => {
+  await follow(['t'])
+  await world.staging(async (until) => {
+    await world.sql('ALTER TABLE t DROP a; ALTER TABLE t ADD a int DEFAULT 5')
+    await until(async () => (await world.counts()).steps > 0)
+  }, 3_600_000)
+  expect((await world.apply()).failedTables).toEqual([])
+  await expectEqual('t')
+  expect((await world.counts()).copies).toBe(1)
+})
+
+test('a publication that loses a table is noticed at that place', async () => {
+  await follow(['t'])
+  await world.staging(async (until) => {
+    const [found] = await server.sql(
+      `SELECT pubname FROM pg_publication_tables WHERE schemaname LIKE 'w%'`,
+    )
+    const pubname = String(found?.['pubname'])
+    await world.sql(`ALTER PUBLICATION ${pubname} DROP TABLE t; INSERT INTO t VALUES (3, 'unseen')`)
+    await until(async () => (await world.counts()).copies > 1)
+  }, 3_600_000)
+  await world.sync()
+  await expectEqual('t')
+})
+
+test('a partition that is attached with rows in it is noticed at that place', async () => {
+  await world.sql(`CREATE TABLE t (id int PRIMARY KEY, a text) PARTITION BY RANGE (id);
+    CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (10); INSERT INTO t VALUES (1, 'x')`)
+  await world.sync()
+  await world.staging(async (until) => {
+    await world.sql(
+      `CREATE TABLE more (id int PRIMARY KEY, a text); INSERT INTO more VALUES (11, 'y')`,
+    )
+    await world.sql('ALTER TABLE t ATTACH PARTITION more FOR VALUES FROM (10) TO (20)')
+    await until(
+      async () => (await world.entries('gap')).length > 0 || (await world.counts()).copies > 2,
+    )
+  }, 3_600_000)
+  await world.sync()
+  await expectEqual('t')
+})
+
+test('trap: a forged message changes nothing', async () => {
+  await follow(['t'])
+  await world.sql('ALTER TABLE t DROP n')
+  const [found] =
+    await server.sql(`SELECT json_build_object('head', json_build_object('version', 1, 'token', gen_random_uuid()),
+      'body', json_build_object('kind', 'table', 'description', d))::text AS content
+      FROM sluice.ddl_describe(ARRAY['${await world.tableId('t')}'::oid]) d`)
+  const content = String(found?.['content'])
+  // Column b as if it had been dropped and made again.
+  const forged = content
+    .replace(/"attnum"\s*:\s*"3"/, '"attnum":"9"')
+    .replaceAll(/"last"\s*:\s*"\d+"/g, '"last":"9"')
+    .replace(/"own"\s*:[^}]*\}/, '"own":["9"]}')
+  expect(forged).toContain('"own":["9"]')
+  expect(forged).toContain('"attnum":"9"')
+  await world.sync()
+  for (const text of [
+    forged,
+    '{}',
+    '{"head":[]}',
+    'heartbeat',
+    `{"head":{"version":1,"token":null}}`,
+  ]) {
+    await world.sql(`BEGIN; INSERT INTO t VALUES (${text.length + 10}, 'x', 'y');
+      ALTER TABLE t ALTER a SET STATISTICS ${text.length % 100};
+      SELECT pg_logical_emit_message(true, 'sluice', $f$${text}$f$);
+      UPDATE t SET a = 'forged' WHERE id > 2; COMMIT`)
+  }
+  await change(`SELECT pg_logical_emit_message(false, 'sluice', $f$${forged}$f$)`)
+  expect(await world.counts()).toEqual({ copies: 1, steps: 6 })
+})
+
+test('triggers that are switched off or away: as without them, nothing is lost', async () => {
+  await follow(['t'])
+  await change('ALTER TABLE t DROP a; ALTER TABLE t ADD a text')
+  expect((await world.counts()).copies).toBe(1)
+  await server.sql(enableStatements().replaceAll('ENABLE ALWAYS', 'DISABLE'))
+  await world.sql('ALTER TABLE t DROP a; ALTER TABLE t ADD a text')
+  await server.sql(enableStatements())
+  await change(
+    `INSERT INTO t (id, a) VALUES (7, 'unseen'); ALTER TABLE t ADD z int; UPDATE t SET a = 'u'`,
+  )
+  expect((await world.counts()).copies).toBe(2)
+  await world.staging(async (until) => {
+    await world.sql(`INSERT INTO t (id, a) VALUES (8, 'x')`)
+    await server.sql(uninstallScript())
+    await world.sql(
+      `ALTER TABLE t DROP a; ALTER TABLE t ADD a text; INSERT INTO t (id, a) VALUES (9, 'y')`,
+    )
+    await until(async () => (await world.counts()).copies > 2)
+    await DdlWorld.installTriggers(server)
+    await world.sql(`ALTER TABLE t DROP a; INSERT INTO t (id) VALUES (10)`)
+  })
+  await world.sync()
+  await expectEqual('t')
+})
