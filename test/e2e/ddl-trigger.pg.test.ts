@@ -1,6 +1,8 @@
 /** Tables that are altered while the optional event triggers describe it in the log. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { enableStatements, uninstallScript } from '../../src/source/postgres/ddl-trigger.ts'
+import type { Finding } from '../../src/source/finding.ts'
+import { sourceOf } from '../../src/source/postgres/testing/postgres-fixture.ts'
 import { DdlWorld } from '../support/ddl-world.ts'
 import type { EmbeddedPostgres } from '../support/embedded-postgres.ts'
 
@@ -154,6 +156,71 @@ test('a partition that is attached with rows in it is noticed at that place', as
   }, 3_600_000)
   await world.sync()
   await expectEqual('t')
+})
+
+test('in a transaction that is sent in progress, with parts of it rolled back', async () => {
+  await follow(['t'])
+  await server.sql(`ALTER ROLE postgres SET logical_decoding_work_mem = '64kB'`)
+  try {
+    const more = (from: number, columns: string): string =>
+      `INSERT INTO t (id, ${columns}) SELECT g, 'x' || g FROM generate_series(${from}, ${from + 1999}) g;`
+    await change(`BEGIN; ${more(10_000, 'a')} ALTER TABLE t DROP a; SAVEPOINT s;
+      ALTER TABLE t DROP b; ALTER TABLE t ADD b text DEFAULT 'rolled back'; ${more(20_000, 'b')}
+      ROLLBACK TO s; ALTER TABLE t ADD a text DEFAULT 'kept'; ${more(30_000, 'a')}
+      SAVEPOINT s2; ALTER TABLE t DROP n; ROLLBACK TO s2; ${more(40_000, 'b')} COMMIT`)
+  } finally {
+    await server.sql('ALTER ROLE postgres RESET logical_decoding_work_mem')
+  }
+  expect((await world.counts()).copies).toBe(1)
+})
+
+test('check tells whether they are there, and the statements that it gives set them right', async () => {
+  const finding = async (connection: Record<string, string> = {}): Promise<Finding> => {
+    const source = sourceOf(server, { name: 'checked', connection })
+    try {
+      const findings = await source.check(undefined)
+      const found = findings.find(({ subject }) => subject.startsWith('event triggers'))
+      if (found === undefined) throw new Error('nothing is said of them')
+      return found
+    } finally {
+      await source.close()
+    }
+  }
+  const said = { severity: 'ok', message: expect.stringMatching(/^installed/) }
+  expect(await finding()).toMatchObject(said)
+  const wrong = async (sql: string, severity: string, connection = {}): Promise<void> => {
+    await server.sql(sql)
+    const found = await finding(connection)
+    expect(found.severity).toBe(severity)
+    await server.sql(found.remedy ?? '')
+    expect(await finding(connection)).toMatchObject(said)
+  }
+  await wrong(uninstallScript(), 'ok')
+  await wrong(`COMMENT ON EVENT TRIGGER sluice_sql_drop IS 'sluice: version 0'`, 'warning')
+  await wrong('DROP EVENT TRIGGER sluice_table_rewrite', 'warning')
+  await wrong('ALTER EVENT TRIGGER sluice_ddl_command_end DISABLE', 'warning')
+  const stranger = { user: 'trigger_reader', password: 'reads' }
+  await wrong(`CREATE ROLE trigger_reader LOGIN REPLICATION PASSWORD 'reads'`, 'warning', stranger)
+  await server.sql('DROP OWNED BY trigger_reader; DROP ROLE trigger_reader')
+})
+
+test('statements of people who may do little, and those that fail, are not disturbed', async () => {
+  await follow(['t'])
+  await server.sql('CREATE ROLE plain')
+  await world.sql(`GRANT ALL ON SCHEMA ${world.schema} TO plain; ALTER TABLE t OWNER TO plain; SET ROLE plain;
+    ALTER TABLE t DROP a; ALTER TABLE t ADD a text; CREATE TEMP TABLE own (a int); DROP TABLE own`)
+  await expect(world.sql('ALTER TABLE t ADD a text')).rejects.toThrow('already exists')
+  await expect(world.sql('SET ROLE plain; SELECT * FROM sluice.ddl_token')).rejects.toThrow(
+    'denied',
+  )
+  await change(`INSERT INTO t (id, a) VALUES (9, 'nine')`)
+  expect((await world.counts()).copies).toBe(1)
+  // Without its helper nothing can be described: the statement succeeds all the same.
+  await server.sql('ALTER FUNCTION sluice.ddl_describe(oid[]) RENAME TO gone')
+  await change('ALTER TABLE t DROP a; ALTER TABLE t ADD a text')
+  await server.sql('ALTER FUNCTION sluice.gone(oid[]) RENAME TO ddl_describe')
+  expect((await world.counts()).copies).toBe(2)
+  await server.sql('REASSIGN OWNED BY plain TO postgres; DROP OWNED BY plain; DROP ROLE plain')
 })
 
 test('trap: a forged message changes nothing', async () => {

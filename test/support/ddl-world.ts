@@ -37,7 +37,7 @@ export class DdlWorld {
   readonly lake: ObjectStorage
   readonly #folder: string
   readonly #staging: ObjectStorage
-  readonly #schema: string
+  readonly schema: string
   readonly #tables: readonly TableSelection[]
   #pipeline: Pipeline | undefined
 
@@ -50,7 +50,7 @@ export class DdlWorld {
     this.server = server
     this.engine = engine
     this.#folder = place.folder
-    this.#schema = place.schema
+    this.schema = place.schema
     this.#tables = tables
     this.#staging = createLocalStorage(join(place.folder, 'staging'))
     this.lake = createLocalStorage(join(place.folder, 'lake'))
@@ -84,10 +84,10 @@ export class DdlWorld {
     await rm(this.#folder, { recursive: true, force: true })
     const { server } = this
     await server.sql(
-      `SELECT pg_drop_replication_slot('${this.#schema}') FROM pg_replication_slots WHERE slot_name = '${this.#schema}'`,
+      `SELECT pg_drop_replication_slot('${this.schema}') FROM pg_replication_slots WHERE slot_name = '${this.schema}'`,
     )
     await server.sql(
-      `DROP PUBLICATION IF EXISTS ${this.#schema}; DROP SCHEMA ${this.#schema} CASCADE`,
+      `DROP PUBLICATION IF EXISTS ${this.schema}; DROP SCHEMA ${this.schema} CASCADE`,
     )
   }
 
@@ -95,7 +95,7 @@ export class DdlWorld {
   async sql(text: string): Promise<void> {
     const client = await this.server.connect()
     try {
-      await client.query(`SET search_path = ${this.#schema}, public`)
+      await client.query(`SET search_path = ${this.schema}, public`)
       await client.query(text)
     } finally {
       await client.end()
@@ -136,7 +136,8 @@ export class DdlWorld {
     work: (gateway: ReturnType<typeof createGateway>) => Promise<T>,
     watchIntervalMs = 60_000,
   ): Promise<T> {
-    const source = sourceOf(this.server, { name: this.#schema, watchIntervalMs })
+    const spool = { folder: join(this.#folder, 'spool'), maxBytes: 2 ** 28 }
+    const source = sourceOf(this.server, { name: this.schema, watchIntervalMs, spool })
     const staging: StagingLog = await openStagingLog({
       storage: this.#staging,
       writer: randomUUID(),
@@ -148,7 +149,7 @@ export class DdlWorld {
     const gateway = createGateway({
       source,
       staging,
-      tables: { schemas: [this.#schema], tables: [] },
+      tables: { schemas: [this.schema], tables: [] },
       settings: { discoverIntervalMs: 500, flushIntervalMs: 20 },
       log: silentLog,
     })
@@ -183,7 +184,7 @@ export class DdlWorld {
   async source(table: string): Promise<Shown> {
     const client = await this.server.connect()
     try {
-      await client.query(`SET search_path = ${this.#schema}, public`)
+      await client.query(`SET search_path = ${this.schema}, public`)
       return await readServerTable(client, table)
     } finally {
       await client.end()

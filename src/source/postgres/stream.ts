@@ -359,6 +359,8 @@ export class ChangeStream implements ReplicationHandler {
       return
     }
     this.#deliveredTo = end
+    this.#context.partitions.passed(end)
+    this.#deliverGaps()
     this.#catalog.passed(end)
     this.#stream.sink.heartbeat(toPosition(end))
     this.#passed()
