@@ -20,6 +20,8 @@ export interface Described {
 export class DescribedTables {
   readonly #tables = new Map<string, TableDescription>()
   readonly #rewritten = new Set<string>()
+  /** Tables that the triggers can not describe. */
+  readonly #undescribed = new Set<string>()
   #wantsLook = false
   #isBlind = false
 
@@ -38,9 +40,14 @@ export class DescribedTables {
         this.#rewritten.add(message.id)
         return
       case 'unknown':
-        this.#isBlind = true
-        this.#tables.clear()
         this.#wantsLook = true
+        if (message.id === undefined) {
+          this.#isBlind = true
+          this.#tables.clear()
+        } else {
+          this.#undescribed.add(message.id)
+          this.#tables.delete(message.id)
+        }
         return
       default:
         this.#wantsLook = true
@@ -49,7 +56,8 @@ export class DescribedTables {
 
   /** Nothing was said of the table, and nothing is known to be left out. */
   isUnchanged(id: string): boolean {
-    return this.isInForce && !this.#isBlind && !this.#tables.has(id) && !this.#rewritten.has(id)
+    const isBlind = this.#isBlind || this.#undescribed.has(id)
+    return this.isInForce && !isBlind && !this.#tables.has(id) && !this.#rewritten.has(id)
   }
 
   /** For what the stream announces next; it counts once. */

@@ -95,6 +95,14 @@ test('without the token, or of another version, a message is none', () => {
   }
 })
 
+test('a table with generated columns or money is named only', () => {
+  for (const one of [{ generated: 's' }, { money: ['$1.00', '-$1.00', 2] }]) {
+    const columns = [{ ...column, ...one }]
+    const body = { kind: 'table', description: { ...description, columns } }
+    expect(parse({ head, body })).toEqual({ kind: 'unknown', id: '16400' })
+  }
+})
+
 test('what is not as the triggers write it describes nothing', () => {
   const wrong: readonly unknown[] = [
     { ...description, table: { ...table, id: 16400.5 } },

@@ -24,8 +24,8 @@ export type DdlMessage =
   | { readonly kind: 'rewritten'; readonly id: string }
   /** Something that the catalog tells: a table or a publication came, changed or went. */
   | { readonly kind: 'look' }
-  /** Something changed that could not be described. */
-  | { readonly kind: 'unknown' }
+  /** Something changed that could not be described; without `id`: who knows what. */
+  | { readonly kind: 'unknown'; readonly id?: string }
 
 /** undefined: not from the triggers that hold `token`. */
 export function parseDdlMessage(content: Buffer, token: string, log: Log): DdlMessage | undefined {
@@ -42,8 +42,7 @@ export function parseDdlMessage(content: Buffer, token: string, log: Log): DdlMe
   const { kind, id, description } = recordOf(body)
   switch (kind) {
     case 'table': {
-      const described = parseDescription(description, log)
-      return described === undefined ? { kind: 'unknown' } : { kind, described }
+      return parseDescription(description, log) ?? { kind: 'unknown' }
     }
     case 'rewritten':
       return isNumber(id) ? { kind, id } : { kind: 'unknown' }
@@ -54,10 +53,11 @@ export function parseDdlMessage(content: Buffer, token: string, log: Log): DdlMe
   }
 }
 
-function parseDescription(value: unknown, log: Log): TableDescription | undefined {
+function parseDescription(value: unknown, log: Log): DdlMessage | undefined {
   const { table, columns, own } = recordOf(value)
   const row = rowOf(table)
-  if (row === undefined || !isNumber(row['id']) || !row['name'] || !row['schema']) return undefined
+  const id = row?.['id']
+  if (row === undefined || !isNumber(id) || !row['name'] || !row['schema']) return undefined
   if (columns !== null && !Array.isArray(columns)) return undefined
   const rows: ControlRow[] = []
   let last = 0
@@ -72,11 +72,21 @@ function parseDescription(value: unknown, log: Log): TableDescription | undefine
   }
   const numbers = own ?? []
   if (!Array.isArray(numbers) || !numbers.every(isNumber)) return undefined
+  if (rows.some(isOfGateway)) return { kind: 'unknown', id }
   try {
-    return { catalog: buildTable(row, rows, log), own: new Set(numbers) }
+    const catalog = buildTable(row, rows, log)
+    return { kind: 'table', described: { catalog, own: new Set(numbers) } }
   } catch {
     return undefined
   }
+}
+
+/**
+ * How it is read is not in the description: generated columns by what the publication sends, money by
+ * how the gateway's own sessions spell it.
+ */
+function isOfGateway(column: ControlRow): boolean {
+  return column['generated'] !== '' || (column['money'] ?? null) !== null
 }
 
 const numbered = ['attnum', 'type_oid', 'last', 'xmin'] as const

@@ -180,8 +180,7 @@ export class RelationBinder {
   }
 
   async #catalogOf({ id }: SourceTable): Promise<CatalogTable | undefined> {
-    const { control, log } = this.#options
-    const [catalog] = await discoverById(control, [id], log)
+    const [catalog] = await discoverById(this.#options.control, [id], this.#options)
     return catalog
   }
 

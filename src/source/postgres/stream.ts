@@ -33,6 +33,7 @@ import {
   type SpoolOptions,
 } from './spooled-transactions.ts'
 import { canStream, startOptions } from './start-options.ts'
+import { lookAtParts } from './stream-looks.ts'
 import { expectSlot, explainStreamError } from './stream-slot.ts'
 import { ReplicationConnection, type ReplicationHandler } from './wire/replication-connection.ts'
 import { WireConnection } from './wire/wire-connection.ts'
@@ -91,6 +92,7 @@ export class ChangeStream implements ReplicationHandler {
   /** Begin of a transaction that had nothing for us so far. */
   #held: Buffer | undefined
   #isRenewing = false
+  #isLooking = false
   /** Event triggers were installed meanwhile. */
   #wantsTriggers = false
   #lookSoon: NodeJS.Timeout | undefined
@@ -203,7 +205,14 @@ export class ChangeStream implements ReplicationHandler {
 
   #lookAround(replication: ReplicationConnection): void {
     const { log } = this.#context
-    void this.#lookAtParts().then(() => this.#deliverGaps())
+    // With a slow server looks would pile up, and each would find the same once more.
+    if (!this.#isLooking) {
+      this.#isLooking = true
+      void lookAtParts(this.#context).then(() => {
+        this.#isLooking = false
+        this.#deliverGaps()
+      })
+    }
     this.#catalog.look().then(
       (isWaiting) => isWaiting && !this.#isDone && replication.sendStatus(true),
       (error: unknown) => log.warn('the catalog could not be looked at', { error: String(error) }),
@@ -213,15 +222,6 @@ export class ChangeStream implements ReplicationHandler {
       (error: unknown) =>
         log.warn('event triggers could not be looked at', { error: String(error) }),
     )
-  }
-
-  async #lookAtParts(): Promise<void> {
-    const { publication, partitions, log } = this.#context
-    try {
-      await Promise.all([publication.watch(), partitions.look()])
-    } catch (error) {
-      log.warn('the publication could not be looked at', { error: String(error) })
-    }
   }
 
   #startSql(withMessages: boolean): string {
@@ -319,7 +319,7 @@ export class ChangeStream implements ReplicationHandler {
     if (this.#isDone || replication === undefined) return
     clearTimeout(this.#lookSoon)
     this.#lookSoon = setTimeout(() => this.#lookAround(replication), lookSoonMs)
-    await this.#lookAtParts()
+    await lookAtParts(this.#context)
     this.#deliverGaps()
   }
 
