@@ -71,11 +71,11 @@ export class TriggerWatch {
   }
 
   /** What was described of tables that were not announced in the transaction that ended. */
-  takeWaiting(
-    followed: (id: TableId) => SourceTable | undefined,
-  ): readonly (readonly [SourceTable, Described])[] {
+  takeWaiting(tables: {
+    followed(id: TableId): SourceTable | undefined
+  }): readonly (readonly [SourceTable, Described])[] {
     return this.described.waiting.flatMap((id) => {
-      const base = followed(id as TableId)
+      const base = tables.followed(id as TableId)
       const described = base === undefined ? undefined : this.described.take(id, base.schema)
       return base === undefined || described === undefined ? [] : [[base, described] as const]
     })

@@ -238,4 +238,7 @@ test('the protocol is the newest that the server knows, and streaming is asked o
   expect(startOptions({ ...asked, withStreaming: false, serverVersion: 180_000 })).toBe(
     `(proto_version '4', publication_names '"a""b''c"')`,
   )
+  const heard = { ...asked, withStreaming: false, withMessages: true }
+  expect(startOptions({ ...heard, serverVersion: 140_000 })).toContain(`, messages 'true')`)
+  expect(startOptions({ ...heard, serverVersion: 130_000 })).not.toContain('messages')
 })

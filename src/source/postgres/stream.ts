@@ -6,7 +6,6 @@ import type { SteadyClock } from '../../base/clock.ts'
 import type { Failpoints } from '../../base/failpoint.ts'
 import type { Log } from '../../observe/log.ts'
 import type { StreamEnd, StreamOptions } from '../source.ts'
-import type { SourceTable, TableId } from '../table-schema.ts'
 import type { PostgresOptions } from './connection-options.ts'
 import type { Control } from './control.ts'
 import { TriggerWatch } from './ddl-trigger-watch.ts'
@@ -304,8 +303,7 @@ export class ChangeStream implements ReplicationHandler {
 
   /** The transaction ends: what was described of tables without any row since holds from here on. */
   #followWaiting(): void {
-    const followed = (id: TableId): SourceTable | undefined => this.#binder.followed(id)
-    for (const [base, { catalog, ...told }] of this.#triggers.takeWaiting(followed)) {
+    for (const [base, { catalog, ...told }] of this.#triggers.takeWaiting(this.#binder)) {
       const decision = this.#binder.compare(base, catalog, false, told)
       if (decision.kind === 'same') continue
       this.#context.looks.order.note(decision.table.schema)
