@@ -47,15 +47,18 @@ export async function readSlot(control: Control, name: string): Promise<SlotStat
   const text = (column: string): string | undefined => row[column] ?? undefined
   const pid = text('active_pid')
   const safe = text('safe_wal_size')
+  const restartLsn = optionalLsn(row['restart_lsn'])
   return {
     plugin: row['plugin'] ?? '',
     type: row['slot_type'] ?? '',
     database: row['database'] ?? '',
     activePid: pid === undefined ? undefined : Number(pid),
     walStatus: row['wal_status'] ?? 'lost',
+    // 16 says conflicting whatever the reason: only removed log leaves no place to restart from.
     invalidation:
-      text('invalidation') ?? (row['conflicting'] === 'true' ? 'conflicting' : undefined),
-    restartLsn: optionalLsn(row['restart_lsn']),
+      text('invalidation') ??
+      (row['conflicting'] === 'true' && restartLsn !== undefined ? 'conflicting' : undefined),
+    restartLsn,
     confirmedLsn: optionalLsn(row['confirmed_flush_lsn']),
     safeBytes: safe === undefined ? undefined : BigInt(safe),
     currentLsn: parseLsn(row['current_lsn'] ?? '0/0'),
