@@ -12,6 +12,7 @@ import type { Context } from './context.ts'
 import { newIdentity, readIdentity } from './gateway-identity.ts'
 import { openSource, selectionOf } from './gateway-runtime.ts'
 import { spelledOut } from './remedy.ts'
+import { unloadableTables } from './unloadable-tables.ts'
 
 export async function checkAll(
   context: Context,
@@ -50,10 +51,14 @@ async function checkGateway(
   const folders = createFolders(context.dataFolder, resources.storageRoots)
   const storage = createLocalStorage(folders.volume(definition.staging))
   let source: ReturnType<typeof openSource>
+  let isFirstRun = true
   try {
-    const identity = (await readIdentity(storage)) ?? newIdentity(storage, definition)
+    const known = await readIdentity(storage)
+    isFirstRun = known === undefined
+    const identity = known ?? newIdentity(storage, definition)
     const address = resolveConnection(connection, context.env)
-    source = openSource(context, address, { definition, identity })
+    const isSlotUnnamed = isFirstRun && identity.isChosen !== true
+    source = openSource(context, address, { definition, identity, isSlotUnnamed })
   } catch (error) {
     return [findingOf(error, 'connection')]
   }
@@ -64,9 +69,14 @@ async function checkGateway(
     )
     if (!isReachable) return server
     const { tables, missing } = await selectTables(source, selectionOf(pipelines))
-    const findings = await source.check(tables)
+    const unloadable = unloadableTables(tables, pipelines, { isFirstRun })
+    const refused = new Set(unloadable.flatMap(({ table, tables: all }) => all ?? table ?? []))
     return [
-      ...findings,
+      // What is good about a table that is refused all the same would only mislead.
+      ...(await source.check(tables)).filter(
+        ({ severity, table }) => severity !== 'ok' || table === undefined || !refused.has(table),
+      ),
+      ...unloadable,
       ...missing.map((table): Finding => ({
         ...findingOf(tableNotFound(table), 'table'),
         table: `${table.schema}.${table.table}`,

@@ -52,11 +52,13 @@ export function openSource(
   gateway: {
     readonly definition: GatewayDefinition
     readonly identity: GatewayIdentity
+    /** The slot of `identity` is not the one that the first run will make. */
+    readonly isSlotUnnamed?: boolean
     /** Of the gateway's own, for transactions in progress. */
     readonly spoolFolder?: string | undefined
   },
 ): PostgresSource {
-  const { definition, identity, spoolFolder } = gateway
+  const { definition, identity, isSlotUnnamed = false, spoolFolder } = gateway
   const revealed = Object.entries(address.secrets).map(([name, secret]) => [name, secret.reveal()])
   const options = {
     ...address.options,
@@ -75,6 +77,7 @@ export function openSource(
     slotName: identity.slot,
     publicationName: identity.publication,
     isSlotChosen: identity.isChosen === true,
+    isSlotUnnamed,
     log: context.log.child({ gateway: definition.key }),
     clock: context.clock,
     failpoints: context.failpoints,

@@ -22,7 +22,7 @@ export interface PipelineRuntime {
   recordDestinations(): Promise<void>
 }
 
-function selectionFrom(object: PipelineObject): TableSelection {
+export function selectionFrom(object: PipelineObject): TableSelection {
   const { configuration, sourceCatalog } = object
   return {
     sourceSchema: object.sourceSchema,

@@ -42,8 +42,7 @@ export async function beginCopy(
   const { gate, log } = options
   const described = table.mustDescribe ? await options.describe(table) : table.table
   if (described === undefined) throw tableGone(table.table)
-  const clash = clashingColumn(described.schema)
-  if (clash !== undefined) throw columnClash(described, clash)
+  expectNoClash(described)
   const isNewSchema =
     table.recordedSchema === undefined || !isSameRecord(table.recordedSchema, described.schema)
   const schemaVersion = isNewSchema
@@ -177,8 +176,11 @@ export function tableGone(table: Pick<SourceTable, 'name'>): SluiceError {
   )
 }
 
-function columnClash(table: SourceTable, column: string): SluiceError {
-  return new SluiceError(
+/** Throws GATEWAY_COLUMN_CLASH. */
+export function expectNoClash(table: Pick<SourceTable, 'name' | 'schema'>): void {
+  const column = clashingColumn(table.schema)
+  if (column === undefined) return
+  throw new SluiceError(
     'GATEWAY_COLUMN_CLASH',
     `table ${nameOf(table)} has a column "${column}", a name that staged changes use themselves`,
   )

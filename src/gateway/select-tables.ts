@@ -62,15 +62,16 @@ export function withIdentity(
  */
 export function refusals(findings: readonly Finding[]): ReadonlyMap<string, SluiceError> {
   const errors = findings.filter((finding) => finding.severity === 'error')
-  const server = errors.filter((finding) => finding.table === undefined)
+  const server = errors.filter(({ table, tables }) => table === undefined && tables === undefined)
   const [first] = server
   if (first !== undefined) {
     throw errorOf(first, server.map(({ subject, message }) => `${subject}: ${message}`).join('; '))
   }
   const refused = new Map<string, SluiceError>()
   for (const finding of errors) {
-    const table = finding.table ?? ''
-    if (!refused.has(table)) refused.set(table, errorOf(finding, finding.message))
+    for (const table of finding.tables ?? [finding.table ?? '']) {
+      if (!refused.has(table)) refused.set(table, errorOf(finding, finding.message))
+    }
   }
   return refused
 }

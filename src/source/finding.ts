@@ -13,4 +13,6 @@ export interface Finding {
   readonly remedy?: string
   /** `schema.table` when it concerns one table only. */
   readonly table?: string
+  /** `schema.table` of each when it concerns several tables and nothing else. */
+  readonly tables?: readonly string[]
 }

@@ -123,6 +123,46 @@ test.concurrent('tables whose names no folder can have, or hidden: the others go
   await scene.expectEqual()
 })
 
+test.concurrent('check refuses beforehand what a run would refuse, in the same words', async () => {
+  const scene = await sceneOf('foretold')
+  await scene.sqlAsRole(`
+    CREATE TABLE app.staged (id int PRIMARY KEY, _op text, "_SEQ" int);
+    CREATE TABLE app.versioned (id int PRIMARY KEY, "__START_AT" timestamp);
+    CREATE TABLE app."a.b" (id int PRIMARY KEY);
+    CREATE TABLE app."say ""x""" (id int PRIMARY KEY);
+    CREATE TABLE app."Mixed" (id int PRIMARY KEY); CREATE TABLE app.mixed (id int PRIMARY KEY)`)
+  const place = 'source_schema: app, destination_catalog: main, destination_schema: copy'
+  scene.writeFile({
+    objects: [`schema: {${place}, table_configuration: {scd_type: SCD_TYPE_2}}`],
+  })
+  const check = await scene.call('check', scene.file)
+  expect(check.exitCode, check.text).toBe(1)
+  const findings = check.lines.filter((line) => line['severity'] === 'error')
+  const foretold = findings.map(
+    ({ code, table, tables }) => `${String(code)} ${JSON.stringify(tables ?? table)}`,
+  )
+  expect(foretold.toSorted()).toEqual([
+    'CONFIG_INVALID_NAME "app.a.b"',
+    'CONFIG_INVALID_NAME "app.say \\"x\\""',
+    'DESTINATION_COLUMN_CLASH "app.versioned"',
+    'GATEWAY_COLUMN_CLASH "app.staged"',
+    'PIPELINE_NAME_COLLISION ["app.Mixed","app.mixed"]',
+  ])
+  // The slot gets its name by the first run: none that is not its own is told.
+  const slot = check.lines.find((line) => line['subject'] === 'replication slot')
+  expect(slot).toMatchObject({ severity: 'ok' })
+  expect(String(slot?.['message'])).not.toContain('sluice_')
+  const run = await scene.runOnce()
+  expect(run.exitCode, run.text).toBe(1)
+  const said = new Set(
+    [...run.failed.values()].map(({ code, message, remedy }) => `${code} ${message} ${remedy}`),
+  )
+  const told = findings.map(
+    ({ code, message, remedy }) => `${String(code)} ${String(message)} ${String(remedy)}`,
+  )
+  expect([...said].toSorted()).toEqual(told.toSorted())
+})
+
 test.concurrent('a column dropped and made again under its name: the table is copied anew', async () => {
   const scene = await sceneOf('remade')
   await expectDone(scene.runOnce())

@@ -62,6 +62,8 @@ export interface PostgresSourceOptions {
   readonly publicationName: string
   /** A person named the slot, and may have made it: one that is there is read on and never dropped. */
   readonly isSlotChosen?: boolean
+  /** `slotName` is for this look only, and no finding names it. */
+  readonly isSlotUnnamed?: boolean
   readonly log: Log
   readonly clock: SteadyClock
   readonly failpoints: Failpoints
@@ -174,11 +176,12 @@ class ComposedSource implements PostgresSource {
   }
 
   async check(tables: readonly SourceTable[] | undefined): Promise<readonly Finding[]> {
-    const { slotName, publicationName, log } = this.#how
+    const { slotName, isSlotUnnamed = false, publicationName, log } = this.#how
     const server = await checkServer({
       options: this.#options,
       control: this.#control,
       slotName,
+      isSlotUnnamed,
       publicationName,
     })
     if (tables === undefined || server.some((one) => one.subject === 'connection' && one.code)) {

@@ -31,6 +31,8 @@ export interface PrerequisiteContext {
   readonly options: PostgresOptions
   readonly control: Control
   readonly slotName: string
+  /** The slot that will be made has another name. */
+  readonly isSlotUnnamed?: boolean
   readonly publicationName: string
 }
 
@@ -54,7 +56,7 @@ export async function checkServer(context: PrerequisiteContext): Promise<readonl
 }
 
 async function findingsOf(context: PrerequisiteContext, row: ControlRow): Promise<Finding[]> {
-  const { control, slotName, publicationName, options } = context
+  const { control, slotName, isSlotUnnamed = false, publicationName, options } = context
   const service = await recogniseService(control)
   const [role = {}] = await control.query(roleSql, [publicationName])
   const capacity = capacityFindings(row, service)
@@ -70,7 +72,9 @@ async function findingsOf(context: PrerequisiteContext, row: ControlRow): Promis
     ...capacity,
     ...roleFindings(role, publicationName, service),
     ...(canConnect ? [await replicationFinding(options)] : []),
-    await slotFinding(control, slotName, options.database),
+    isSlotUnnamed
+      ? ok('replication slot', 'A slot will be made, and named, by the first run')
+      : await slotFinding(control, slotName, options.database),
     ...(row['is_standby'] === 't' ? await standbyFindings(control) : []),
     ...(await failoverFindings(
       control,
