@@ -4,10 +4,12 @@
  * without an identity in the first one would have its own UPDATE and DELETE refused by the server
  * (55000). For the same reason a table that has lost its identity is taken out of the first one.
  */
-import type { SourceTable } from '../table-schema.ts'
+import { createHash } from 'node:crypto'
+import type { SourceTable, TableId } from '../table-schema.ts'
 import type { Control } from './control.ts'
 import type { ServerState } from './log-guard.ts'
 import { formatLsn, type Lsn, parseLsn, zeroLsn } from './lsn.ts'
+import { partitionTreeSql } from './partition-tree.ts'
 import {
   dropMember,
   dropPublication,
@@ -16,12 +18,24 @@ import {
   type PublicationState,
   readPublication,
 } from './publication.ts'
-import { quoteIdentifier } from './sql-text.ts'
+import { idArray, quoteIdentifier } from './sql-text.ts'
 import { insertedTo } from './wal-flush.ts'
 
-/** A name has 63 bytes. */
+/** A name has no more. */
+const nameBytes = 63
+
+/** Of a long name as much as fits, with a hash of the whole: no two share a publication. */
 export function insertsNameOf(name: string): string {
-  return `${name.slice(0, 55)}_inserts`
+  const plain = `${name}_inserts`
+  if (Buffer.byteLength(plain) <= nameBytes) return plain
+  const hash = createHash('sha256').update(name).digest('hex').slice(0, 8)
+  const ending = `_${hash}_inserts`
+  let kept = ''
+  for (const letter of name) {
+    if (Buffer.byteLength(kept + letter + ending) > nameBytes) break
+    kept += letter
+  }
+  return kept + ending
 }
 
 export function isInsertOnly({ schema }: Pick<SourceTable, 'schema'>): boolean {
@@ -56,18 +70,21 @@ export async function readPublications(
   }
 }
 
-/** Makes, extends and repairs both; see `ensurePublication`. */
+/**
+ * Makes, extends and repairs both; see `ensurePublication`. Tables without an identity stay out;
+ * returns them.
+ */
 export async function ensurePublications(
   control: Control,
   name: string,
   tables: readonly SourceTable[],
   server: ServerState,
-): Promise<void> {
+): Promise<ReadonlySet<TableId>> {
   const inserts = tables.filter(isInsertOnly)
-  const whole = tables.filter((table) => !isInsertOnly(table))
+  const { ids: unidentified } = await dropUnidentified(control, name, tables, server)
+  const whole = tables.filter((table) => !isInsertOnly(table) && !unidentified.has(table.id))
   await ensurePublication(control, name, whole, server)
-  if (!server.isStandby) await dropUnidentified(control, name, server)
-  if (inserts.length === 0) return
+  if (inserts.length === 0) return unidentified
   const second = insertsNameOf(name)
   if (!server.isStandby) {
     await ensurePublication(control, second, [], server, 'inserts')
@@ -75,32 +92,63 @@ export async function ensurePublications(
   }
   // Only now: what is published is published from a place on that is on record.
   await ensurePublication(control, second, inserts, server, 'inserts')
+  return unidentified
 }
 
+/** Members of the publication $1, and tables among $2, that have a part without an identity. */
 const unidentifiedSql = `
-  SELECT n.nspname AS schema, c.relname AS name
-  FROM pg_publication p
-  JOIN pg_publication_rel r ON r.prpubid = p.oid
-  JOIN pg_class c ON c.oid = r.prrelid
-  JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE p.pubname = $1 AND c.relkind = 'r' AND CASE WHEN c.relreplident = 'f'
+  WITH candidates AS (
+    SELECT r.prrelid AS oid, true AS is_member FROM pg_publication p
+    JOIN pg_publication_rel r ON r.prpubid = p.oid WHERE p.pubname = $1
+    UNION ALL SELECT t.oid, false FROM unnest($2::oid[]) t (oid)
+  ), parts AS (
+    SELECT oid AS whole, oid AS part FROM candidates
+    UNION SELECT t.root::oid, t.node::oid
+    FROM (${partitionTreeSql('ARRAY(SELECT oid FROM candidates)')}) t WHERE t.node IS NOT NULL
+  )
+  SELECT w.oid::text AS id, n.nspname AS schema, w.relname AS name,
+    (SELECT bool_or(a.is_member) FROM candidates a WHERE a.oid = w.oid) AS is_member
+  FROM pg_class w
+  JOIN pg_namespace n ON n.oid = w.relnamespace
+  WHERE w.oid IN (SELECT p.whole FROM parts p JOIN pg_class c ON c.oid = p.part
+    WHERE c.relkind = 'r' AND CASE WHEN c.relreplident = 'f'
     -- Virtual generated columns (version 18) can not be published, and a full identity has them.
     THEN EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated = 'v'
       AND NOT a.attisdropped)
     ELSE (c.relreplident = 'n' OR NOT EXISTS (SELECT 1 FROM pg_index i
       WHERE i.indrelid = c.oid AND i.indisvalid AND CASE c.relreplident
-        WHEN 'i' THEN i.indisreplident ELSE i.indisprimary AND i.indimmediate END)) END`
+        WHEN 'i' THEN i.indisreplident ELSE i.indisprimary AND i.indimmediate END)) END)`
 
-async function dropUnidentified(
+export interface Unidentified {
+  /** Tables that may not be published with their updates. */
+  readonly ids: ReadonlySet<TableId>
+  /** Some of them were published by us and are not any more. */
+  readonly wereDropped: boolean
+}
+
+/**
+ * Finds tables of which the server would refuse updates once they are published, because they or
+ * one of their partitions have no identity: a partition does not inherit that of its root. Takes
+ * them out of the publication where that is ours.
+ */
+export async function dropUnidentified(
   control: Control,
   name: string,
-  { version }: ServerState,
-): Promise<void> {
+  tables: readonly SourceTable[],
+  { version, isStandby }: ServerState,
+): Promise<Unidentified> {
+  if (isStandby) return { ids: new Set(), wereDropped: false }
+  const whole = tables.filter((table) => !isInsertOnly(table)).map(({ id }) => id)
+  const rows = await control.query(unidentifiedSql, [name, idArray(whole)])
+  const ids = new Set(rows.map((row) => row['id'] as TableId))
+  const members = rows.filter((row) => row['is_member'] === 't')
+  if (members.length === 0) return { ids, wereDropped: false }
   const { isOurs } = await readPublication(control, name, [], version)
-  if (!isOurs) return
-  for (const row of await control.query(unidentifiedSql, [name])) {
+  if (!isOurs) return { ids, wereDropped: false }
+  for (const row of members) {
     await dropMember(control, name, { schema: row['schema'] ?? '', table: row['name'] ?? '' })
   }
+  return { ids, wereDropped: true }
 }
 
 const beginText = `${ourComment}; to be read from `

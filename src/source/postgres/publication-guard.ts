@@ -10,6 +10,7 @@ import type { SourceTable, TableId } from '../table-schema.ts'
 import type { Control } from './control.ts'
 import type { ServerState } from './log-guard.ts'
 import {
+  dropUnidentified,
   ensurePublications,
   insertsNameOf,
   isInsertOnly,
@@ -67,6 +68,8 @@ export class PublicationGuard {
    * id is asked for, and before a session that begins at the same place of the log again.
    */
   readonly #distrustedSince = new Map<TableId, bigint>()
+  /** Wanted tables that are not published, because they have no identity. */
+  #unidentified: ReadonlySet<TableId> = new Set()
   /** Since when a copy waits for older transactions. */
   readonly #waitingMs = new Map<TableId, number>()
 
@@ -99,7 +102,7 @@ export class PublicationGuard {
       const state = await this.#read()
       this.#recordGaps(publicationGaps(before.fingerprint, state, before.position))
     }
-    await ensurePublications(control, name, tables, server)
+    this.#unidentified = await ensurePublications(control, name, tables, server)
     await this.#takeFingerprint(before?.fingerprint, before?.isPromoted === true)
     if (before !== undefined) {
       this.#fingerprint = withGaps(this.#fingerprint, this.#gaps, before.position)
@@ -117,11 +120,14 @@ export class PublicationGuard {
   /** Looks whether the publication still is what it was, and repairs it; runs while streaming. */
   async watch(): Promise<void> {
     const { control, name } = this.#options
+    // Always: the server refuses the application's own updates of such a table.
+    const { ids, wereDropped } = await dropUnidentified(control, name, this.#tables, this.#server)
+    const isMended = [...this.#unidentified].some((id) => !ids.has(id))
     const gaps = publicationGaps(this.#fingerprint, await this.#read())
-    if (gaps.size === 0) return
+    if (gaps.size === 0 && !wereDropped && !isMended) return
     this.#recordGaps(gaps)
     try {
-      await ensurePublications(control, name, this.#tables, this.#server)
+      this.#unidentified = await ensurePublications(control, name, this.#tables, this.#server)
     } finally {
       await this.#takeFingerprint(this.#fingerprint, false)
     }

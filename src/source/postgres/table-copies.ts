@@ -6,7 +6,9 @@ import type {
   UnfinishedCopy,
 } from '../source.ts'
 import type { SourceTable } from '../table-schema.ts'
+import { discoverById } from './discover.ts'
 import { IdleSessions } from './idle-sessions.ts'
+import { expectPartitionsCapturable } from './partition-requirements.ts'
 import type { PartitionTree } from './partition-tree.ts'
 import type { PublicationGuard } from './publication-guard.ts'
 import {
@@ -16,6 +18,7 @@ import {
   type SnapshotRequest,
   unseenBefore,
 } from './snapshot.ts'
+import { expectCapturable } from './table-requirements.ts'
 
 type Own = 'sessions' | 'serverVersion' | 'isStandby'
 
@@ -57,9 +60,24 @@ export class TableCopies {
     return { ...this.#options, serverVersion, isStandby, sessions: this.#sessions }
   }
 
+  /** What has no identity was left out; to publish it is not what mends that. */
+  async #expectPublished(table: SourceTable): Promise<void> {
+    const { publication, control } = this.#options
+    try {
+      publication.expectPublished(table)
+    } catch (error) {
+      const [now] = await discoverById(control, [table.id], this.#options)
+      if (now !== undefined) {
+        expectCapturable(now, table.schema.identity)
+        await expectPartitionsCapturable(control, now.table)
+      }
+      throw error
+    }
+  }
+
   async #request(table: SourceTable, options: BeginSnapshotOptions): Promise<SnapshotRequest> {
     const { publication, control } = this.#options
-    publication.expectPublished(table)
+    await this.#expectPublished(table)
     const unseen = (this.#unseenBefore ??= await unseenBefore(control))
     const published = publication.sinceOf(table.id)
     const since = published > unseen ? published : unseen
