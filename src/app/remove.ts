@@ -1,9 +1,14 @@
 /** `remove`: takes a gateway away, at its source and in the catalog. Loaded tables stay. */
+import { randomUUID } from 'node:crypto'
 import { asSluiceError, SluiceError } from '../base/errors.ts'
 import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
 import type { RemoveOptions, RemoveReport } from '../cli/app.ts'
+import { createParquetEncoder } from '../columnar/parquet/create-encoder.ts'
+import { recordEnd } from '../gateway/recover.ts'
 import { removalStatements } from '../source/postgres/removal.ts'
+import { openStagingLog } from '../staging/staging-log.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
+import type { ObjectStorage } from '../storage/object-storage.ts'
 import type { Context } from './context.ts'
 import { type GatewayIdentity, readIdentity } from './gateway-identity.ts'
 import { assertNotRunning, openSource } from './gateway-runtime.ts'
@@ -39,14 +44,37 @@ export async function removeGateway(
     if (!isForgotten) return { gateway: key, steps, problem }
     steps = [`left what it made at the source: ${statements.join(' ')}`]
   }
+  if (identity !== undefined) await endRecord(context, definition, storage)
   await context.store.removeGateway(definition.id)
   return {
     gateway: key,
     steps: [
       ...steps,
-      `forgot gateway ${key} and its pipelines; their tables stay; a later run asks for a full refresh of them`,
+      `forgot gateway ${key} and its pipelines; their tables stay; a later run copies them anew`,
     ],
     problem: undefined,
+  }
+}
+
+/** A later run on the same volume finds no log to go on from, and is to know why. */
+async function endRecord(
+  context: Context,
+  definition: GatewayDefinition,
+  storage: ObjectStorage,
+): Promise<void> {
+  const { clock, failpoints } = context
+  const log = context.log.child({ gateway: definition.key })
+  const writing = { storage, writer: randomUUID(), createEncoder: createParquetEncoder }
+  try {
+    const staging = await openStagingLog({ ...writing, clock, log, failpoints })
+    try {
+      await recordEnd(staging, 'the gateway was removed')
+    } finally {
+      await staging.close()
+    }
+  } catch (error) {
+    const { code, message } = asSluiceError(error)
+    log.warn(`the staging log does not say that the gateway was removed: ${message}`, { code })
   }
 }
 

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { emptyLogBase } from '../staging/log-base.ts'
 import type { Manifest, ManifestEntry } from '../staging/manifest.ts'
-import { recover, recoveredState } from './recover.ts'
+import type { ManifestDraft } from '../staging/staging-log.ts'
+import { recordEnd, recover, recoveredState } from './recover.ts'
 
 function manifest(
   commit: number,
@@ -102,4 +103,27 @@ test('what a purge left counts as if it stood before the manifests', () => {
   expect(recovered.lastSequence).toBe(41n)
   expect(table).toMatchObject({ schemaVersion: 3, isFinished: true })
   expect(table === undefined ? undefined : recoveredState(table)).toBe('streaming')
+})
+
+test('trap: after its gateway was removed nothing goes on, and what was staged is superseded', async () => {
+  const manifests = [manifest(0, [named(), started(0, 1), chunk(0, 0)]), manifest(1, [finished(0)])]
+  const staging = {
+    base: emptyLogBase,
+    manifests,
+    publish: async ({ entries, ...draft }: ManifestDraft): Promise<Manifest> => {
+      const published = manifest(manifests.length, [...entries], draft)
+      manifests.push(published)
+      return published
+    },
+  }
+  await recordEnd(staging, 'why')
+  // Removed twice, with a gateway that took the volume over between.
+  manifests.push(manifest(3, [], { position_after: '' }))
+  await recordEnd(staging, 'why')
+  expect(manifests).toHaveLength(4)
+  const ended = recover(emptyLogBase, manifests)
+  expect(ended.state).toBeUndefined()
+  expect([...ended.tables.values()].map(recoveredState)).toEqual(['pending'])
+  manifests.push(manifest(4, [], { incarnation: 'two', position_before: 'p4' }))
+  expect(recover(emptyLogBase, manifests).state).toEqual({ incarnation: 'two', position: 'p4' })
 })

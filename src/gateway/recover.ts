@@ -5,7 +5,9 @@
 import type { Incarnation, Position, SourceState } from '../source/source.ts'
 import type { LogBase } from '../staging/log-base.ts'
 import type { Manifest, ManifestEntry, SnapshotStartedEntry } from '../staging/manifest.ts'
+import type { StagingLog } from '../staging/staging-log.ts'
 import { CopyLedger, type StagedChunk } from './copy-ledger.ts'
+import { gapEntry } from './followed-tables.ts'
 import type { TableSyncState } from './gateway-status.ts'
 
 export interface RecoveredTable {
@@ -36,12 +38,30 @@ export interface Recovered {
   readonly tables: ReadonlyMap<string, RecoveredTable>
 }
 
+/** The gateway was removed: whoever reads its source again begins anew. */
+function isEnd({ position_before: before, position_after: after }: Manifest): boolean {
+  return before !== '' && after === ''
+}
+
+/** Puts on record that nothing goes on from what is staged: every table is copied anew. */
+export async function recordEnd(
+  staging: Pick<StagingLog, 'base' | 'manifests' | 'publish'>,
+  reason: string,
+): Promise<void> {
+  const { state, tables } = recover(staging.base, staging.manifests)
+  if (state === undefined) return
+  const entries = [...tables.keys()].map((table) => gapEntry(table, reason))
+  const end = { incarnation: '', position_before: state.position, position_after: '' }
+  await staging.publish({ ...end, entries })
+}
+
 /** `manifests` ascending; `base` is what a purge left of those before them. */
 export function recover(base: LogBase, manifests: readonly Manifest[]): Recovered {
   const tables = new Map<string, RecoveredTable>()
   for (const { entries } of base.tables) for (const entry of entries) note(tables, entry)
   for (const { entries } of manifests) for (const entry of entries) note(tables, entry)
-  const placed = manifests.findLast((manifest) => manifest.position_after !== '')
+  const ended = manifests.findLastIndex(isEnd)
+  const placed = manifests.findLast(({ position_after: after }, n) => n > ended && after !== '')
   const sequenced = manifests.findLast((manifest) => manifest.last_sequence !== undefined)
   return {
     state:

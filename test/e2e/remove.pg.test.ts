@@ -117,3 +117,39 @@ test('a slot and a publication that a person made are read, verified and left', 
   expect(left).toContain('my_slot')
   expect(left).toContain('my_publication')
 })
+
+test('trap: the same file is run again after its gateway was removed', async () => {
+  await server.sql(`create schema again; create table again.a (id int primary key, v text);
+    create table again.b (id int primary key);
+    insert into again.a values (1, 'one'), (2, 'two'); insert into again.b values (1)`)
+  const file = join(folder, 'again.yml')
+  const { port, user } = server
+  const text = resourceFile({ port, user, schema: 'again' })
+    .replaceAll('gateway:', 'again:')
+    .replaceAll('.gateway.id', '.again.id')
+    .replace('gateway_storage_name: db', 'gateway_storage_name: again')
+    .replace('    ingest:', '    ingest4:')
+    .replace('destination_schema: copy', 'destination_schema: copy4')
+  await writeFile(file, text)
+  for (const changes of [
+    `update again.a set v = 'changed' where id = 1; delete from again.a where id = 2`,
+    `insert into again.a values (3, 'three'); truncate again.b`,
+  ]) {
+    const first = await sluice('run', file, '--once')
+    expect(first.exitCode, first.stderr).toBe(0)
+    const removed = await sluice('remove', 'again', '--yes')
+    expect(removed.exitCode, removed.stderr).toBe(0)
+    // What nobody read.
+    await server.sql(changes)
+  }
+  for (const changes of [
+    'select 1 as one',
+    `insert into again.b values (7); delete from again.a`,
+  ]) {
+    await server.sql(changes)
+    const run = await sluice('run', file, '--once')
+    expect(run.exitCode, `${run.stdout}\n${run.stderr}`).toBe(0)
+    const verified = await sluice('verify', 'main.copy4.a', 'main.copy4.b')
+    expect(verified.exitCode, `${verified.stdout}\n${verified.stderr}`).toBe(0)
+  }
+})
