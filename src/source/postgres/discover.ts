@@ -87,7 +87,10 @@ export const tablesSql = `
     current_database() AS catalog,
     CASE WHEN c.reltuples < 0 OR (c.reltuples = 0 AND c.relpages = 0) THEN NULL
       ELSE c.reltuples::bigint::text END AS rows,
-    CASE WHEN c.relkind = 'r' THEN pg_total_relation_size(c.oid)::text END AS bytes,
+    -- By statistics: pg_total_relation_size() waits for whoever truncates the table.
+    CASE WHEN c.relkind = 'r' AND c.relpages > 0 THEN ((c.relpages::bigint
+      + coalesce((SELECT x.relpages FROM pg_class x WHERE x.oid = c.reltoastrelid), 0))
+      * current_setting('block_size')::int)::text END AS bytes,
     k.names AS key
   FROM pg_class c
   JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -131,6 +134,12 @@ const publishesStored = `CASE WHEN current_setting('server_version_num')::int >=
   THEN NOT EXISTS (SELECT FROM pg_publication u
     WHERE u.pubname = ANY ($2::name[]) AND to_jsonb(u) ->> 'pubgencols' IS DISTINCT FROM 's') END`
 
+/** Told by the catalog alone: pg_partition_tree() waits for whoever truncates a partition. */
+const filesOfPartitions = `(WITH RECURSIVE below (id) AS (
+    SELECT pg_class.oid UNION ALL SELECT i.inhrelid FROM pg_inherits i JOIN below b ON i.inhparent = b.id
+  ) SELECT md5(string_agg(l.relfilenode::text, ' ' ORDER BY l.oid))
+    FROM below JOIN pg_class l ON l.oid = below.id)`
+
 const columnsSqlWith = (stored: string): string => `
   SELECT a.id, a.name, a.place::text AS attnum, a.type_oid::text, a.typmod::text, a.not_null, a.generated, ${stored} AS publishes_stored,
     a.xmin, a.has_missing, a.file, a.last,
@@ -140,12 +149,12 @@ const columnsSqlWith = (stored: string): string => `
       WHERE e.enumtypid IN (a.type_oid, t.typelem, base.base)) AS labels, ${typeColumns}
   FROM (SELECT p.attrelid::text AS id, p.attname AS name, p.atttypid AS type_oid, p.atttypmod AS typmod,
       p.attnotnull AS not_null, p.attgenerated::text AS generated, p.attnum AS place, p.xmin::text AS xmin,
-      p.atthasmissing AS has_missing, p.attmissingval::text AS missing, c.relnatts::text AS last,
-      CASE c.relkind WHEN 'p' THEN (SELECT string_agg(l.relfilenode::text, ' ' ORDER BY l.oid)
-        FROM pg_partition_tree(c.oid) e JOIN pg_class l ON l.oid = e.relid)
-      ELSE c.relfilenode::text END AS file
-    FROM pg_attribute p JOIN pg_class c ON c.oid = p.attrelid
-    WHERE p.attrelid = ANY ($1::oid[]) AND p.attnum > 0 AND NOT p.attisdropped) a
+      p.atthasmissing AS has_missing, p.attmissingval::text AS missing, c.relnatts::text AS last, c.file
+    FROM pg_attribute p
+    JOIN (SELECT oid, relnatts, CASE relkind WHEN 'p' THEN ${filesOfPartitions}
+        ELSE relfilenode::text END AS file
+      FROM pg_class WHERE oid = ANY ($1::oid[])) c ON c.oid = p.attrelid
+    WHERE p.attnum > 0 AND NOT p.attisdropped) a
   ${typeJoins}
   ORDER BY a.id, a.place`
 
