@@ -5,9 +5,11 @@
 import { asSluiceError, type SluiceError } from '../base/errors.ts'
 import { foldName, nameProblem } from '../catalog/names.ts'
 import type { PipelineDefinition } from '../catalog/pipeline-definition.ts'
+import { pipelineSettings, settingValue } from '../catalog/pipeline-settings.ts'
+import { quarantineName } from '../destination/quarantine.ts'
 import { chooseColumns } from '../destination/destination-columns.ts'
 import { expectNoClash } from '../gateway/begin-copy.ts'
-import { routeTables, type TableSelection } from '../pipeline/table-selection.ts'
+import { type NameRules, routeTables, type TableSelection } from '../pipeline/table-selection.ts'
 import type { Finding } from '../source/finding.ts'
 import type { SourceTable, SourceTableName } from '../source/table-schema.ts'
 import { selectionFrom } from './pipeline-runtime.ts'
@@ -15,7 +17,8 @@ import { selectionFrom } from './pipeline-runtime.ts'
 /** One finding for every reason, which may concern several tables. Order: as `tables`. */
 export function unloadableTables(
   tables: readonly SourceTable[],
-  pipelines: readonly Pick<PipelineDefinition, 'objects'>[],
+  pipelines: readonly (Pick<PipelineDefinition, 'objects'> &
+    Partial<Pick<PipelineDefinition, 'settings'>>)[],
   { isFirstRun }: { readonly isFirstRun: boolean },
 ): readonly Finding[] {
   const findings: Finding[] = []
@@ -24,9 +27,12 @@ export function unloadableTables(
     if (error !== undefined) findings.push(findingOf(error, [name]))
   }
   const described = new Map(tables.map((table) => [table.id as string, table]))
-  for (const { objects } of pipelines) {
+  for (const { objects, settings = {} } of pipelines) {
     const selections = objects.map(selectionFrom)
-    for (const finding of routingFindings(described, selections, isFirstRun)) {
+    const rules = { fold: foldName, problem: nameProblem }
+    const isHeldBack = settingValue(settings, pipelineSettings.unfitValues) === 'quarantine'
+    const names = isHeldBack ? { ...rules, beside: quarantineName } : rules
+    for (const finding of routingFindings(described, { selections, names }, isFirstRun)) {
       // Two pipelines may say the same of a table.
       if (!findings.some((other) => isSame(other, finding))) findings.push(finding)
     }
@@ -36,12 +42,11 @@ export function unloadableTables(
 
 function routingFindings(
   tables: ReadonlyMap<string, SourceTable>,
-  selections: readonly TableSelection[],
+  { selections, names }: { selections: readonly TableSelection[]; names: NameRules },
   isFirstRun: boolean,
 ): readonly Finding[] {
   const named = [...tables].map(([tableId, { name }]) => ({ tableId, name }))
-  const rules = { fold: foldName, problem: nameProblem }
-  const { routes, refused } = routeTables(named, selections, rules)
+  const { routes, refused } = routeTables(named, selections, names)
   // Tables that would meet at one place are refused in the same words.
   const reasons = new Map<string, { error: SluiceError; names: SourceTableName[] }>()
   for (const { route, error } of refused) {

@@ -24,6 +24,7 @@ import { chooseTarget } from './plan.ts'
 import { StagedTables } from './staged-tables.ts'
 import { TableRunner, type StagedView } from './table-runner.ts'
 import {
+  anyName,
   checkSelections,
   formatDestinationName,
   routeTables,
@@ -181,8 +182,9 @@ class StagedPipeline implements Pipeline {
 
   /** The runners of the tables staged now; new ones are made, state of known ones is kept. */
   #route(): readonly TableRunner[] {
-    const { tables, names } = this.#options
-    const { routes, refused } = routeTables(this.#staged.current(), tables, names)
+    const { tables, names = anyName, unfitValues } = this.#options
+    const rules = unfitValues === 'quarantine' ? { ...names, beside: quarantineName } : names
+    const { routes, refused } = routeTables(this.#staged.current(), tables, rules)
     this.#refused = refused
     const wanted = new Map(routes.map((route) => [routeKey(route), route]))
     for (const key of this.#runners.keys()) if (!wanted.has(key)) this.#runners.delete(key)

@@ -45,3 +45,27 @@ describe('routeTables()', () => {
     expect(refused).toEqual([])
   })
 })
+
+test('trap: a table called like the place of held back rows of another is refused, alone', () => {
+  const named = ['orders', 'Orders__Quarantine', 'other__quarantine'].map((table, n) => ({
+    tableId: `${n}`,
+    name: { schema: 'public', table },
+  }))
+  const rules = { fold: (name: string) => name, problem: () => undefined }
+  const beside = (name: string): string => `${name}__quarantine`
+  const { routes, refused } = routeTables(named, [wholeSchema], { ...rules, beside })
+  expect(routes.map(({ tableId }) => tableId)).toEqual(['0', '2'])
+  expect(refused.map(({ route, error }) => [route.tableId, error.code])).toEqual([
+    ['1', 'PIPELINE_NAME_COLLISION'],
+  ])
+  const own = { ...wholeSchema, sourceTable: 'Orders__Quarantine', destinationTable: 'mended' }
+  const mended = routeTables(named, [wholeSchema, own], { ...rules, beside })
+  expect(mended.refused).toEqual([])
+  expect(mended.routes.map(({ destination }) => destination.table)).toEqual([
+    'orders',
+    'mended',
+    'other__quarantine',
+  ])
+  // Nothing is held back: nothing meets.
+  expect(routeTables(named, [wholeSchema], rules).refused).toEqual([])
+})

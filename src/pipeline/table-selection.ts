@@ -65,9 +65,11 @@ export interface NameRules {
   readonly fold: (name: string) => string
   /** Why a text can not be a name, as the end of a sentence; undefined when it can. */
   readonly problem: (name: string) => string | undefined
+  /** The name that is taken beside every table, for its rows that are held back. */
+  readonly beside?: (name: string) => string
 }
 
-const anyName: NameRules = { fold: (name) => name, problem: () => undefined }
+export const anyName: NameRules = { fold: (name) => name, problem: () => undefined }
 
 /** What each staged table's selections make of it. Order: as `tables`, then as `selections`. */
 export function routeTables(
@@ -92,25 +94,28 @@ export function routeTables(
   const byDestination = groupBy(routes, (route) =>
     formatDestinationName(route.destination).toLowerCase(),
   )
+  const owners = ownersBeside(routes, rules)
   const placedElsewhere = new Set(
     routes.filter(({ selection }) => isNamed(selection)).map(({ tableId }) => tableId),
   )
   const yielding = new Set(
-    [...byDestination.values()]
-      .filter((group) => group.length > 1)
-      .flatMap((group) =>
+    [...byDestination]
+      .filter(([place, group]) => group.length > 1 || owners.has(place))
+      .flatMap(([, group]) =>
         group.filter((route) => !isNamed(route.selection) && placedElsewhere.has(route.tableId)),
       ),
   )
-  const refused = [...byDestination.values()]
-    .map((group) => group.filter((route) => !yielding.has(route)))
-    .filter((group) => group.length > 1)
-    .flatMap((group) =>
-      group.map((route) => {
-        const sources = group.map(({ source }) => `${source.schema}.${source.table}`)
-        return { route, error: collision(formatDestinationName(route.destination), sources) }
-      }),
-    )
+  const refused = [...byDestination].flatMap(([place, all]) => {
+    const group = all.filter((route) => !yielding.has(route))
+    const owner = owners.get(place)
+    if (group.length < 2 && owner === undefined) return []
+    return group.map((route) => {
+      const name = formatDestinationName(route.destination)
+      if (owner !== undefined) return { route, error: besideCollision(route, name, owner) }
+      const sources = group.map(({ source }) => `${source.schema}.${source.table}`)
+      return { route, error: collision(name, sources) }
+    })
+  })
   const refusedRoutes = new Set(refused.map(({ route }) => route))
   return {
     routes: routes.filter((route) => !refusedRoutes.has(route) && !yielding.has(route)),
@@ -175,6 +180,30 @@ function unusableName({ source }: TableRoute, problem: string): SluiceError {
     {
       remedy: `Add an object {table: {source_schema: ${JSON.stringify(source.schema)}, source_table: ${name}, destination_table: …}} with a name of letters, digits, _ and -.`,
     },
+  )
+}
+
+/** By the place, in lower case, at which rows of a table are held back. */
+function ownersBeside(
+  routes: readonly TableRoute[],
+  { beside }: NameRules,
+): ReadonlyMap<string, TableRoute> {
+  if (beside === undefined) return new Map()
+  return new Map(
+    routes.map((route) => {
+      const { destination } = route
+      const place = { ...destination, table: beside(destination.table) }
+      return [formatDestinationName(place).toLowerCase(), route]
+    }),
+  )
+}
+
+function besideCollision({ source }: TableRoute, place: string, owner: TableRoute): SluiceError {
+  const other = `${owner.source.schema}.${owner.source.table}`
+  return new SluiceError(
+    'PIPELINE_NAME_COLLISION',
+    `${source.schema}.${source.table} would become ${place}, where rows of ${other} that do not fit are held back`,
+    { remedy: 'Give it a destination_table of its own, or another destination_schema.' },
   )
 }
 
