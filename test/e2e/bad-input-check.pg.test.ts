@@ -103,11 +103,17 @@ test('check lists all of it with statements that mend it, for a role with no rig
   expect(of('loose')).toEqual(['SOURCE_TABLE_WITHOUT_KEY', ...rights, publication])
   expect(scene.files(/./)).toEqual([])
 
-  for (const { severity, remedy } of findings(check)) {
-    if (severity !== 'ok') await runStatements(scene, remedy ?? '')
-  }
+  await runRemedies(scene, check)
   await server.shutdown()
   await server.start()
+  // Publishing a table that has no identity yet would break its writers, so it is offered only now.
+  const second = await scene.call('check', scene.file)
+  expect(unmet(second)).toEqual(
+    ['keyless', 'late', 'loose', 'unlabelled', 'volatile'].map(
+      (table) => `error ${publication} shop.${table}`,
+    ),
+  )
+  await runRemedies(scene, second)
   const again = await scene.call('check', scene.file)
   expect(unmet(again)).toEqual([])
   expect(again.exitCode, again.text).toBe(0)
@@ -119,6 +125,12 @@ test('check lists all of it with statements that mend it, for a role with no rig
   expect(await scene.sql('SELECT pubname FROM pg_publication')).toHaveLength(1)
   await scene.expectEqual()
 })
+
+async function runRemedies(scene: Scene, check: Parameters<typeof findings>[0]): Promise<void> {
+  for (const { severity, remedy } of findings(check)) {
+    if (severity !== 'ok') await runStatements(scene, remedy ?? '')
+  }
+}
 
 /** As psql does: one by one, because ALTER SYSTEM does not like company. */
 async function runStatements(scene: Scene, remedy: string): Promise<void> {
