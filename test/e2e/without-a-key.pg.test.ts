@@ -98,3 +98,29 @@ for (const [root, partitions, code] of [
     await scene.expectEqual('t')
   })
 }
+
+test('trap: a new partition without an identity is refused between runs, and taken in when it is mended', async () => {
+  const scene = await sceneOf(
+    'parted_later',
+    `CREATE TABLE app.t (a int, v text) PARTITION BY RANGE (a);
+     CREATE TABLE app.t_1 PARTITION OF app.t FOR VALUES FROM (0) TO (10);
+     ALTER TABLE app.t REPLICA IDENTITY FULL; ALTER TABLE app.t_1 REPLICA IDENTITY FULL;
+     INSERT INTO app.t VALUES (1, 'v'), (1, 'v')`,
+  )
+  await runDone(scene)
+  await scene.sqlAsRole(`CREATE TABLE app.t_2 PARTITION OF app.t FOR VALUES FROM (10) TO (20);
+    INSERT INTO app.t VALUES (11, 'v')`)
+  const refused = await scene.runOnce()
+  expect(refused.failed.get('app.t')).toMatchObject({
+    code: 'SOURCE_REPLICA_IDENTITY',
+    remedy: 'ALTER TABLE "app"."t_2" REPLICA IDENTITY FULL;',
+  })
+  // The server lets the application do so.
+  await scene.sqlAsRole(`UPDATE app.t SET v = 'changed' WHERE a = 11`)
+  await scene.sqlAsRole('ALTER TABLE app.t_2 REPLICA IDENTITY FULL')
+  await runDone(scene)
+  await scene.expectEqual('t')
+  await scene.sqlAsRole(`UPDATE app.t SET v = 'again' WHERE a = 11; DELETE FROM app.t_1`)
+  await runDone(scene)
+  await scene.expectEqual('t')
+})
