@@ -51,6 +51,22 @@ test.concurrent('no SELECT on one table: the others go on, the remedy mends it',
   await scene.expectEqual()
 })
 
+test.concurrent('no SELECT on several tables: the others go on, one remedy mends all', async () => {
+  const scene = await sceneOf('noselects')
+  await scene.sqlAsRole('CREATE TABLE app.more (id int PRIMARY KEY)')
+  await scene.sql(`REVOKE SELECT ON app.people, app.more FROM ${scene.role}`)
+  const run = await scene.runOnce()
+  expect(run.exitCode, run.text).toBe(1)
+  expect([...run.failed].map(([table, { code }]) => `${table} ${code}`).toSorted()).toEqual([
+    'app.more SOURCE_PERMISSION_DENIED',
+    'app.people SOURCE_PERMISSION_DENIED',
+  ])
+  await scene.expectEqual('orders')
+  await scene.sql(run.failed.get('app.more')?.remedy ?? '')
+  await expectDone(scene.runOnce())
+  await scene.expectEqual()
+})
+
 test.concurrent('a table without a key: the others go on, the remedy mends it', async () => {
   const scene = await sceneOf('nokey')
   await scene.sqlAsRole(

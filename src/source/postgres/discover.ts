@@ -60,11 +60,22 @@ export interface CatalogTable {
   /** `pg_class.relreplident`: d default, n nothing, f full, i index. */
   readonly replicaIdentity: string
   readonly isPartition: boolean
+  /** Of a partitioned table without a key: the partitions that hold rows here. */
+  readonly partitions: readonly Pick<SourceTableName, 'schema' | 'table'>[]
   /** A unique index that can be made the replica identity. */
   readonly identityIndex: string | undefined
   /** Also one that is checked late, which is no key of ours. */
   readonly primaryKey: PrimaryKey | undefined
 }
+
+/** Those that hold rows here; by the catalog alone, as pg_partition_tree() waits for locks. */
+const namesOfPartitions = `(WITH RECURSIVE below (id) AS (
+    SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = c.oid
+    UNION ALL SELECT i.inhrelid FROM pg_inherits i JOIN below b ON i.inhparent = b.id
+  ) SELECT json_agg(json_build_object('schema', ln.nspname, 'table', l.relname)
+      ORDER BY ln.nspname, l.relname)
+    FROM below JOIN pg_class l ON l.oid = below.id AND l.relkind = 'r'
+    JOIN pg_namespace ln ON ln.oid = l.relnamespace)`
 
 /** `AND …` can follow. */
 export const tablesSql = `
@@ -91,6 +102,7 @@ export const tablesSql = `
     CASE WHEN c.relkind = 'r' AND c.relpages > 0 THEN ((c.relpages::bigint
       + coalesce((SELECT x.relpages FROM pg_class x WHERE x.oid = c.reltoastrelid), 0))
       * current_setting('block_size')::int)::text END AS bytes,
+    CASE WHEN c.relkind = 'p' AND k.names IS NULL THEN ${namesOfPartitions} END AS partitions,
     k.names AS key
   FROM pg_class c
   JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -305,6 +317,7 @@ export function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Lo
     persistence: row['persistence'] ?? '',
     replicaIdentity,
     isPartition: row['is_partition'] === 't',
+    partitions: JSON.parse(row['partitions'] ?? '[]') as CatalogTable['partitions'],
     identityIndex: row['identity_index'] ?? undefined,
     primaryKey: (JSON.parse(row['primary_key'] ?? 'null') as PrimaryKey | null) ?? undefined,
   }

@@ -8,6 +8,7 @@ import type { ControlRow } from './connect.ts'
 import type { Control } from './control.ts'
 import { partitionTreeSql } from './partition-tree.ts'
 import { idArray, quoteIdentifier, quoteTable, shownTable } from './sql-text.ts'
+import { grantStatements, type MissingGrant } from './table-privileges.ts'
 import type { UnmetRequirement } from './table-requirements.ts'
 
 const partitionsSql = `
@@ -92,18 +93,21 @@ function privilegeProblems(row: ControlRow): UnmetRequirement[] {
   const schema = row['schema'] ?? ''
   const partition = { schema, table: row['name'] ?? '' }
   const problems: UnmetRequirement[] = []
+  const denied = (message: string, grant: MissingGrant): void => {
+    const remedy = grantStatements([grant], role)
+    problems.push({ code: 'SOURCE_PERMISSION_DENIED', message, remedy, grant })
+  }
   if (row['can_use'] !== 't') {
-    problems.push({
-      code: 'SOURCE_PERMISSION_DENIED',
-      message: `Role ${role} may not use schema ${quoteIdentifier(schema)} of its partition ${shownTable(partition)}`,
-      remedy: `GRANT USAGE ON SCHEMA ${quoteIdentifier(schema)} TO ${role};`,
-    })
+    denied(
+      `Role ${role} may not use schema ${quoteIdentifier(schema)} of its partition ${shownTable(partition)}`,
+      { kind: 'usage', schema },
+    )
   }
   if (row['can_select'] !== 't') {
-    problems.push({
-      code: 'SOURCE_PERMISSION_DENIED',
-      message: `Role ${role} may not read its partition ${shownTable(partition)}`,
-      remedy: `GRANT SELECT ON ${quoteTable(partition)} TO ${role}; -- and for partitions to come: ALTER DEFAULT PRIVILEGES IN SCHEMA ${quoteIdentifier(schema)} GRANT SELECT ON TABLES TO ${role};`,
+    denied(`Role ${role} may not read its partition ${shownTable(partition)}`, {
+      kind: 'select',
+      name: partition,
+      isPartition: true,
     })
   }
   if (row['is_hidden'] === 't') {
@@ -116,7 +120,7 @@ function privilegeProblems(row: ControlRow): UnmetRequirement[] {
   return problems
 }
 
-/** By the id of the partitioned table: the first problem of every partition that has one. */
+/** By the id of the partitioned table: all problems of its partitions, one partition after another. */
 export async function partitionProblems(
   control: Pick<Control, 'query'>,
   tables: readonly SourceTable[],
@@ -129,9 +133,11 @@ export async function partitionProblems(
   for (const row of await control.query(partitionsSql, [idArray([...roots.keys()])])) {
     const table = roots.get(row['root'] as TableId)
     if (table === undefined) continue
-    const first =
-      unsupported(table, row) ?? identityProblem(table, row) ?? privilegeProblems(row)[0]
-    if (first !== undefined) problems.set(table.id, [...(problems.get(table.id) ?? []), first])
+    const unfit = unsupported(table, row)
+    const all = unfit ? [unfit] : [identityProblem(table, row) ?? [], privilegeProblems(row)].flat()
+    const known = problems.get(table.id)
+    if (known !== undefined) known.push(...all)
+    else if (all.length > 0) problems.set(table.id, all)
   }
   return problems
 }

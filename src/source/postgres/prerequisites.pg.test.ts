@@ -220,7 +220,13 @@ describe('check() of tables', () => {
     const findings = await source.check(tables)
     const all = findings.find(({ subject }) => subject === 'privileges')
     expect(all?.message).toContain('3 of 4 tables')
-    expect(findings.find(({ table }) => table === 'g2.c')?.message).toContain('secret, other')
+    expect(all?.message).toContain('g2.c (its columns secret, other)')
+    expect(all?.tables).toEqual(['G 1.a', 'G 1.b "q', 'g2.c'])
+    expect(all?.remedy).toBe(
+      'GRANT USAGE ON SCHEMA "G 1" TO "asker"; GRANT SELECT ON TABLE "G 1"."a", "G 1"."b ""q", "g2"."c" TO "asker";',
+    )
+    // No table says it again.
+    expect(findings.filter(({ code }) => code === 'SOURCE_PERMISSION_DENIED')).toEqual([all])
     await server.sql(all?.remedy ?? '')
     const left = await source.check(tables)
     expect(problems(left.filter(({ severity }) => severity === 'error'))).toEqual([])
@@ -313,14 +319,23 @@ describe('check() of tables', () => {
     const tables = await source.discoverTables(['l'])
     const findings = await source.check(tables)
     expect(problems(findings.filter(({ table }) => table !== undefined))).toEqual([
-      ['error', 'SOURCE_PERMISSION_DENIED', 'l.hidden'],
-      ['error', 'SOURCE_PERMISSION_DENIED', 'l.hidden'],
       ['error', 'SOURCE_ROW_SECURITY', 'l.hidden'],
       ['error', 'SOURCE_PUBLICATION_INCOMPLETE', 'l.hidden'],
-      ['error', 'SOURCE_PERMISSION_DENIED', 'l.t'],
+      ['error', 'SOURCE_PUBLICATION_INCOMPLETE', 'l.t'],
+    ])
+    const denied = findings.filter(({ code }) => code === 'SOURCE_PERMISSION_DENIED')
+    expect(denied.map(({ subject, tables: all }) => [subject, all])).toEqual([
+      ['privileges', ['l.hidden', 'l.t']],
+    ])
+    // A single one is told of by its own name, and by one statement.
+    const one = (await source.check(tables.slice(1))).filter(({ table }) => table !== undefined)
+    expect(problems(one)).toEqual([
       ['error', 'SOURCE_PERMISSION_DENIED', 'l.t'],
       ['error', 'SOURCE_PUBLICATION_INCOMPLETE', 'l.t'],
     ])
+    expect(one[0]?.remedy).toBe(
+      'GRANT USAGE ON SCHEMA "l" TO "limited"; GRANT SELECT ON TABLE "l"."t" TO "limited";',
+    )
     for (const { severity, remedy } of findings) {
       if (severity === 'error') await server.sql(remedy ?? '')
     }

@@ -16,7 +16,13 @@ import {
   readPublication,
 } from './publication.ts'
 import { idArray, quoteIdentifier, quoteTable, shownTable, textArray } from './sql-text.ts'
-import { grantsFinding, privilegeProblems, privilegesSql } from './table-privileges.ts'
+import {
+  type DeniedTable,
+  grantsFinding,
+  type MissingGrant,
+  privilegeProblems,
+  privilegesSql,
+} from './table-privileges.ts'
 import { unmetRequirements } from './table-requirements.ts'
 import { lookAround, surroundingProblems } from './table-surroundings.ts'
 
@@ -27,7 +33,10 @@ export interface TableCheckContext {
   readonly serverVersion: number
 }
 
-type Problem = Omit<Finding, 'subject' | 'table'> & { readonly subject?: string }
+type Problem = Omit<Finding, 'subject' | 'table'> & {
+  readonly subject?: string
+  readonly grant?: MissingGrant
+}
 
 interface PublicationPlan {
   readonly name: string
@@ -140,7 +149,7 @@ async function readEach(
   }
 }
 
-/** At least one finding for every table. */
+/** At least one finding for every table; what grants mend is one finding for all of them. */
 export async function checkTables(
   context: TableCheckContext,
   tables: readonly SourceTable[],
@@ -165,6 +174,7 @@ export async function checkTables(
     control,
     [...found.values()].map((one) => one.table),
   )
+  const denied: DeniedTable[] = []
   const perTable = tables.flatMap((table): Finding[] => {
     const shown = shownTable(table.name)
     const now = found.get(table.id)
@@ -190,7 +200,12 @@ export async function checkTables(
       const message = identityText(table.schema)
       return [{ severity: 'ok', subject: 'table', message, table: shown }]
     }
-    return problems.map((problem) => ({ subject: 'table', ...problem, table: shown }))
+    const missing = problems.flatMap(({ message, grant }) => (grant ? [{ message, grant }] : []))
+    if (missing.length > 0) denied.push({ table: now.table, problems: missing })
+    return problems
+      .filter(({ grant }) => grant === undefined)
+      .map((problem) => ({ subject: 'table', ...problem, table: shown }))
   })
-  return [...grantsFinding([...found.values()], privileges), ...perTable]
+  const role = [...privileges.values()][0]?.['role'] ?? ''
+  return [...grantsFinding(denied, { role, tableCount: found.size }), ...perTable]
 }

@@ -1,5 +1,6 @@
 /** What a role may do with the chosen tables, and the statements that let it. */
 import type { Finding } from '../finding.ts'
+import type { SourceTable, SourceTableName } from '../table-schema.ts'
 import type { ControlRow } from './connect.ts'
 import type { CatalogTable } from './discover.ts'
 import { quoteIdentifier, quoteTable, shownTable } from './sql-text.ts'
@@ -21,24 +22,39 @@ export const privilegesSql = `
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.oid = ANY ($1::oid[])`
 
-type Problem = Omit<Finding, 'subject' | 'table'>
+/** A right that some statement gives; `isPartition`: to a partition of what was chosen. */
+export type MissingGrant =
+  | { readonly kind: 'usage'; readonly schema: string }
+  | {
+      readonly kind: 'select'
+      readonly name: Pick<SourceTableName, 'schema' | 'table'>
+      readonly isPartition: boolean
+      /** Columns that it is missing for; all when left out. */
+      readonly columns?: string
+    }
+
+type Problem = Omit<Finding, 'subject' | 'table'> & { readonly grant?: MissingGrant }
 
 export function privilegeProblems({ table }: CatalogTable, row: ControlRow): Problem[] {
-  const name = quoteTable(table.name)
   const role = quoteIdentifier(row['role'] ?? '')
   const problems: Problem[] = []
-  const denied = (message: string, remedy: string): void => {
-    problems.push({ severity: 'error', code: 'SOURCE_PERMISSION_DENIED', message, remedy })
+  const denied = (message: string, grant: MissingGrant): void => {
+    const remedy = grantStatements([grant], role)
+    problems.push({ severity: 'error', code: 'SOURCE_PERMISSION_DENIED', message, remedy, grant })
   }
   if (row['can_use'] !== 't') {
-    const schema = quoteIdentifier(row['schema'] ?? '')
-    denied(
-      `Role ${role} may not use schema ${schema}`,
-      `GRANT USAGE ON SCHEMA ${schema} TO ${role};`,
-    )
+    const schema = row['schema'] ?? ''
+    const message = `Role ${role} may not use schema ${quoteIdentifier(schema)}`
+    denied(message, { kind: 'usage', schema })
   }
   if (row['can_select'] !== 't') {
-    denied(readMessage(role, row), `GRANT SELECT ON ${name} TO ${role};`)
+    const columns = row['can_select_some'] === 't' ? row['hidden_columns'] : undefined
+    denied(readMessage(role, row), {
+      kind: 'select',
+      name: table.name,
+      isPartition: false,
+      ...(typeof columns === 'string' ? { columns } : {}),
+    })
   }
   if (row['is_hidden'] === 't') {
     problems.push({
@@ -60,37 +76,77 @@ function readMessage(role: string, row: ControlRow): string {
     : `Role ${role} may read its columns, but not the table`
 }
 
-/** One statement for all that is missing; nothing when a single table lacks it. */
-export function grantsFinding(
-  tables: readonly CatalogTable[],
-  rows: ReadonlyMap<string, ControlRow>,
-): Finding[] {
+/** Statements that give all of it, every schema and table once. `role`: quoted. */
+export function grantStatements(grants: readonly MissingGrant[], role: string): string {
   const schemas = new Set<string>()
-  const names: CatalogTable['table']['name'][] = []
-  const lacking = new Set<string>()
-  let role = ''
-  for (const { table } of tables) {
-    const row = rows.get(table.id)
-    if (row === undefined) continue
-    role = quoteIdentifier(row['role'] ?? '')
-    if (row['can_use'] !== 't') schemas.add(quoteIdentifier(table.name.schema))
-    if (row['can_select'] !== 't') names.push(table.name)
-    if (row['can_use'] !== 't' || row['can_select'] !== 't') lacking.add(shownTable(table.name))
+  const names = new Set<string>()
+  const future = new Set<string>()
+  for (const grant of grants) {
+    if (grant.kind === 'usage') schemas.add(quoteIdentifier(grant.schema))
+    else {
+      names.add(quoteTable(grant.name))
+      if (grant.isPartition) future.add(quoteIdentifier(grant.name.schema))
+    }
   }
-  if (lacking.size < 2) return []
-  const statements = [
-    ...(schemas.size === 0 ? [] : [`GRANT USAGE ON SCHEMA ${[...schemas].join(', ')} TO ${role};`]),
-    ...(names.length === 0
-      ? []
-      : [`GRANT SELECT ON TABLE ${names.map(quoteTable).join(', ')} TO ${role};`]),
-  ]
+  const list = (all: ReadonlySet<string>): string => [...all].join(', ')
   return [
-    {
-      severity: 'error',
-      code: 'SOURCE_PERMISSION_DENIED',
-      subject: 'privileges',
-      message: `Role ${role} may not read ${lacking.size} of ${tables.length} tables: ${[...lacking].join(', ')}`,
-      remedy: statements.join(' '),
-    },
-  ]
+    ...(schemas.size === 0 ? [] : [`GRANT USAGE ON SCHEMA ${list(schemas)} TO ${role};`]),
+    ...(names.size === 0 ? [] : [`GRANT SELECT ON TABLE ${list(names)} TO ${role};`]),
+    ...(future.size === 0
+      ? []
+      : [
+          `-- and for partitions to come: ALTER DEFAULT PRIVILEGES IN SCHEMA ${list(future)} GRANT SELECT ON TABLES TO ${role};`,
+        ]),
+  ].join(' ')
+}
+
+export interface DeniedTable {
+  readonly table: SourceTable
+  /** What a grant mends, of the table and of its partitions. */
+  readonly problems: readonly { readonly message: string; readonly grant: MissingGrant }[]
+}
+
+/** One finding for all that grants mend; none when nothing is missing. `role`: as it is called. */
+export function grantsFinding(
+  denied: readonly DeniedTable[],
+  { role, tableCount }: { readonly role: string; readonly tableCount: number },
+): Finding[] {
+  const [first, ...others] = denied
+  if (first === undefined) return []
+  const quoted = quoteIdentifier(role)
+  const grants = denied.flatMap(({ problems }) => problems.map(({ grant }) => grant))
+  const remedy = grantStatements(grants, quoted)
+  const finding = { severity: 'error', code: 'SOURCE_PERMISSION_DENIED', remedy } as const
+  if (others.length === 0) {
+    const message = listed(
+      first.problems.map((problem) => problem.message),
+      '; ',
+    )
+    return [{ ...finding, subject: 'table', message, table: shownTable(first.table.name) }]
+  }
+  const message = `Role ${quoted} may not read ${denied.length} of ${tableCount} tables: ${listed(denied.map(shownDenied), ', ')}`
+  const tables = denied.map(({ table }) => shownTable(table.name))
+  return [{ ...finding, subject: 'privileges', message, tables }]
+}
+
+function shownDenied({ table, problems }: DeniedTable): string {
+  const shown = shownTable(table.name)
+  const selects = problems.flatMap(({ grant }) => (grant.kind === 'select' ? [grant] : []))
+  const columns = selects.find((grant) => grant.columns !== undefined)?.columns
+  if (columns !== undefined) return `${shown} (its columns ${columns})`
+  const isOwn = selects.some(({ isPartition }) => !isPartition)
+  const partitions = selects.filter(({ isPartition }) => isPartition)
+  if (isOwn || partitions.length === 0) return shown
+  return `${shown} (its partitions ${listed(
+    partitions.map(({ name }) => shownTable(name)),
+    ', ',
+  )})`
+}
+
+const mostListed = 20
+
+function listed(texts: readonly string[], separator: string): string {
+  const more = texts.length - mostListed
+  const some = texts.slice(0, mostListed).join(separator)
+  return more > 0 ? `${some}${separator}and ${more} more` : some
 }

@@ -4,11 +4,14 @@ import type { ErrorCode } from '../../base/error-codes.ts'
 import type { RowIdentity } from '../table-schema.ts'
 import type { CatalogTable } from './discover.ts'
 import { quoteIdentifier, quoteTable, shownTable } from './sql-text.ts'
+import type { MissingGrant } from './table-privileges.ts'
 
 export interface UnmetRequirement {
   readonly code: ErrorCode
   readonly message: string
   readonly remedy: string
+  /** What has to be granted, where that is all. */
+  readonly grant?: MissingGrant
 }
 
 const persistences: Readonly<Record<string, string>> = { u: 'unlogged', t: 'temporary' }
@@ -72,13 +75,15 @@ function unmetKey(table: CatalogTable): UnmetRequirement | undefined {
 const insertsOnly = '-- or scd_type: APPEND_ONLY wherever it is wanted, for its inserts alone'
 
 /** Without a key: by whole rows, or inserts alone. */
-function otherWays({ table }: CatalogTable): string {
+function otherWays({ table, kind }: CatalogTable): string {
+  if (kind === 'p') return insertsOnly
   const full = `ALTER TABLE ${quoteTable(table.name)} REPLICA IDENTITY FULL;`
   return `-- or ${full} ${insertsOnly}`
 }
 
 /** The mildest statement that gives the table a key and needs no knowledge of its rows. */
-function keyStatement({ table, columns, identityIndex, primaryKey }: CatalogTable): string {
+function keyStatement(catalogTable: CatalogTable): string {
+  const { table, kind, columns, partitions, identityIndex, primaryKey } = catalogTable
   const alter = `ALTER TABLE ${quoteTable(table.name)}`
   if (identityIndex !== undefined) {
     return `${alter} REPLICA IDENTITY USING INDEX ${quoteIdentifier(identityIndex)};`
@@ -88,6 +93,12 @@ function keyStatement({ table, columns, identityIndex, primaryKey }: CatalogTabl
     const name = quoteIdentifier(primaryKey.name)
     const key = primaryKey.columns.map(quoteIdentifier).join(', ')
     return `${alter} DROP CONSTRAINT ${name}, ADD CONSTRAINT ${name} PRIMARY KEY (${key});`
+  }
+  if (kind === 'p') {
+    // Every unique constraint has to include the columns it is partitioned by: no new column can.
+    const all = [table.name, ...partitions].map(quoteTable)
+    const statements = all.map((one) => `ALTER TABLE ${one} REPLICA IDENTITY FULL;`)
+    return `${statements.join(' ')} -- and every partition to come; or ADD PRIMARY KEY (columns that are unique and NOT NULL, those it is partitioned by among them)`
   }
   const taken = new Set(columns.map(({ name }) => name.toLowerCase()))
   const name = ['id', 'row_id', 'sluice_row_id'].find((candidate) => !taken.has(candidate))

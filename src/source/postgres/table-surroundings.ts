@@ -10,7 +10,8 @@ import {
 } from './partition-requirements.ts'
 import type { UnmetRequirement } from './table-requirements.ts'
 
-type Problem = Pick<Finding, 'severity' | 'code' | 'message' | 'remedy'>
+type Problem = Pick<Finding, 'severity' | 'code' | 'message' | 'remedy'> &
+  Pick<UnmetRequirement, 'grant'>
 
 export interface Surroundings {
   readonly ofPartitions: ReadonlyMap<TableId, readonly UnmetRequirement[]>

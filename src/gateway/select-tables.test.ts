@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest'
+import type { Finding } from '../source/finding.ts'
+import { refusals } from './select-tables.ts'
+
+const finding: Finding = {
+  severity: 'error',
+  code: 'SOURCE_PERMISSION_DENIED',
+  subject: 'privileges',
+  message: 'may not read 2 of 3 tables',
+  remedy: 'GRANT',
+}
+
+test('a finding about several tables refuses each of them, and nothing else', () => {
+  const others: Finding = { ...finding, code: 'SOURCE_TABLE_WITHOUT_KEY', table: 'a.one' }
+  const refused = refusals([
+    { ...finding, tables: ['a.one', 'a.two'] },
+    others,
+    { ...others, table: 'a.three' },
+  ])
+  expect([...refused].map(([table, { code, remedy }]) => [table, code, remedy])).toEqual([
+    ['a.one', 'SOURCE_PERMISSION_DENIED', 'GRANT'],
+    ['a.two', 'SOURCE_PERMISSION_DENIED', 'GRANT'],
+    ['a.three', 'SOURCE_TABLE_WITHOUT_KEY', 'GRANT'],
+  ])
+})
+
+test('a finding about no table at all stops everything', () => {
+  expect(() => refusals([finding])).toThrow(
+    expect.objectContaining({ code: 'SOURCE_PERMISSION_DENIED' }),
+  )
+})
