@@ -299,7 +299,8 @@ function resultOf(runtime: Runtime, ended: readonly LaneEnd[]): RunResult {
       .map(({ stagedCommit }) => stagedCommit)
       .findLast((commit) => commit !== undefined),
     tableCount: tables.filter(
-      ({ problem, version }) => problem === undefined && version !== undefined,
+      ({ problem, gone, version }) =>
+        problem === undefined && gone === undefined && version !== undefined,
     ).length,
   }
 }

@@ -107,14 +107,17 @@ async function pipelineView(
   const words = await lastWords<PipelineStatus>(context.store, pipeline.id, context.clock.nowMs())
   const live = { gateway: known.gateway?.words, pipeline: words }
   const manifests = known.gateway?.manifests ?? []
-  const loaded = await Promise.all(
+  const recorded = await Promise.all(
     known.own.map(
       async (record) => await tableView(context, record, { live, manifests, held: known.held }),
     ),
   )
+  const loaded = recorded.filter((table) => table !== undefined)
   const ids = new Set(known.own.map(({ tableId }) => tableId))
   const waiting = (live.gateway?.status.tables ?? [])
     .filter(({ tableId, name }) => !ids.has(tableId) && isSelected(pipeline, name))
+    // Gone before anything of it was loaded.
+    .filter(({ problem }) => problem?.code !== 'GATEWAY_TABLE_GONE')
     .map((table): StatusTable => {
       const applied = words?.status.tables.find(({ tableId }) => tableId === table.tableId)
       const problem = table.problem ?? applied?.problem
@@ -158,6 +161,7 @@ function isSelected(
   )
 }
 
+/** undefined: it failed before it was ever loaded, and is gone by now. */
 async function tableView(
   context: Context,
   record: DestinationRecord,
@@ -169,14 +173,15 @@ async function tableView(
     readonly manifests: readonly Manifest[]
     readonly held: HeldBackRows
   },
-): Promise<StatusTable> {
+): Promise<StatusTable | undefined> {
   const destination = formatTableName(record.name)
   const { gateway, pipeline } = known.live
   const source = gateway?.status.tables.find(({ tableId }) => tableId === record.tableId)
   const applied = pipeline?.status.tables.find((table) => table.destination === destination)
   let snapshot: DeltaSnapshot | undefined
   let heldBack: HeldBack | undefined
-  let problem = source?.problem ?? applied?.problem
+  const isGone = applied?.gone !== undefined
+  let problem = applied?.gone ?? source?.problem ?? applied?.problem
   try {
     snapshot = await context.deltaTable(record.location).snapshot()
     if (snapshot !== undefined) heldBack = await known.held.of(record, snapshot)
@@ -184,12 +189,17 @@ async function tableView(
     const { code, message, remedy } = asSluiceError(error)
     problem ??= { code, message, remedy }
   }
+  const isKnown = pipeline === undefined || applied !== undefined || source !== undefined
+  if (!isKnown && snapshot === undefined && problem === undefined) return undefined
+  if (isGone && problem !== undefined) {
+    problem = { ...problem, remedy: `${problem.remedy} Its folder is ${record.location}.` }
+  }
   const running = gateway?.isRunning === true ? (source?.state ?? 'pending') : 'stopped'
   const appliedCommit = snapshot?.txnVersions.get(`sluice/${record.pipelineId}/${record.tableId}`)
   return {
     destination,
     source: record.source,
-    state: problem === undefined ? running : 'failed',
+    state: problem === undefined ? running : isGone ? 'gone' : 'failed',
     copiedShare: copiedShare(source),
     rows: snapshot === undefined ? undefined : liveRows(snapshot),
     version: snapshot?.version,

@@ -26,6 +26,7 @@ interface HeldTable {
   readonly table: DeltaTable | undefined
   readonly snapshot: DeltaSnapshot | undefined
   readonly problem: VerifiedTable['problem']
+  readonly isGone?: boolean
 }
 
 /** Both sides at one position, ready to be compared while everything else goes on. */
@@ -78,16 +79,20 @@ function heldWithoutDestination({ gateway, pipelines }: Lane): readonly HeldTabl
   const shown = new Set(
     pipelines.flatMap(({ pipeline }) => pipeline.status().tables.map(({ tableId }) => tableId)),
   )
-  return gateway.gateway
-    .status()
-    .tables.filter(({ tableId, state }) => state === 'failed' && !shown.has(tableId))
-    .map(({ name, problem }) => ({
-      destination: `${name.schema}.${name.table}`,
-      source: undefined,
-      table: undefined,
-      snapshot: undefined,
-      problem,
-    }))
+  return (
+    gateway.gateway
+      .status()
+      .tables.filter(({ tableId, state }) => state === 'failed' && !shown.has(tableId))
+      // It left nothing here; one that was asked for by name is among them as not found.
+      .filter(({ problem }) => problem?.code !== 'GATEWAY_TABLE_GONE')
+      .map(({ name, problem }) => ({
+        destination: `${name.schema}.${name.table}`,
+        source: undefined,
+        table: undefined,
+        snapshot: undefined,
+        problem,
+      }))
+  )
 }
 
 async function holdTables(
@@ -97,7 +102,10 @@ async function holdTables(
 ): Promise<readonly HeldTable[]> {
   const folders = await context.folders()
   return await Promise.all(
-    pipeline.status().tables.map(async ({ destination, tableId, problem }): Promise<HeldTable> => {
+    pipeline.status().tables.map(async (status): Promise<HeldTable> => {
+      const { destination, tableId, problem, gone } = status
+      const nothing = { source: undefined, table: undefined, snapshot: undefined }
+      if (gone !== undefined) return { destination, ...nothing, problem: undefined, isGone: true }
       const table =
         problem === undefined
           ? context.deltaTable(folders.table(parseTableName(destination)))
@@ -177,7 +185,7 @@ async function compareTable(
   tools: { readonly verification: SourceVerification; readonly engine: Engine },
   held: HeldTable,
 ): Promise<VerifiedTable> {
-  const { destination, source, table, snapshot, problem } = held
+  const { destination, source, table, snapshot, problem, isGone } = held
   if (problem !== undefined || !source || !table || !snapshot) {
     return {
       destination,
@@ -191,6 +199,7 @@ async function compareTable(
       differences: [],
       version: snapshot?.version,
       position: tools.verification.position,
+      ...(isGone === true ? { isGone } : {}),
       ...(problem === undefined ? {} : { problem }),
     }
   }

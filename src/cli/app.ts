@@ -110,6 +110,8 @@ export type StatusTableState =
   | 'streaming'
   | 'stopped'
   | 'failed'
+  /** No longer in the source; `problem` says what can be done, and nothing has to be. */
+  | 'gone'
 
 export interface StatusTable {
   /** `catalog.schema.table` */
@@ -204,6 +206,8 @@ export interface VerifiedTable {
     /** Rows here that are not in the source as they came. */
     readonly others: bigint
   }
+  /** No longer in the source, and not asked for by name: there is nothing to compare with. */
+  readonly isGone?: boolean
   readonly problem?: Problem
 }
 

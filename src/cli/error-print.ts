@@ -18,10 +18,15 @@ export function printError(output: Output, error: SluiceError): void {
 }
 
 /** In human format only. */
-export function printProblem(output: Output, problem: Problem, subject?: string): void {
+export function printProblem(
+  output: Output,
+  problem: Problem,
+  subject?: string,
+  severity: 'error' | 'note' = 'error',
+): void {
   const where = subject === undefined ? '' : `${printable(subject)}: `
   output.note(
-    `${output.style('red', `error ${problem.code}`)}: ${where}${printable(problem.message)}`,
+    `${output.style(severity === 'error' ? 'red' : 'yellow', `${severity} ${problem.code}`)}: ${where}${printable(problem.message)}`,
   )
   for (const line of remedyLines(problem.remedy)) output.note(line)
 }

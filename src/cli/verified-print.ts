@@ -13,6 +13,11 @@ export function printVerified(output: Output, table: VerifiedTable): void {
     printProblem(output, table.problem, table.destination)
     return
   }
+  if (table.isGone === true) {
+    const name = printable(table.destination)
+    output.line(`${output.style('bold', '- gone at the source, not compared')}  ${name}`)
+    return
+  }
   const { missing, extra, different, insertsOnly } = table
   if (insertsOnly !== undefined) {
     printInsertsOnly(output, table, insertsOnly)
@@ -65,7 +70,11 @@ function printInsertsOnly(
 export function isWithoutDifference(table: VerifiedTable): boolean {
   const { insertsOnly, problem } = table
   if (problem !== undefined) return false
-  return table.isEqual || (insertsOnly !== undefined && insertsOnly.kind !== 'lost')
+  return (
+    table.isEqual ||
+    table.isGone === true ||
+    (insertsOnly !== undefined && insertsOnly.kind !== 'lost')
+  )
 }
 
 /** True for a table that is proven equal. */

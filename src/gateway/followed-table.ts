@@ -21,6 +21,8 @@ export class FollowedTable {
   recordedSchema: TableSchema | undefined
   /** `schema.table` */
   recordedName: string | undefined
+  /** On record as gone, and no copy was begun since. */
+  isGoneOnRecord = false
   /** Of the present copy. */
   points = CopyPoints.of([])
   /** Of the present copy, until all of it is staged. */
@@ -104,6 +106,7 @@ export class FollowedTable {
     this.recordedSchema = table.schema
     this.recordedName = `${table.name.schema}.${table.name.table}`
     this.schemaVersion = schemaVersion
+    this.isGoneOnRecord = false
     this.snapshotId++
   }
 

@@ -59,7 +59,7 @@ export class FollowedTables {
 
   /** A person asked for a full refresh. */
   refresh(table: FollowedTable): void {
-    this.#discontinue(table, 'a full refresh was asked for', true)
+    this.#discontinue(table, 'a full refresh was asked for', { full_refresh: true })
     table.meet('gap')
     table.mustDescribe = true
     this.changed()
@@ -71,7 +71,7 @@ export class FollowedTables {
     if (table.problem?.code !== code || table.problem.message !== message) {
       this.#options.log.error(`table stopped: ${message}`, { table: nameOf(table.table), code })
     }
-    this.#discontinue(table, message)
+    this.#discontinue(table, message, code === 'GATEWAY_TABLE_GONE' ? { gone: true } : {})
     table.meet('refused')
     table.problem = { code, message, remedy }
     this.changed()
@@ -79,7 +79,7 @@ export class FollowedTables {
 
   /** Nobody asks for the table any more. */
   remove(table: FollowedTable, reason: string): void {
-    this.#discontinue(table, reason)
+    this.#discontinue(table, reason, { gone: true })
     if (table.state !== 'failed') table.meet('refused')
     this.#tables.delete(table.table.id)
     this.changed()
@@ -134,10 +134,16 @@ export class FollowedTables {
     return this.all().map((table) => table.status())
   }
 
-  #discontinue(table: FollowedTable, reason: string, isRefresh = false): void {
-    if (table.isFollowed) {
-      const entry = gapEntry(table.table.id, reason)
-      this.#options.announce(isRefresh ? { ...entry, full_refresh: true } : entry)
+  #discontinue(
+    table: FollowedTable,
+    reason: string,
+    kind: Pick<GapEntry, 'full_refresh' | 'gone'> = {},
+  ): void {
+    // That it is gone is news also of a table that could not be followed before.
+    const isNews = kind.gone === true && table.recordedName !== undefined && !table.isGoneOnRecord
+    if (table.isFollowed || isNews) {
+      table.isGoneOnRecord = kind.gone === true
+      this.#options.announce({ ...gapEntry(table.table.id, reason), ...kind })
       this.#options.log.warn('table is discontinued', { table: nameOf(table.table), reason })
     }
     table.abortCopy?.()

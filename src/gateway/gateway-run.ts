@@ -151,7 +151,7 @@ export class GatewayRun {
   result(): GatewayResult {
     return {
       stagedCommit: this.#stagedCommit,
-      failedTables: this.#tableStatuses().filter(({ state }) => state === 'failed'),
+      failedTables: this.#tableStatuses().filter((table) => this.#isFailure(table)),
     }
   }
 
@@ -172,6 +172,13 @@ export class GatewayRun {
       roundTripMs: sample?.roundTripMs,
       stall: sample?.stall,
     }
+  }
+
+  /** A table that is gone is one only when it was asked for by name. */
+  #isFailure({ state, name, problem }: TableStatus): boolean {
+    if (state !== 'failed') return false
+    if (problem?.code !== 'GATEWAY_TABLE_GONE') return true
+    return this.#options.tables.tables.some((named) => nameOf({ name: named }) === nameOf({ name }))
   }
 
   #tableStatuses(): readonly TableStatus[] {

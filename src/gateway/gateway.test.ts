@@ -181,14 +181,40 @@ test('continuous takes in a table that is created, and lets go of one that is dr
       return states.join() === '1 streaming,2 failed,3 streaming'
     }),
   })
-  expect(end).toMatchObject({
-    result: { failedTables: [{ tableId: '2', problem: { code: 'GATEWAY_TABLE_GONE' } }] },
-  })
+  // Nobody asked for it by name.
+  expect(end).toMatchObject({ result: { failedTables: [] } })
+  const gone = world.disk.manifests.flatMap(({ entries }) => entries)
+  expect(gone.filter((entry) => entry.kind === 'gap')).toMatchObject([
+    { table_id: '2', gone: true },
+  ])
   expect(end.source.copies.toSorted()).toEqual(['1', '2', '3'])
   world.assertExact()
   expect(world.loadable()).toEqual(['1', '3'])
   // What was dropped before a run began concerns nobody.
   expect(await world.process({ mode: 'once' })).toMatchObject({ result: { failedTables: [] } })
+})
+
+test('a table that was dropped while no gateway ran is put on record as gone, once', async () => {
+  const world = worldOf('1', '2')
+  await world.process({ mode: 'once' })
+  world.database.drop('2')
+  for (let run = 0; run < 3; run++) {
+    expect(await world.process({ mode: 'once' })).toMatchObject({ result: { failedTables: [] } })
+  }
+  const entries = world.disk.manifests.flatMap((manifest) => manifest.entries)
+  expect(entries.filter(({ kind }) => kind === 'gap')).toEqual([
+    { kind: 'gap', table_id: '2', reason: 'the table is no longer in the source', gone: true },
+  ])
+})
+
+test('trap: a table that is dropped and was asked for by name is missed', async () => {
+  const world = worldOf('1', '2')
+  const tables = [{ schema: 'public', table: 't2' }]
+  await world.process({ mode: 'once', selection: { schemas: [], tables } })
+  world.database.drop('2')
+  expect(await world.process({ mode: 'once', selection: { schemas: [], tables } })).toMatchObject({
+    result: { failedTables: [{ problem: { code: 'GATEWAY_TABLE_NOT_FOUND' } }] },
+  })
 })
 
 test('a table that is selected again after a pause is copied anew', async () => {

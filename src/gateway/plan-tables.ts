@@ -217,6 +217,7 @@ export class TablePlan {
     const table = new FollowedTable(source, recoveredState(known))
     table.snapshotId = known.started?.snapshot_id ?? -1
     table.recordedName = known.name
+    table.isGoneOnRecord = known.isGone
     table.stagedRows = table.snapshotRows = known.rows
     table.schemaVersion = known.schemaVersion
     if (known.schemaVersion >= 0) {
@@ -235,7 +236,17 @@ export class TablePlan {
   #forgetUnselected(selected: readonly SourceTable[]): void {
     const ids = new Set<string>(selected.map(({ id }) => id))
     for (const known of this.#options.recovered.tables.values()) {
-      if (!ids.has(known.tableId)) this.#announce(known, 'the table is no longer selected')
+      // A log of an earlier version may not tell it from a table that is copied anew.
+      if (ids.has(known.tableId) || known.isGone || known.name === undefined) continue
+      const { name } = known
+      const { progress, log, selection } = this.#options
+      const isWanted = selection.schemas.some((schema) => name.startsWith(`${schema}.`))
+      const reason = isWanted
+        ? 'the table is no longer in the source'
+        : 'the table is no longer selected'
+      const code = isWanted ? { code: 'GATEWAY_TABLE_GONE' } : {}
+      progress.announce({ ...gapEntry(known.tableId, reason), gone: true })
+      log.warn(`table is discontinued: ${reason}`, { table: name, ...code })
     }
   }
 

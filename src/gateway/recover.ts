@@ -29,6 +29,8 @@ export interface RecoveredTable {
   isFinished: boolean
   /** The table was discontinued after that copy was begun. */
   hasGap: boolean
+  /** On record as gone, and no copy was begun since. */
+  isGone: boolean
 }
 
 export interface Recovered {
@@ -113,7 +115,7 @@ function note(tables: Map<string, RecoveredTable>, entry: ManifestEntry): void {
       table.chunkCount = entry.chunk_count
       table.chunks.clear()
       table.rows = 0
-      table.isFinished = table.hasGap = false
+      table.isFinished = table.hasGap = table.isGone = false
       break
     case 'snapshot_resumed':
       if (table.started?.snapshot_id !== entry.snapshot_id) break
@@ -137,6 +139,7 @@ function note(tables: Map<string, RecoveredTable>, entry: ManifestEntry): void {
       break
     case 'gap':
       table.hasGap = true
+      table.isGone = entry.gone === true
       break
     case 'changes':
     case 'truncate':
@@ -161,6 +164,7 @@ function tableOf(tables: Map<string, RecoveredTable>, tableId: string): Recovere
       rows: 0,
       isFinished: false,
       hasGap: false,
+      isGone: false,
     }
     tables.set(tableId, table)
   }

@@ -14,7 +14,15 @@ export interface PipelineTableStatus {
   readonly inserts: number
   readonly updates: number
   readonly deletes: number
-  readonly problem?: { readonly code: string; readonly message: string; readonly remedy: string }
+  readonly problem?: TableTrouble
+  /** The source has the table no more, and nobody asked for it by name: it stays as it was. */
+  readonly gone?: TableTrouble
+}
+
+export interface TableTrouble {
+  readonly code: string
+  readonly message: string
+  readonly remedy: string
 }
 
 /**

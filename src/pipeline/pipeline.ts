@@ -105,7 +105,10 @@ class StagedPipeline implements Pipeline {
     if (newest === undefined) return this.#result(undefined, 0, true)
     const view: StagedView = { base, manifests, newest }
     const concurrency = this.#options.concurrency ?? 3
-    await mapConcurrent(runners.length, concurrency, async (n) => runners[n]?.open())
+    await mapConcurrent(runners.length, concurrency, async (n) => {
+      const runner = runners[n]
+      await runner?.open(this.#staged.table(runner.route.tableId)?.isGone)
+    })
     const target = chooseTarget(this.#staged.barriers, newest, this.#passed, (barrier) =>
       runners.some((runner) => this.#hasWork(runner, barrier, view)),
     )
@@ -157,7 +160,9 @@ class StagedPipeline implements Pipeline {
   status(): PipelineStatus {
     return {
       tables: [
-        ...[...this.#runners.values()].map((runner) => runner.status()),
+        ...[...this.#runners.values()]
+          .filter((runner) => !runner.isForgotten)
+          .map((runner) => runner.status()),
         ...this.#refusedStatus(),
       ],
       freshness: this.#freshness.status(),

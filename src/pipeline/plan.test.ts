@@ -97,7 +97,7 @@ function planned({ log, applied = none, target, base = emptyLogBase }: Case): st
 
 function inShort(plan: TablePlan): string {
   if (plan.kind === 'blocked') return plan.error.code
-  if (plan.kind === 'nothing' || plan.kind === 'waiting') return plan.kind
+  if (plan.kind !== 'load' && plan.kind !== 'changes') return plan.kind
   return `${plan.kind} ${plan.snapshot.started.snapshot_id} with ${plan.steps.map((step) => step.commit).join()}`
 }
 
@@ -233,4 +233,51 @@ test('a table named again by another id takes the name over', () => {
   const other = { ...table, table_id: '2' }
   staged.read(emptyLogBase, [manifest(0, [table]), manifest(1, [other])])
   expect(staged.current().map(({ tableId }) => tableId)).toEqual(['2'])
+})
+
+describe('a table that is gone at the source', () => {
+  const loaded = [table, started(0), chunk(0), finished(0)]
+  const gone: ManifestEntry = { kind: 'gap', table_id: '1', reason: 'gone', gone: true }
+
+  test.each<[string, Case, string]>([
+    ['never loaded', { log: [loaded, [changes(0)], [gone]] }, 'gone'],
+    [
+      'with changes left',
+      { log: [loaded, [changes(0)], [gone]], applied: at(0, 0) },
+      'changes 0 with 1',
+    ],
+    ['applied', { log: [loaded, [changes(0)], [gone]], applied: at(1, 0) }, 'gone'],
+    [
+      'not yet at the target',
+      { log: [loaded, [], [gone]], applied: at(0, 0), target: 1 },
+      'nothing',
+    ],
+    ['after a gap of another kind', { log: [loaded, [gap], [gone]], applied: at(0, 0) }, 'gone'],
+    [
+      'back, not copied yet',
+      { log: [loaded, [gone], [started(1)]], applied: at(0, 0) },
+      'PIPELINE_TABLE_GAP',
+    ],
+    [
+      'back and copied',
+      { log: [loaded, [gone], [started(1), chunk(1), finished(1)]], applied: at(0, 0) },
+      'load 1 with ',
+    ],
+    [
+      'purged',
+      {
+        log: [[]],
+        base: {
+          first: 5,
+          tables: [
+            { table_id: '1', last_commit: 4, entries: [table, started(0), finished(0), gone] },
+          ],
+        },
+        applied: at(3, 0),
+      },
+      'gone',
+    ],
+  ])('%s', (_name, given, expected) => {
+    expect(planned(given)).toBe(expected)
+  })
 })

@@ -37,6 +37,8 @@ export type TablePlan =
       readonly snapshot: StagedSnapshot
       readonly steps: readonly StagedStep[]
     }
+  /** The source has the table no more, and everything it left is applied or was never begun. */
+  | { readonly kind: 'gone' }
   | { readonly kind: 'blocked'; readonly error: SluiceError }
 
 export interface PlanInput {
@@ -50,6 +52,28 @@ export interface PlanInput {
 }
 
 export function planTable(input: PlanInput): TablePlan {
+  const plan = planPresent(input)
+  const { table, applied, target } = input
+  if (!isGoneAt(table, target)) return plan
+  // What was never loaded is not begun with, and what a purge took is nowhere any more.
+  if (applied.commit === undefined || newestFinished(table, target) === undefined) {
+    return { kind: 'gone' }
+  }
+  const isOver =
+    plan.kind === 'nothing' || plan.kind === 'waiting' || (plan.kind === 'blocked' && isEnd(plan))
+  return isOver ? { kind: 'gone' } : plan
+}
+
+/** By `target` the table is gone at the source. */
+export function isGoneAt(table: StagedTable, target: CommitNumber): boolean {
+  return table.isGone && table.gap !== undefined && table.gap.commit <= target
+}
+
+function isEnd({ error }: Extract<TablePlan, { kind: 'blocked' }>): boolean {
+  return error.code === 'PIPELINE_TABLE_GAP' || error.code === 'PIPELINE_STAGING_PURGED'
+}
+
+function planPresent(input: PlanInput): TablePlan {
   const { table, applied, target, newest } = input
   if (applied.commit !== undefined && applied.commit > newest) {
     const text = `is applied up to staged commit ${applied.commit}; the log ends at ${newest}`

@@ -45,6 +45,8 @@ export interface StagedTable {
   readonly snapshots: Map<number, StagedSnapshot>
   /** The newest gap. */
   gap: { readonly commit: CommitNumber; readonly entry: GapEntry } | undefined
+  /** By the newest gap, and no copy was begun since: it comes back under a new copy or never. */
+  isGone: boolean
   /** The newest full refresh that a person asked for. */
   refreshedAt?: CommitNumber
 }
@@ -88,14 +90,21 @@ export class StagedTables {
     return this.#tables.get(tableId)
   }
 
-  /** One per source name: of tables that had the same name in turn, the one named last. */
+  /**
+   * One per source name: of tables that had the same name in turn, the one named last of those that
+   * the source still has; of others when it has none.
+   */
   current(): readonly StagedTable[] {
     const byName = groupBy(this.#tables.values(), ({ name }) =>
       JSON.stringify([name.catalog, name.schema, name.table]),
     )
-    return [...byName.values()].map((tables) =>
-      tables.reduce((latest, table) => (table.namedAt >= latest.namedAt ? table : latest)),
-    )
+    return [...byName.values()].map((tables) => {
+      const living = tables.filter(({ isGone }) => !isGone)
+      const candidates = living.length > 0 ? living : tables
+      return candidates.reduce((latest, table) =>
+        table.namedAt >= latest.namedAt ? table : latest,
+      )
+    })
   }
 
   #take(entry: ManifestEntry, commit: CommitNumber): void {
@@ -116,7 +125,13 @@ export class StagedTables {
     }
     const known = this.#tables.get(entry.table_id)
     if (known === undefined) {
-      const table = { tableId: entry.table_id, name, namedAt: commit, gap: undefined }
+      const table = {
+        tableId: entry.table_id,
+        name,
+        namedAt: commit,
+        gap: undefined,
+        isGone: false,
+      }
       this.#tables.set(entry.table_id, { ...table, snapshots: new Map() })
     } else {
       known.name = name
@@ -132,11 +147,13 @@ function takeTableEntry(
 ): void {
   if (entry.kind === 'gap') {
     table.gap = { commit, entry }
+    table.isGone = entry.gone === true
     if (entry.full_refresh === true) table.refreshedAt = commit
     for (const snapshot of table.snapshots.values()) snapshot.isVoid = true
     return
   }
   if (entry.kind === 'snapshot_started') {
+    table.isGone = false
     const startedAt = commit < 0 ? undefined : commit
     const empty = { resumed: undefined, resumedAt: undefined, chunks: new Map(), steps: [] }
     const open = { finishedAt: undefined, isVoid: false }

@@ -20,10 +20,11 @@ import type { Log } from '../observe/log.ts'
 import type { LogBase } from '../staging/log-base.ts'
 import type { CommitNumber, Manifest } from '../staging/manifest.ts'
 import type { StagingReader } from '../staging/staging-reader.ts'
+import { goneError, othersCodes, troubleOf } from './gone-table.ts'
 import type { PipelineTableStatus } from './pipeline-status.ts'
-import { planTable, type AppliedState, type TablePlan } from './plan.ts'
+import { isGoneAt, planTable, type AppliedState, type TablePlan } from './plan.ts'
 import type { StagedSnapshot, StagedTable } from './staged-tables.ts'
-import { formatDestinationName, type TableRoute } from './table-selection.ts'
+import { formatDestinationName, isNamed, type TableRoute } from './table-selection.ts'
 import { TableSchemas, type WorkColumns } from './table-schemas.ts'
 
 /** The staging log as one update sees it. */
@@ -61,6 +62,8 @@ export class TableRunner {
   #problem: Problem | undefined
   readonly #schemas: TableSchemas
   #isQuarantineEnded = false
+  #isGone = false
+  #isOthers = false
   /** Loads of the whole table by this object. */
   loads = 0
   readonly #counts = { rowsLoaded: 0, inserts: 0, updates: 0, deletes: 0 }
@@ -80,13 +83,17 @@ export class TableRunner {
   }
 
   /** Reads the table's state when it is not known. A failure is the table's problem, not thrown. */
-  async open(): Promise<void> {
+  async open(isGone = false): Promise<void> {
     if (this.#state !== undefined) return
     const { tools } = this.#options
     try {
       this.#state = destinationState(await tools.table.snapshot(), tools.identity)
-    } catch (error) {
-      this.#remember(asSluiceError(error), undefined)
+      this.#isOthers = false
+    } catch (thrown) {
+      const error = asSluiceError(thrown)
+      // What is there is another's, so the table that is gone left nothing.
+      this.#isOthers = isGone && !isNamed(this.route.selection) && othersCodes.has(error.code)
+      if (!this.#isOthers) this.#remember(error, undefined)
     }
   }
 
@@ -110,10 +117,11 @@ export class TableRunner {
 
   /** Applies what is staged up to `target`; true when a commit was made. Never throws. */
   async update(table: StagedTable, target: CommitNumber, view: StagedView): Promise<boolean> {
-    if (this.#isPaused(table, target)) return false
+    this.#isGone = isGoneAt(table, target)
+    if (!this.#isGone && this.#isPaused(table, target)) return false
     let isCommitted = false
     try {
-      await this.open()
+      await this.open(this.#isGone)
       if (this.#state === undefined) return false
       isCommitted = await this.#apply(table, target, view)
       // What was staged before a gap is applied, and the gap is a problem all the same.
@@ -130,6 +138,7 @@ export class TableRunner {
 
   status(): PipelineTableStatus {
     const error = this.#problem?.error
+    const isGone = this.#isGone && error === undefined
     return {
       tableId: this.route.tableId,
       destination: formatDestinationName(this.route.destination),
@@ -137,10 +146,15 @@ export class TableRunner {
       appliedCommit: this.#state?.applied,
       version: this.#state?.snapshot?.version,
       ...this.#counts,
-      ...(error === undefined
-        ? {}
-        : { problem: { code: error.code, message: error.message, remedy: error.remedy } }),
+      ...(error === undefined ? {} : { problem: troubleOf(error) }),
+      ...(isGone ? { gone: troubleOf(goneError(this.route)) } : {}),
     }
+  }
+
+  /** The source has the table no more, and it was never loaded: nobody needs to hear of it. */
+  get isForgotten(): boolean {
+    if (!this.#isGone || isNamed(this.route.selection)) return false
+    return this.#isOthers || (this.#state !== undefined && this.#state.applied === undefined)
   }
 
   async #apply(table: StagedTable, target: CommitNumber, view: StagedView): Promise<boolean> {
@@ -183,6 +197,11 @@ export class TableRunner {
     const state = this.#known()
     let plan = planTable({ ...input, applied: appliedOf(state) })
     let from = versionOf(plan, state, table)
+    if (plan.kind === 'gone') {
+      // Asked for by name, so it is missed.
+      if (isNamed(this.route.selection)) throw goneError(this.route)
+      return undefined
+    }
     if (from !== undefined && plan.kind !== 'load' && state.columns !== undefined) {
       const present = await this.#schemas.columnsBefore(from)
       if (!isSameShape(state, present)) {
@@ -193,7 +212,7 @@ export class TableRunner {
       }
     }
     if (plan.kind === 'blocked') throw plan.error
-    if (from === undefined || plan.kind === 'nothing' || plan.kind === 'waiting') return undefined
+    if (from === undefined || (plan.kind !== 'load' && plan.kind !== 'changes')) return undefined
     const columns = await this.#schemas.workColumns(plan, from)
     const history = historyOf(plan, { state, columns: columns.columns, table })
     return toWork(plan, { columns, target, view, history, from: state.applied })
@@ -267,7 +286,7 @@ function versionOf(
   state: DestinationState,
   table: StagedTable,
 ): number | undefined {
-  if (plan.kind === 'blocked') return undefined
+  if (plan.kind === 'blocked' || plan.kind === 'gone') return undefined
   if (plan.kind === 'load') return plan.snapshot.started.schema_version
   const snapshot =
     plan.kind === 'changes' ? plan.snapshot : table.snapshots.get(state.snapshotId ?? -1)

@@ -22,6 +22,29 @@ function routed(...selections: TableSelection[]): { places: string[]; refused: s
 }
 
 describe('routeTables()', () => {
+  test("a table that is gone at the source is in nobody's way, and its name is no matter", () => {
+    const [upper, lower] = tables
+    const odd = { tableId: '3', name: { schema: 'public', table: 'tab.dot' }, isGone: true }
+    if (upper === undefined || lower === undefined) throw new RangeError('two tables')
+    const rules = {
+      fold: (name: string) => name,
+      problem: (name: string) => (name.includes('.') ? 'contains "."' : undefined),
+    }
+    const found = routeTables([upper, { ...lower, isGone: true }, odd], [wholeSchema], rules)
+    expect(found.routes.map(({ tableId }) => tableId)).toEqual(['1'])
+    expect(found.refused).toEqual([])
+  })
+
+  test('trap: one that is gone and was asked for by name keeps its place', () => {
+    const gone = { tableId: '3', name: { schema: 'public', table: 'own' }, isGone: true }
+    const own = { ...wholeSchema, sourceTable: 'own', destinationTable: 'mixed' }
+    const [, lower] = tables
+    if (lower === undefined) throw new RangeError('two tables')
+    const { routes, refused } = routeTables([lower, gone], [wholeSchema, own])
+    expect(routes.map(({ tableId }) => tableId)).toEqual(['3'])
+    expect(refused.map(({ route }) => route.tableId).toSorted()).toEqual(['2', '3'])
+  })
+
   test('refuses tables of a schema whose names are equal ignoring case', () => {
     expect(routed(wholeSchema)).toEqual({
       places: [],

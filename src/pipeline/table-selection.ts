@@ -71,9 +71,16 @@ export interface NameRules {
 
 export const anyName: NameRules = { fold: (name) => name, problem: () => undefined }
 
+export interface RoutedTable {
+  readonly tableId: string
+  readonly name: SourceTableName
+  /** The source has it no more. */
+  readonly isGone?: boolean
+}
+
 /** What each staged table's selections make of it. Order: as `tables`, then as `selections`. */
 export function routeTables(
-  tables: readonly { readonly tableId: string; readonly name: SourceTableName }[],
+  tables: readonly RoutedTable[],
   selections: readonly TableSelection[],
   rules: NameRules = anyName,
 ): Routing {
@@ -85,16 +92,22 @@ export function routeTables(
       selection,
     })),
   )
+  const goneIds = new Set(tables.filter(({ isGone }) => isGone).map(({ tableId }) => tableId))
+  const isGone = ({ tableId, selection }: TableRoute): boolean =>
+    goneIds.has(tableId) && !isNamed(selection)
   const unnamed = wanted.flatMap((route) => {
     const problem = rules.problem(route.destination.table)
     return problem === undefined ? [] : [{ route, error: unusableName(route, problem) }]
   })
   const unnamedRoutes = new Set(unnamed.map(({ route }) => route))
-  const routes = wanted.filter((route) => !unnamedRoutes.has(route))
-  const byDestination = groupBy(routes, (route) =>
-    formatDestinationName(route.destination).toLowerCase(),
-  )
+  const named = wanted.filter((route) => !unnamedRoutes.has(route))
+  const routes = named.filter((route) => !isGone(route))
+  const byDestination = groupBy(routes, placeOf)
   const owners = ownersBeside(routes, rules)
+  // What is gone is no reason to refuse anything; of several at one place at most one was loaded.
+  const gone = named.filter(
+    (route) => isGone(route) && !byDestination.has(placeOf(route)) && !owners.has(placeOf(route)),
+  )
   const placedElsewhere = new Set(
     routes.filter(({ selection }) => isNamed(selection)).map(({ tableId }) => tableId),
   )
@@ -118,13 +131,20 @@ export function routeTables(
   })
   const refusedRoutes = new Set(refused.map(({ route }) => route))
   return {
-    routes: routes.filter((route) => !refusedRoutes.has(route) && !yielding.has(route)),
-    refused: [...unnamed, ...refused],
+    routes: [
+      ...routes.filter((route) => !refusedRoutes.has(route) && !yielding.has(route)),
+      ...gone,
+    ],
+    refused: [...unnamed.filter(({ route }) => !isGone(route)), ...refused],
   }
 }
 
+function placeOf({ destination }: TableRoute): string {
+  return formatDestinationName(destination).toLowerCase()
+}
+
 /** By a `table` object. */
-function isNamed({ sourceTable }: TableSelection): boolean {
+export function isNamed({ sourceTable }: TableSelection): boolean {
   return sourceTable !== undefined
 }
 

@@ -70,10 +70,19 @@ function parseEntryOfKind(fields: JsonFields, kind: string, tableId: string): Ma
 }
 
 function readGap(fields: JsonFields, tableId: string): GapEntry {
-  const gap = { kind: 'gap' as const, table_id: tableId, reason: fields.text('reason') }
-  if (!fields.has('full_refresh')) return gap
-  if (!fields.boolean('full_refresh')) fields.fail('full_refresh', 'is false')
-  return { ...gap, full_refresh: true }
+  return {
+    kind: 'gap',
+    table_id: tableId,
+    reason: fields.text('reason'),
+    ...(readFlag(fields, 'full_refresh') ? { full_refresh: true } : {}),
+    ...(readFlag(fields, 'gone') ? { gone: true } : {}),
+  }
+}
+
+/** Present and true, or absent. */
+function readFlag(fields: JsonFields, name: string): boolean {
+  if (!fields.has(name)) return false
+  return fields.boolean(name) || fields.fail(name, 'is false')
 }
 
 function readTable(fields: JsonFields, tableId: string): TableEntry {

@@ -149,6 +149,8 @@ export interface GapEntry {
   readonly reason: string
   /** A person asked for a full refresh: destinations begin their history anew as well. */
   readonly full_refresh?: true
+  /** The source has the table no more, or nobody asks for it: no copy follows by itself. */
+  readonly gone?: true
 }
 
 export type ManifestEntry =

@@ -104,8 +104,9 @@ function printPipeline(call: CommandCall, pipeline: StatusPipeline): void {
   const rows = pipeline.tables.map((table) => tableRow(call, table))
   const lines = printTable({ columns, rows }, { columns: output.columns, hasFooter: false })
   for (const line of lines) output.line(line)
-  for (const { destination, problem, heldBack } of pipeline.tables) {
-    if (problem !== undefined) printProblem(output, problem, destination)
+  for (const { destination, problem, heldBack, state } of pipeline.tables) {
+    const severity = state === 'gone' ? 'note' : 'error'
+    if (problem !== undefined) printProblem(output, problem, destination, severity)
     if (heldBack !== undefined) printHeldBack(call, destination, heldBack)
   }
 }
@@ -130,6 +131,7 @@ const stateWords: Record<StatusTable['state'], string> = {
   streaming: 'streaming',
   stopped: 'stopped',
   failed: 'failed',
+  gone: 'gone',
 }
 
 function stateText({ state, copiedShare }: StatusTable): string {

@@ -12,6 +12,7 @@ export const verifyCommand: Command = {
     'destination there, while both may go on changing. TABLE is [catalog.][schema.]table of the',
     'destination; without one all tables are compared. Of a table whose inserts alone are followed',
     'only those can be compared: it is complete, or not comparable where the source changed rows.',
+    'A table that a schema object brought and that is gone at the source is named and not compared.',
     'Exit code 0: no table differs. 1: one does, or could not be compared at all.',
   ],
   options: {},
@@ -31,17 +32,22 @@ export const verifyCommand: Command = {
         kind,
         count: report.tables.filter((table) => table.insertsOnly?.kind === kind).length,
       }))
+      const gone = report.tables.filter(({ isGone }) => isGone === true).length
       output.event('finished', {
         tables: report.tables.length,
         unequal,
         complete: others[0]?.count ?? 0,
         not_comparable: others[1]?.count ?? 0,
+        gone,
       })
       if (output.format === 'human') {
         output.line(
           unequal === 0
             ? output.style('green', `${countOf(proven, 'table')} equal`) +
-                others.map(({ kind, count }) => (count === 0 ? '' : `, ${count} ${kind}`)).join('')
+                others
+                  .map(({ kind, count }) => (count === 0 ? '' : `, ${count} ${kind}`))
+                  .join('') +
+                (gone === 0 ? '' : `, ${gone} gone at the source`)
             : output.style('red', `${countOf(unequal, 'table')} not proven equal`),
         )
       }
