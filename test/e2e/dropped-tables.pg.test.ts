@@ -1,0 +1,95 @@
+/** Tables that are dropped at the source: what a schema object brought is told of and harms nothing. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../support/embedded-postgres.ts'
+import { type Finished, resourceFile, runSluice } from '../support/sluice-process.ts'
+
+let server: EmbeddedPostgres
+let folder = ''
+let file = ''
+
+beforeAll(async () => {
+  server = await startEmbeddedPostgres({ settings: { fsync: 'off' } })
+})
+
+afterAll(async () => {
+  await server.stop()
+})
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sluice-dropped-'))
+  file = join(folder, 'resources.yml')
+  const { port, user } = server
+  await writeFile(file, resourceFile({ port, user, schema: 's' }))
+  await server.sql(`CREATE SCHEMA s; CREATE TABLE s.stays (id int PRIMARY KEY);
+    INSERT INTO s.stays VALUES (1)`)
+})
+
+afterEach(async () => {
+  expect((await sluice('remove', 'gateway', '--yes')).exitCode).toBe(0)
+  await server.sql('DROP SCHEMA s CASCADE')
+  await rm(folder, { recursive: true, force: true })
+})
+
+const env = (): Record<string, string> => ({ SLUICE_TEST_PASSWORD: server.password })
+
+async function sluice(...args: readonly string[]): Promise<Finished> {
+  return await runSluice([...args, '--data', 'data'], { cwd: folder, env: env() })
+}
+
+async function expectGone(): Promise<void> {
+  const run = await sluice('run', file, '--once')
+  expect(run.exitCode, run.stderr).toBe(0)
+  expect(run.stderr).not.toContain('GATEWAY_TABLE_GONE')
+  const verify = await sluice('verify')
+  expect(verify.exitCode, verify.stderr).toBe(0)
+  expect(verify.stdout).toMatch(/gone at the source, not compared {2}main\.copy\.goes/)
+  const status = await sluice('status')
+  expect(status.stdout).toMatch(/main\.copy\.goes +gone +1 /)
+  expect(status.stderr).toMatch(/GATEWAY_TABLE_GONE: main\.copy\.goes[^]*delete its folder/)
+  const rows = await sluice('query', 'SELECT id FROM main.copy.goes')
+  expect(rows.stdout, rows.stderr).toContain('7')
+}
+
+test('dropped while nothing ran: told once, and nothing fails', async () => {
+  await server.sql('CREATE TABLE s.goes (id int PRIMARY KEY); INSERT INTO s.goes VALUES (7)')
+  expect((await sluice('run', file, '--once')).exitCode).toBe(0)
+  await server.sql('DROP TABLE s.goes')
+  const told = await sluice('run', file, '--once')
+  expect(told.exitCode, told.stderr).toBe(0)
+  expect(told.stderr).toContain('GATEWAY_TABLE_GONE')
+  await expectGone()
+  await server.sql('CREATE TABLE s.goes (id int PRIMARY KEY); INSERT INTO s.goes VALUES (8)')
+  expect((await sluice('run', file, '--once')).exitCode).toBe(0)
+  expect((await sluice('verify')).stdout).toContain('2 tables equal')
+})
+
+test('trap: one that a table object names is missed', async () => {
+  await server.sql('CREATE TABLE s.goes (id int PRIMARY KEY); INSERT INTO s.goes VALUES (7)')
+  const { port, user } = server
+  const named =
+    '- table: {source_catalog: postgres, source_schema: s, source_table: goes, destination_catalog: main, destination_schema: copy}\n'
+  await writeFile(file, `${resourceFile({ port, user, schema: 's' })}          ${named}`)
+  expect((await sluice('run', file, '--once')).exitCode).toBe(0)
+  await server.sql('DROP TABLE s.goes')
+  for (const args of [['run', file, '--once'], ['run', file, '--once'], ['verify']]) {
+    const missed = await sluice(...args)
+    expect(missed.exitCode).toBe(1)
+    expect(missed.stderr).toContain('GATEWAY_TABLE_GONE')
+  }
+})
+
+test('what was refused and never loaded is forgotten, and its twin takes its place', async () => {
+  await server.sql(`CREATE TABLE s."Twin" (id int PRIMARY KEY); CREATE TABLE s.twin (id int PRIMARY KEY);
+    INSERT INTO s."Twin" VALUES (1); CREATE TABLE s."tab.dot" (id int PRIMARY KEY)`)
+  expect((await sluice('run', file, '--once')).exitCode).toBe(1)
+  await server.sql('DROP TABLE s.twin, s."tab.dot"')
+  const run = await sluice('run', file, '--once')
+  expect(run.exitCode, run.stderr).toBe(0)
+  const verify = await sluice('verify')
+  expect(verify.exitCode, verify.stderr).toBe(0)
+  expect(verify.stdout).toContain('2 tables equal')
+  expect((await sluice('status')).stdout).not.toMatch(/gone|failed|tab\.dot/)
+})
