@@ -29,8 +29,8 @@ export interface TableStorage {
   /** Greatest number a column ever had, dropped ones included; see `SourceColumn.id`. */
   readonly lastColumn: number
   /**
-   * Names that values have beside the rows, by an id of theirs, as JSON (PostgreSQL: labels of
-   * enums); absent when there are none. Where one is another, values changed without their rows.
+   * What values have beside the rows, by an id, as JSON (PostgreSQL: labels of enums, attributes of
+   * composites); absent when there is none. Where one is another, values changed without their rows.
    */
   readonly labels?: string
 }

@@ -107,3 +107,41 @@ test('trap: a label of an enum that is renamed changes values and no row', async
   expect(await world.destination('t')).toEqual(await world.source('t'))
   expect((await world.counts()).copies).toBe(3)
 })
+
+test('trap: the same in arrays, domains, composites and ranges of the enum', async () => {
+  const types = { d: ['named[]', '{sad}'], a: ['list', '{sad}'], c: ['pair', '(1,sad)'] }
+  const held = Object.entries({ ...types, r: ['span', '[sad,ok)'] })
+  await world.sql(`CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE DOMAIN named AS mood;
+    CREATE DOMAIN list AS mood[]; CREATE TYPE pair AS (a int, m mood); CREATE TYPE span AS RANGE (subtype = mood)`)
+  for (const [name, [type, value]] of held) {
+    await world.sql(
+      `CREATE TABLE ${name} (id int PRIMARY KEY, m ${type}); INSERT INTO ${name} VALUES (1, '${value}')`,
+    )
+  }
+  await world.sync()
+  await world.sql(`ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'`)
+  await world.sync()
+  for (const [name] of held) {
+    expect({ name, ...(await world.destination(name)) }).toEqual({
+      name,
+      ...(await world.source(name)),
+    })
+  }
+})
+
+test('trap: an attribute of a composite that comes or goes changes values and no row', async () => {
+  await world.sql(`CREATE TYPE pair AS (a int, b text); CREATE TYPE outer_pair AS (p pair, n int);
+    CREATE TABLE one (id int PRIMARY KEY, p pair); INSERT INTO one VALUES (1, '(1,x)');
+    CREATE TABLE many (id int PRIMARY KEY, p outer_pair[]); INSERT INTO many VALUES (1, ARRAY['("(1,x)",2)'::outer_pair])`)
+  await world.sync()
+  for (const change of ['ADD ATTRIBUTE c int', 'DROP ATTRIBUTE a', 'RENAME ATTRIBUTE b TO z']) {
+    await world.sql(`ALTER TYPE pair ${change}`)
+    await world.sync()
+    for (const name of ['one', 'many']) {
+      expect({ change, ...(await world.destination(name)) }).toEqual({
+        change,
+        ...(await world.source(name)),
+      })
+    }
+  }
+})

@@ -79,6 +79,12 @@ const inPlace: readonly Case[] = [
     ADD e timestamptz DEFAULT '2024-01-01 00:00:00.25+02', ADD f bool DEFAULT false, ADD g uuid DEFAULT 'f81d4fae-7dec-11d0-a765-00a0c91e6bf6',
     ADD h text DEFAULT '', ADD i text, ADD j double precision DEFAULT -1.25`,
   ],
+  [
+    'defaults whose texts have quotes and commas of their own',
+    `ALTER TABLE t ADD COLUMN c int[] DEFAULT '{1,NULL}', ADD d text[] DEFAULT '{"a,b",NULL,"NULL","\\""}',
+    ADD e interval DEFAULT '1 day 2 hours', ADD f bytea DEFAULT '\\x0001', ADD g jsonb DEFAULT '{"a": [1, "b"]}',
+    ADD h int4range DEFAULT '[1,5)', ADD i text DEFAULT 'NULL', ADD j text DEFAULT '\\'`,
+  ],
   ['a default that is computed once', `ALTER TABLE t ADD COLUMN c timestamptz DEFAULT now()`],
   ['a dropped column', 'ALTER TABLE t DROP COLUMN a'],
   ['a renamed column', 'ALTER TABLE t RENAME COLUMN a TO z'],
@@ -111,6 +117,14 @@ const anew: readonly Case[] = [
   [
     'trap: a column dropped and made again under its name and type',
     'ALTER TABLE t DROP a, DROP b, DROP n; ALTER TABLE t ADD a text, ADD b varchar(10), ADD n numeric(10,2)',
+  ],
+  [
+    'trap: a column added, filled and dropped before anybody looked, and another one in its place',
+    `ALTER TABLE t ADD c text; INSERT INTO t (id, c) VALUES (9, 'gone'); ALTER TABLE t DROP c; ALTER TABLE t ADD d text`,
+  ],
+  [
+    'trap: a default whose text is no element of an array of texts',
+    `ALTER TABLE t ADD COLUMN c box DEFAULT '(2,2),(1,1)'`,
   ],
   ['a type that rewrites', 'ALTER TABLE t ALTER id TYPE bigint'],
   ['another key', 'ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (a, id)'],

@@ -100,7 +100,7 @@ export function isRewritten(
   return before.file !== now.file && before.definition !== now.definition
 }
 
-/** A label that values had has another text now. */
+/** A label that values had has another text now, or a composite other attributes. */
 export function isRelabelled(
   before: TableStorage | undefined,
   now: TableStorage | undefined,

@@ -94,7 +94,8 @@ export class DdlDecisions {
     }
     if (told.isRewritten === true || isRewritten(this.#storageOf(base), storage))
       return anew('its rows were written anew')
-    if (isRelabelled(from.storage, storage)) return anew('a label of an enum was renamed')
+    if (isRelabelled(from.storage, storage))
+      return anew('values of a type were changed: labels of an enum, or attributes of a composite')
     const columns = schemaOf(found.attnums, found.isNow)
     const schema = { ...columns, ...placed(from, storage, found) }
     if (hasSameColumns(from, schema)) {

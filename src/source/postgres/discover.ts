@@ -13,6 +13,7 @@ import type { Control } from './control.ts'
 import { insertsNameOf } from './insert-publication.ts'
 import { moneyProbe, parseMoneyFormat } from './cell-money.ts'
 import { idArray, shownTable, textArray } from './sql-text.ts'
+import { labelsOfType } from './type-labels.ts'
 import { mapPostgresType, type PostgresColumnType } from './types.ts'
 
 /** A column as the catalog has it. */
@@ -157,8 +158,7 @@ const columnsSqlWith = (stored: string): string => `
     a.xmin, a.has_missing, a.file, a.last,
     -- Inside an array the value stands as its own text, unless its type has another separator.
     CASE WHEN t.typdelim = ',' THEN (a.missing::text[])[1] END AS missing,
-    (SELECT json_object_agg(e.oid, e.enumlabel) FROM pg_enum e
-      WHERE e.enumtypid IN (a.type_oid, t.typelem, base.base)) AS labels, ${typeColumns}
+    ${labelsOfType} AS labels, ${typeColumns}
   FROM (SELECT p.attrelid::text AS id, p.attname AS name, p.atttypid AS type_oid, p.atttypmod AS typmod,
       p.attnotnull AS not_null, p.attgenerated::text AS generated, p.attnum AS place, p.xmin::text AS xmin,
       p.atthasmissing AS has_missing, p.attmissingval::text AS missing, c.relnatts::text AS last, c.file
