@@ -93,7 +93,7 @@ async function holds(mix: Mix, numRuns: number): Promise<void> {
   )
 }
 
-test('replay is exact under writers and kills', async () => {
+test('trap: replay is exact under writers and kills', async () => {
   await holds({ writes: 0.3, alters: 0, gaps: 0, creates: 0 }, 25)
 })
 

@@ -20,7 +20,7 @@ test('secondsToLoss() knows nothing without a limit, a growth or two moments', (
   expect(secondsToLoss(sample(10_000, 5n, 9n), sample(10_000, 6n, 8n))).toBeUndefined()
 })
 
-test('secondsToLoss() is 0 when the budget is used up', () => {
+test('trap: secondsToLoss() is 0 when the budget is used up', () => {
   expect(secondsToLoss(undefined, sample(0, 5n, 0n))).toBe(0)
   expect(secondsToLoss(sample(0, 1n, 1n), sample(1, 5n, -3n))).toBe(0)
 })

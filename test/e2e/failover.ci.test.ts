@@ -67,7 +67,7 @@ async function copiesBegun(folder: string): Promise<number> {
   ).length
 }
 
-test(`a copy goes on after its server's failover (SLUICE_SEED=${seed})`, async () => {
+test(`trap: a copy goes on after its server's failover (SLUICE_SEED=${seed})`, async () => {
   console.log(`failover: SLUICE_SEED=${seed}, PostgreSQL ${version}`)
   const folder = await mkdtemp(join(tmpdir(), 'sluice-failover-'))
   ends.push(async () => await rm(folder, { recursive: true, force: true }))

@@ -125,7 +125,7 @@ test('trap: a snapshot of a standby does not list the transactions that run', as
   await copy.close()
 })
 
-test('check says what a standby lacks, and a slot whose rows are gone is lost with its own reason', async () => {
+test('trap: check says what a standby lacks, and a slot whose rows are gone is lost with its own reason', async () => {
   const { primary, standby } = await startPair({ hot_standby_feedback: 'off' })
   await primary.sql('create table r (id int primary key); create publication r for table r')
   await standby.catchUp()

@@ -130,6 +130,20 @@ test('trap: a point without transaction ids tells nothing of rows, so the copy i
   ])
 })
 
+test('trap: after two thousand million transactions ids in rows tell nothing, so the copy is not resumed', () => {
+  const relation = { relation: '7', filenode: '7', name: 't', blocks: 9 }
+  const sizes = { perChunk: 4, isResumable: true, estimatedRows: undefined, blockBytes: 8192 }
+  const copy = { points: ['8:8:@0/10@5'], chunks: [{ range: '7/7:0-4', point: 0 }] }
+  const rest = (xmax: bigint) =>
+    planRestOfCopy({ relations: [relation], ...sizes }, copy, {
+      ...parsePgSnapshot(`${xmax}:${xmax}:`),
+      lsn: parseLsn('0/20'),
+      takenAtUs: 9n,
+    })
+  expect(rest(8n + 2n ** 31n)).toBe('too many transactions began since')
+  expect(rest(7n + 2n ** 31n)).toHaveLength(3)
+})
+
 test('chunks of a table are even, and few enough for very large ones', () => {
   const sizes = { chunkBytes: 64 * 2 ** 20, blockBytes: 8192 }
   expect(chunkBlocks(8192, sizes, true)).toBe(8192)

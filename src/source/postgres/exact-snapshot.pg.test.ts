@@ -185,7 +185,7 @@ describe('exactSnapshot()', () => {
     await expectAll(place, ids)
   })
 
-  test('a commit that waits for a missing standby is waited for', async () => {
+  test('trap: a commit that waits for a missing standby is waited for', async () => {
     const place = await prepared('n2')
     const { taking, committing } = await takenDuring(
       async () => await place.source.exactSnapshot(),

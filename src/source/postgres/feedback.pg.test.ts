@@ -15,6 +15,8 @@ beforeAll(async () => {
 
 afterAll(async () => await server.stop())
 
+const never = new AbortController().signal
+
 async function confirmed(slot: string): Promise<string> {
   const sql = `select confirmed_flush_lsn::text as lsn from pg_replication_slots where slot_name = '${slot}'`
   return String((await server.sql(sql))[0]?.['lsn'])
@@ -40,7 +42,24 @@ test('trap: a sink that is blocked for longer than wal_sender_timeout does not c
   await source.close()
 })
 
-test('what is acknowledged right before the end is told to the server', async () => {
+test('trap: a keepalive in the middle of a transaction says nothing of what was delivered', async () => {
+  await server.sql('create table middle (id int primary key, t text)')
+  const source = sourceOf(server, { name: 'middle' })
+  const tables = [await tableNamed(source, 'middle')]
+  const state = await source.prepare(tables, undefined)
+  await server.sql('create table unread as select 1 as id')
+  await server.sql("insert into middle select g, repeat('x', 500) from generate_series(1, 40000) g")
+  // The end is asked for all the time, and the server answers in between.
+  const until = await source.currentPosition()
+  const sink = new RecordingSink()
+  sink.nextPressure = new Promise((resolve) => setTimeout(resolve, 400))
+  await source.streamChanges({ from: state.position, until, tables, sink, signal: never })
+  expect(sink.transactions.map(({ rows }) => rows.length)).toEqual([40_000])
+  await source.dispose()
+  await source.close()
+})
+
+test('trap: what is acknowledged right before the end is told to the server', async () => {
   await server.sql('create table final (id int primary key)')
   const source = sourceOf(server, { name: 'final' })
   const table = await tableNamed(source, 'final')

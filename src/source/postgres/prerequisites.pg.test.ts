@@ -71,6 +71,26 @@ describe('check() of a server', () => {
     await source.close()
   })
 
+  const idle = async (): Promise<void> => {
+    await server.sql("alter system set idle_replication_slot_timeout = '1h'")
+    await server.sql('select pg_reload_conf()')
+    const source = sourceOf(server, { name: 'good' })
+    const find = async (): Promise<unknown[]> =>
+      problems(await source.check(undefined)).filter(
+        (one) => (one as string[])[2] === 'idle_replication_slot_timeout',
+      )
+    await expect
+      .poll(find)
+      .toEqual([['warning', 'SOURCE_LOG_RETENTION', 'idle_replication_slot_timeout']])
+    await server.sql('alter system reset idle_replication_slot_timeout')
+    await server.sql('select pg_reload_conf()')
+    await expect.poll(find).toEqual([])
+    await source.close()
+  }
+  // Servers before 18 wait for a reader for ever.
+  if (postgresVersion >= 18)
+    test('trap: a slot that is dropped when nobody reads for an hour', idle)
+
   test('reports a server that cannot be reached or refuses us', async () => {
     const down = sourceOf(server, { name: 'down', connection: { port: '1' } })
     expect(problems(await down.check([]))).toEqual([['error', 'SOURCE_UNREACHABLE', 'connection']])
@@ -307,6 +327,19 @@ describe('check() of tables', () => {
     for (const table of ['keyless', 'nothing', 'parted']) {
       expect(await server.sql(`update k.${table} set id = 2 returning id`)).toEqual([{ id: 2 }])
     }
+    await source.close()
+  })
+
+  test('trap: changes of unlogged and foreign tables are not in the log of this server', async () => {
+    await server.sql(`create foreign data wrapper nowhere; create server far foreign data wrapper nowhere;
+      create schema u; create foreign table u.far (id int) server far;
+      create unlogged table u.unlogged (id int primary key)`)
+    const source = sourceOf(server, { name: 'unlogged' })
+    const findings = await source.check(await source.discoverTables(['u']))
+    expect(problems(findings.filter(({ table }) => table !== undefined))).toEqual([
+      ['error', 'SOURCE_TABLE_UNSUPPORTED', 'u.far'],
+      ['error', 'SOURCE_TABLE_UNSUPPORTED', 'u.unlogged'],
+    ])
     await source.close()
   })
 

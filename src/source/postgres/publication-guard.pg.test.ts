@@ -157,6 +157,33 @@ test('trap: a transaction that began while ADD TABLE was not committed yet is ol
   await source.close()
 })
 
+test('trap: ids of a promoted server begin again below those that its predecessor gave', async () => {
+  await server.sql('create table ids (id int primary key)')
+  const source = sourceOf(server, { name: 'ids' })
+  const table = await tableNamed(source, 'ids')
+  const state = await source.prepare([table], undefined)
+  const { control, guard } = guardOf('ids')
+  const { publication } = parseIncarnation(state.incarnation)
+  const given = 2n ** 40n
+  const entry = publication.tables[table.id]
+  if (entry === undefined) throw new Error('not published')
+  const tables = { [table.id]: { ...entry, since: String(given) } }
+  const before = {
+    fingerprint: { ...publication, tables },
+    position: fromPosition(state.position),
+    isPromoted: false,
+  }
+  const now = { version: postgresVersion * 10_000, isStandby: false }
+  await guard.prepare([table], now, before)
+  expect(guard.sinceOf(table.id)).toBe(given)
+  await guard.prepare([table], now, { ...before, isPromoted: true })
+  const [row] = await server.sql('select pg_current_xact_id()::text as next')
+  expect(guard.sinceOf(table.id)).toBeLessThan(BigInt(String(row?.['next'])))
+  await control.close()
+  await source.dispose()
+  await source.close()
+})
+
 test('trap: options flipped and flipped back between two looks', async () => {
   await server.sql('create table flip (id int primary key)')
   const source = sourceOf(server, { name: 'flip', watchIntervalMs: 20 })

@@ -4,8 +4,9 @@ import {
   postgresVersion,
   startEmbeddedPostgres,
 } from '../../../test/support/embedded-postgres.ts'
-import type { SourceState } from '../source.ts'
+import type { Position, SourceState } from '../source.ts'
 import type { SourceTable } from '../table-schema.ts'
+import { fromPosition } from './position.ts'
 import type { PostgresSource } from './postgres-source.ts'
 import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
 import { RecordingSink } from './testing/recording-sink.ts'
@@ -60,7 +61,7 @@ const hasFilters = postgresVersion >= 15
 
 type Change = readonly [string, (name: string) => string, number]
 
-describe('a publication changed while nobody read', () => {
+describe('trap: a publication changed while nobody read', () => {
   const filters: readonly Change[] = [
     [
       'a row filter',
@@ -148,7 +149,7 @@ test('trap: changes while there was no publication are a gap, and do not stop re
   await end(all)
 })
 
-test('a change while streaming is noticed by the watch', async () => {
+test('trap: a change while streaming is noticed by the watch', async () => {
   const all = await prepared('live')
   const watching = sourceOf(server, { name: 'live', watchIntervalMs: 20 })
   const state = await watching.prepare(all.tables, all.state)
@@ -157,11 +158,30 @@ test('a change while streaming is noticed by the watch', async () => {
   await server.sql('alter publication live drop table live_b')
   await stream.until(() => stream.sink.gaps.length > 0)
   expect(stream.sink.gaps.map(({ table }) => table)).toEqual([all.tables[1].id])
+  // It is told as soon as it is seen, and mended then.
+  const published =
+    "select from pg_publication_tables where pubname = 'live' and tablename = 'live_b'"
+  while ((await server.sql(published)).length === 0);
   await server.sql('insert into live_b values (1)')
   await stream.reach(await watching.currentPosition())
   expect(stream.sink.transactions.flatMap(({ rows }) => rows)).toHaveLength(1)
   await stream.stop()
   await watching.close()
+  await end(all)
+})
+
+test('trap: the slot is made after the publication, or what comes between is skipped', async () => {
+  await server.sql(`create table made (lsn pg_lsn);
+    create function note_made() returns event_trigger language plpgsql as
+      'begin insert into public.made values (pg_catalog.pg_current_wal_insert_lsn()); end';
+    create event trigger note_made on ddl_command_end
+      when tag in ('CREATE PUBLICATION', 'ALTER PUBLICATION') execute function note_made()`)
+  const all = await prepared('order')
+  await server.sql('drop event trigger note_made')
+  const [row] = await server.sql('select max(lsn)::text as lsn, count(*)::int as count from made')
+  expect(row?.['count']).toBeGreaterThan(1)
+  const made = String(row?.['lsn']) as Position
+  expect(fromPosition(all.state.position)).toBeGreaterThan(fromPosition(made))
   await end(all)
 })
 
@@ -176,7 +196,7 @@ test('adding a table is no gap for the others, and a new table has none', async 
   await end(all)
 })
 
-describe('a publication of somebody else', () => {
+describe('trap: a publication of somebody else', () => {
   const limited = 'is extended where we may, never repaired and never dropped'
   const extendIt = async (): Promise<void> => {
     await server.sql('create table f1 (id int primary key); create table f2 (id int primary key)')

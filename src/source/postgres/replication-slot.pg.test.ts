@@ -49,7 +49,7 @@ async function expectRefusal(
   expect(sink.heartbeats).toEqual([])
 }
 
-describe('a slot that does not reach back to us', () => {
+describe('trap: a slot that does not reach back to us', () => {
   test('because it was dropped', async () => {
     const { source, state } = await prepared('d1')
     await server.sql("select pg_drop_replication_slot('d1')")
@@ -98,7 +98,7 @@ describe('a slot that does not reach back to us', () => {
   })
 })
 
-test('another system is another incarnation', async () => {
+test('trap: another system is another incarnation', async () => {
   const { source, state } = await prepared('i1')
   const tables = [await tableNamed(source, 'i1')]
   for (const change of [
@@ -122,7 +122,7 @@ test('another system is another incarnation', async () => {
   await source.close()
 })
 
-test('a slot that somebody reads is taken, and free after that', async () => {
+test('trap: a slot that somebody reads is taken, and free after that', async () => {
   const { source, state } = await prepared('t1')
   const tables = [await tableNamed(source, 't1')]
   const first = startStream({ source, state, tables })
@@ -148,7 +148,7 @@ test('a slot that somebody reads is taken, and free after that', async () => {
   await source.close()
 })
 
-test('a slot of another kind is not touched', async () => {
+test('trap: a slot of another kind is not touched', async () => {
   await server.sql("select pg_create_logical_replication_slot('k1', 'test_decoding')")
   await server.sql('create table k1 (id int primary key)')
   const source = sourceOf(server, { name: 'k1' })
@@ -163,7 +163,7 @@ test('a slot of another kind is not touched', async () => {
   await source.close()
 })
 
-test('a slot left by a run that was cut off is taken over where the log ends', async () => {
+test('trap: a slot left by a run that was cut off is taken over where the log ends', async () => {
   const { source, state } = await prepared('l1')
   await source.close()
   await server.sql('insert into l1 values (1)')
@@ -207,7 +207,7 @@ test('a slot that a killed process was making is waited for, not fought over', a
   await source.close()
 })
 
-test('a stream whose server crashes is a lost connection, and nothing is lost after it', async () => {
+test('trap: a stream whose server crashes is a lost connection, and nothing is lost after it', async () => {
   const { source, state } = await prepared('c1')
   const tables = [await tableNamed(source, 'c1')]
   const stream = startStream({ source, state, tables })

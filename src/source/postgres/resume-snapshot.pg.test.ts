@@ -88,7 +88,7 @@ async function end({ source, snapshot }: Begun): Promise<void> {
 const firstWithRanges = 14
 
 const resumedCopies = (): void => {
-  test('reads what is left, also what the table grew by, and what changed in what was read', async () => {
+  test('trap: reads what is left, also what the table grew by, and what changed in what was read', async () => {
     const begun = await cutOff('s1')
     await begun.snapshot.close()
     const known = [...begun.first.keys()]

@@ -175,7 +175,7 @@ describe('encodings', () => {
     }
   }
 
-  test('LATIN1 arrives as UTF8, copied and streamed', async () => {
+  test('trap: LATIN1 arrives as UTF8, copied and streamed', async () => {
     await server.sql(
       `create database latin encoding 'LATIN1' template template0 lc_collate 'C' lc_ctype 'C'`,
     )
@@ -190,7 +190,7 @@ describe('encodings', () => {
     expect(cells).toEqual(['\u00e9\u00ff\u00a3', '\u00e9\u00ff\u00a3'])
   })
 
-  test('SQL_ASCII arrives where it is UTF8, and is refused where it is not', async () => {
+  test('trap: SQL_ASCII arrives where it is UTF8, and is refused where it is not', async () => {
     await server.sql(
       `create database ascii encoding 'SQL_ASCII' template template0 lc_collate 'C' lc_ctype 'C'`,
     )

@@ -7,6 +7,7 @@ import {
   isVisible,
   parsePgSnapshot,
   parseSnapshotPoint,
+  pointBefore,
   readSnapshotPoint,
   widenXid,
 } from './snapshot-point.ts'
@@ -18,7 +19,7 @@ function covers(snapshot: string, xid: number, commitTimeUs = takenAtUs): boolea
   return parseSnapshotPoint(text).covers({ tag: xid, commitTimeUs })
 }
 
-test('covers() follows the visibility rule of a snapshot', () => {
+test('trap: covers() follows the visibility rule of a snapshot', () => {
   const snapshot = '100:110:102,105'
   const visible = [3, 99, 100, 101, 103, 104, 106, 109]
   const hidden = [102, 105, 110, 111, 4000]
@@ -26,7 +27,7 @@ test('covers() follows the visibility rule of a snapshot', () => {
   for (const xid of hidden) expect(covers(snapshot, xid)).toBe(false)
 })
 
-test('covers() is right on both sides of a wraparound', () => {
+test('trap: covers() is right on both sides of a wraparound', () => {
   const epoch = 5n << 32n
   const snapshot = `${epoch - 3n}:${epoch + 4n}:${epoch - 2n},${epoch + 3n}`
   const visible = [4294967292, 4294967293, 4294967295, 0, 1, 2, 4_000_000_000]
@@ -35,7 +36,7 @@ test('covers() is right on both sides of a wraparound', () => {
   for (const xid of hidden) expect(covers(snapshot, xid)).toBe(false)
 })
 
-test('covers() does not cover a later transaction whose id came round again', () => {
+test('trap: covers() does not cover a later transaction whose id came round again', () => {
   const muchLater = takenAtUs + 30n * 86_400_000_000n
   expect(covers('100:100:', 50)).toBe(true)
   expect(covers('100:100:', 50, muchLater)).toBe(false)
@@ -61,6 +62,13 @@ test('widenXid() finds the nearest 64-bit id, and isVisible() agrees with 64-bit
       },
     ),
   )
+})
+
+test('trap: a point by place shows what commits before that place, and nothing at it', () => {
+  const point = parseSnapshotPoint(formatSnapshotPoint(pointBefore(0x20n as Lsn, takenAtUs)))
+  const at = (place: bigint): boolean => point.covers({ tag: 5, commitTimeUs: 0n, place })
+  expect([at(0x1fn), at(0x20n), at(0x21n)]).toEqual([true, false, false])
+  expect(point.covers({ tag: 5, commitTimeUs: 0n })).toBe(false)
 })
 
 test('isPassedBy() asks for the log up to the snapshot', () => {

@@ -4,9 +4,10 @@ import {
   postgresVersion,
   startEmbeddedPostgres,
 } from '../../../test/support/embedded-postgres.ts'
-import type { SnapshotPoint } from '../source.ts'
+import type { Position, SnapshotPoint } from '../source.ts'
+import { toPosition } from './position.ts'
 import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
-import { type RecordedRow, RecordingSnapshotSink } from './testing/recording-sink.ts'
+import { type RecordedRow, RecordingSink, RecordingSnapshotSink } from './testing/recording-sink.ts'
 
 let server: EmbeddedPostgres
 
@@ -19,7 +20,7 @@ afterAll(async () => await server.stop())
 const never = new AbortController().signal
 
 describe('beginSnapshot()', () => {
-  test('chunks of a large table are together the table', async () => {
+  test('trap: chunks of a large table are together the table', async () => {
     await server.sql(
       `create table c1 (id int primary key, t text);
       insert into c1 select g, repeat(md5(g::text), 20) from generate_series(1, 130000) g;
@@ -50,7 +51,7 @@ describe('beginSnapshot()', () => {
     await source.close()
   })
 
-  test('copy and stream together give every row exactly once, under writers with savepoints', async () => {
+  test('trap: copy and stream together give every row exactly once, under writers with savepoints', async () => {
     await server.sql('create table x1 (id int primary key, n int not null)')
     await server.sql('insert into x1 select g, 0 from generate_series(0, 199) g')
     const source = sourceOf(server, { name: 'x1' })
@@ -110,7 +111,7 @@ describe('beginSnapshot()', () => {
     await source.close()
   })
 
-  test('waits for transactions older than the publication of the table', async () => {
+  test('trap: waits for transactions older than the publication of the table', async () => {
     await server.sql('create table w1 (id int primary key); create table w2 (id int primary key)')
     const source = sourceOf(server, { name: 'w1', blockedTimeoutMs: 400 })
     const [w1, w2] = [await tableNamed(source, 'w1'), await tableNamed(source, 'w2')]
@@ -141,7 +142,69 @@ describe('beginSnapshot()', () => {
     await source.close()
   })
 
-  test('refuses a table that changed or is gone', async () => {
+  test('trap: what empties a table is not hidden by a snapshot, so the lock comes before it and stays', async () => {
+    await server.sql('create table k1 (id int primary key); insert into k1 values (1)')
+    const source = sourceOf(server, { name: 'k1' })
+    const table = await tableNamed(source, 'k1')
+    await source.prepare([table], undefined)
+    const writer = await server.connect()
+    await writer.query('begin; truncate k1; insert into k1 values (2)')
+    const beginning = source.beginSnapshot(table, { delivered: [] })
+    const waits = `select from pg_locks where relation = 'k1'::regclass and not granted`
+    while ((await server.sql(waits)).length === 0);
+    await writer.query('commit')
+    const snapshot = await beginning
+    await writer.query("set lock_timeout = '50ms'")
+    await expect(writer.query('truncate k1')).rejects.toMatchObject({ code: '55P03' })
+    await writer.end()
+    const sink = new RecordingSnapshotSink(table)
+    for (const chunk of snapshot.chunks) await snapshot.readChunk(chunk, sink, never)
+    await snapshot.close()
+    expect(sink.rows().map(({ cells }) => cells[0])).toEqual(['2'])
+    await source.dispose()
+    await source.close()
+  })
+
+  test('trap: a commit that is seen before its record is written: the copy ends after that, and so does "now"', async () => {
+    await server.sql('create table y1 (id int primary key)')
+    await server.sql("alter system set wal_writer_delay = '10s'")
+    await server.sql('select pg_reload_conf()')
+    const source = sourceOf(server, { name: 'y1' })
+    const table = await tableNamed(source, 'y1')
+    const state = await source.prepare([table], undefined)
+    await (await source.beginSnapshot(table, { delivered: [] })).close()
+    const hasty = await server.connect()
+    await hasty.query('set synchronous_commit = off')
+    const streamed = async (until: Position): Promise<RecordingSink> => {
+      const sink = new RecordingSink()
+      await source.streamChanges({
+        from: state.position,
+        until,
+        tables: [table],
+        sink,
+        signal: never,
+      })
+      return sink
+    }
+    await hasty.query('insert into y1 values (1)')
+    const first = await streamed(await source.currentPosition())
+    expect(first.transactions).toHaveLength(1)
+    await hasty.query('insert into y1 values (2)')
+    const snapshot = await source.beginSnapshot(table, { delivered: [] })
+    const point = source.parseSnapshotPoint(snapshot.point)
+    await snapshot.close()
+    const [, second] = (await streamed(await source.currentPosition())).transactions
+    if (second === undefined) throw new Error('no second transaction')
+    expect(point.covers(second)).toBe(true)
+    expect(point.isPassedBy(toPosition(second.place ?? 0n))).toBe(false)
+    await hasty.end()
+    await server.sql('alter system reset wal_writer_delay')
+    await server.sql('select pg_reload_conf()')
+    await source.dispose()
+    await source.close()
+  })
+
+  test('trap: refuses a table that changed or is gone', async () => {
     await server.sql('create table g1 (id int primary key, a text)')
     const source = sourceOf(server, { name: 'g1' })
     const table = await tableNamed(source, 'g1')

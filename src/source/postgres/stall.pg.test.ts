@@ -87,7 +87,7 @@ describe('a statement', () => {
   })
 })
 
-test('a copy that stops in the middle ends', async () => {
+test('trap: a copy that stops in the middle ends', async () => {
   const proxy = await proxied({ stallAfterBytes: 1_000_000 })
   const connection = await WireConnection.open(options(proxy))
   let bytes = 0
@@ -122,7 +122,7 @@ test('a copy that we pause ourselves is no stall', async () => {
   connection.close()
 })
 
-test('a stream that says nothing ends; one that has nothing to say goes on', async () => {
+test('trap: a stream that says nothing ends; one that has nothing to say goes on', async () => {
   await server.sql('create table s1 (id int primary key)')
   const proxy = await proxied()
   const connection = { port: String(proxy.port), stall_timeout: '0.4', connect_timeout: '1' }

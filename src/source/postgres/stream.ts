@@ -261,10 +261,8 @@ export class ChangeStream implements ReplicationHandler {
       }
       this.#isSkipping = finalLsn < this.#from
     }
-    if (this.#isSkipping && type !== relationMessage) {
-      if (type === commitMessage) this.#isSkipping = false
-      return undefined
-    }
+    // Until the next begin.
+    if (this.#isSkipping && type !== relationMessage) return undefined
     if (!this.#triggers.isHeard || this.#isSkipping) return this.#deliver(bytes, start, end)
     return this.#deliverHeard(bytes, start, end)
   }

@@ -36,7 +36,7 @@ describe('expectContinued()', () => {
     )
   })
 
-  test('refuses a timeline that is no ancestor', () => {
+  test('trap: refuses a timeline that is no ancestor', () => {
     expect(() => expectContinued(change('7', 1n))).toThrow(
       expect.objectContaining({ code: 'SOURCE_INCARNATION_CHANGED' }) as Error,
     )

@@ -60,7 +60,7 @@ async function value(expression: string): Promise<string> {
   return rows[0]?.v ?? ''
 }
 
-test('unchanged TOAST is absent; a change of key is a delete and an insert that lacks it', async () => {
+test('trap: unchanged TOAST is absent; a change of key is a delete and an insert that lacks it', async () => {
   expect(
     await rowsOf({
       table: 'toasted',
@@ -83,7 +83,7 @@ test('unchanged TOAST is absent; a change of key is a delete and an insert that 
   ])
 })
 
-test('identity full fills unchanged TOAST from the old image, also in a change of key', async () => {
+test('trap: identity full fills unchanged TOAST from the old image, also in a change of key', async () => {
   const body = await value(big(2))
   expect(
     await rowsOf({
@@ -106,7 +106,7 @@ test('identity full fills unchanged TOAST from the old image, also in a change o
   ])
 })
 
-test('identity using index: the key is the index, in its own order', async () => {
+test('trap: identity using index: the key is the index, in its own order', async () => {
   expect(
     await rowsOf({
       table: 'indexed',

@@ -72,7 +72,7 @@ test('an update without an old image keeps unchanged cells absent', () => {
   ])
 })
 
-test('a change of key is a delete of the old key and an insert with absent cells', () => {
+test('trap: a change of key is a delete of the old key and an insert with absent cells', () => {
   const old = { kind: 'K', cells: ['1', 'a', null, null] } as const
   expect(rowsOf(announced, write.update(oid, ['2', 'a', unchanged, '3.00'], old))).toEqual([
     ['d', 1n, 'a', absent, absent],
@@ -112,7 +112,7 @@ test('identity full resolves unchanged cells from the old image and sees a chang
   ])
 })
 
-test('a delete carries the key, its other cells are absent and not NULL', () => {
+test('trap: a delete carries the key, its other cells are absent and not NULL', () => {
   expect(
     rowsOf(announced, write.remove(oid, { kind: 'K', cells: ['1', 'a', null, null] })),
   ).toEqual([['d', 1n, 'a', absent, absent]])
@@ -178,7 +178,7 @@ function readRelationOf(message: Buffer): ReturnType<typeof readRelation> {
   return readRelation(message, 0, message.length)
 }
 
-test('bindRelation() says which columns are missing and which keys are not sent', () => {
+test('trap: bindRelation() says which columns are missing and which keys are not sent', () => {
   const decoders = written.map(
     (column) => mapPostgresType({ typmod: -1, ...column, typtype: 'b' }).decoder,
   )
@@ -193,7 +193,7 @@ test('bindRelation() says which columns are missing and which keys are not sent'
   expect(bindRelation(relation, table, decoders)).toEqual({ kind: 'key-not-sent', columns: ['id'] })
 })
 
-test('a key that came without its value is a gap of that table only; one that does not fit is none', () => {
+test('trap: a key that came without its value is a gap of that table only; one that does not fit is none', () => {
   const columns: write.WrittenColumn[] = [
     { name: 'id', typeOid: typeOid.timestamptz, isKey: true },
     { name: 'body', typeOid: typeOid.text },
@@ -222,6 +222,12 @@ test('a key that came without its value is a gap of that table only; one that do
     `gap ${oid}`,
     'row dated',
     'commit',
+  ])
+})
+
+test('trap: an inserted row that lacks a value is a gap, not a row that keeps a former one', () => {
+  expect(rowsOf(announced, write.insert(oid, ['1', 'a', unchanged, null]))).toEqual([
+    { kind: 'gap', table: `${oid}` },
   ])
 })
 

@@ -20,6 +20,8 @@ export interface ProxyOptions {
   readonly path?: string
   /** Sees, and may replace, the first bytes of a client. */
   readonly rewrite?: (first: Buffer) => Buffer
+  /** The same for everything that a client sends. */
+  readonly rewriteAll?: (bytes: Buffer) => Buffer
   /** Bytes from the server after which a connection stalls. */
   readonly stallAfterBytes?: number
 }
@@ -37,7 +39,8 @@ function join(pair: Pair, pairs: Set<Pair>, options: ProxyOptions): void {
   let fromServer = 0
   client.on('data', (bytes) => {
     if (pair.isStalled) return
-    server.write(isFirst ? (options.rewrite?.(bytes) ?? bytes) : bytes)
+    const sent = isFirst ? (options.rewrite?.(bytes) ?? bytes) : bytes
+    server.write(options.rewriteAll?.(sent) ?? sent)
     isFirst = false
   })
   server.on('data', (bytes) => {
