@@ -28,6 +28,8 @@ export interface SluiceErrorOptions {
   readonly cause?: unknown
   /** Replaces the table's remedy, for example with the exact statement to run. */
   readonly remedy?: string
+  /** Replaces the table's policy, where the case at hand decides it. */
+  readonly retry?: RetryPolicy
 }
 
 /** The one error class of the product. Switch on `code`, never on text. */
@@ -44,7 +46,7 @@ export class SluiceError extends Error {
     const definition: ErrorDefinition = errorTable[code]
     this.code = code
     this.remedy = options.remedy ?? definition.remedy
-    this.retry = definition.retry
+    this.retry = options.retry ?? definition.retry
     this.exitCode = definition.exitCode
   }
 }

@@ -33,6 +33,9 @@ export class FollowedTable {
   /** The description may be old: ask the source again before the next copy. */
   mustDescribe = false
   copyFailures = 0
+  /** Copies given up since the last one that came to its end. */
+  timesGivenUp = 0
+  /** Of a failed table: when a copy is tried again although nothing is known to be mended. */
   retryAtMs = 0
   /** Rows and input bytes read of the present copy; a chunk that fails takes its own back. */
   snapshotRows = 0
@@ -131,7 +134,7 @@ export class FollowedTable {
   passPoints(position: Position): void {
     const { points } = this
     this.setPoints(points.passedBy(position))
-    if (this.points.isPassed && !points.isPassed) this.copyFailures = 0
+    if (this.points.isPassed && !points.isPassed) this.copyFailures = this.timesGivenUp = 0
   }
 
   /** The copy in progress can not be gone on with. */

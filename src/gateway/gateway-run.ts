@@ -73,6 +73,7 @@ export class GatewayRun {
       tables,
       progress,
       recovered,
+      clock,
       log,
     })
     this.snapshots = new Snapshots({

@@ -2,6 +2,7 @@
  * Brings the gateway's tables in line with the source and the selection: at the begin of every
  * stream, and from time to time beside it.
  */
+import type { SteadyClock } from '../base/clock.ts'
 import { SluiceError } from '../base/errors.ts'
 import type { Log } from '../observe/log.ts'
 import type { Finding } from '../source/finding.ts'
@@ -30,6 +31,7 @@ export interface TablePlanOptions {
   readonly tables: FollowedTables
   readonly progress: Progress
   readonly recovered: Recovered
+  readonly clock: SteadyClock
   readonly log: Log
 }
 
@@ -42,7 +44,7 @@ export class TablePlan {
   #missing: readonly NamedTable[] = []
   #isFirst = true
   /** By the last check, `schema.table`. */
-  #refused: ReadonlySet<string> = new Set()
+  #refused: Set<string> = new Set()
 
   constructor(options: TablePlanOptions) {
     this.#options = options
@@ -108,13 +110,22 @@ export class TablePlan {
     // What the source has to publish of it, if it can at all, is another matter now.
     if (hasOtherIdentity) return true
     if (selected.tables.some(({ id }) => tables.get(id) === undefined)) return true
-    const failed = selected.tables.filter(({ id }) => {
+    const failed = tables.all().filter(({ state }) => state === 'failed')
+    const present = selected.tables.filter(({ id }) => failed.some(({ table }) => table.id === id))
+    if (present.length === 0) return false
+    const refused = refusals(await source.check(present))
+    for (const table of failed) {
+      const name = nameOf(table.table)
+      const error = refused.get(name)
+      if (error === undefined || this.#refused.has(name)) continue
+      // Whatever its copy failed with: this says what to do, and later whether it was done.
+      tables.refuse(table, error)
+      this.#refused.add(name)
+    }
+    return present.some(({ id, name }) => {
       const table = tables.get(id)
-      return table !== undefined && this.#isRemediable(table)
+      return !refused.has(nameOf({ name })) && table !== undefined && this.#isRemediable(table)
     })
-    if (failed.length === 0) return false
-    const refused = refusals(await source.check(failed))
-    return failed.some((table) => !refused.has(nameOf(table)))
   }
 
   /** The table as the source describes it now; undefined when it is gone. */
@@ -140,11 +151,13 @@ export class TablePlan {
     }
   }
 
-  /** It failed for a reason that a look at the source can find to be gone. */
+  /** It failed for a reason that a look at the source can find to be gone, or is to be tried again. */
   #isRemediable(table: FollowedTable): boolean {
-    const { state, problem } = table
+    const { state, problem, retryAtMs } = table
     if (state !== 'failed') return false
-    return problem?.code === 'GATEWAY_TABLE_GONE' || this.#refused.has(nameOf(table.table))
+    if (problem?.code === 'GATEWAY_TABLE_GONE' || this.#refused.has(nameOf(table.table)))
+      return true
+    return retryAtMs <= this.#options.clock.elapsedMs()
   }
 
   /** Whoever copies everything anew does not need the log that is lost. */
@@ -276,6 +289,8 @@ export class TablePlan {
           // Whoever reads `onFailure` of the progress ends the run.
         })
       } else if (!table.isFollowed) {
+        // What its copy failed with may have been one of its columns.
+        if (!table.hasSchema(now.schema)) table.retryAtMs = 0
         table.table = now
       }
     }

@@ -26,6 +26,8 @@ export interface GatewaySettings {
   readonly discoverIntervalMs: number
   readonly healthIntervalMs: number
   readonly backoff: BackoffSettings
+  /** Pauses, of their full length, before a table that was given up for its copy is tried again. */
+  readonly givenUpBackoff: BackoffSettings
   /** Failures in a row, without progress, after which `once` and `until` give up. */
   readonly onceFailures: number
   /**
@@ -55,6 +57,8 @@ export const defaultGatewaySettings: GatewaySettings = {
   discoverIntervalMs: 30_000,
   healthIntervalMs: 10_000,
   backoff: defaultBackoff,
+  // A copy may fail at the last row of a large table.
+  givenUpBackoff: { firstMs: 60_000, capMs: 3_600_000 },
   onceFailures: 5,
   snapshotMaxAgeMs: 30 * 60_000,
   snapshotBytesPerSecond: 0,

@@ -308,7 +308,11 @@ export class Snapshots {
     table.copyFailures++
     table.retryAtMs = clock.elapsedMs() + backoffMs(table.copyFailures, settings.backoff, random)
     const { code, message, remedy, retry } = error
-    if (retry !== 'backoff' || table.copyFailures >= maxFailures) return tables.refuse(table, error)
+    if (retry !== 'backoff' || table.copyFailures >= maxFailures) {
+      const pauseMs = backoffMs(++table.timesGivenUp, settings.givenUpBackoff, () => 1)
+      table.retryAtMs = retry === 'never' ? Infinity : clock.elapsedMs() + pauseMs
+      return tables.refuse(table, error)
+    }
     const fields = { table: nameOf(table.table), code, failures: table.copyFailures }
     log.warn(`copy failed, trying again: ${message}`, fields)
     table.problem = { code, message, remedy }

@@ -26,8 +26,8 @@ export interface Finished {
 export interface SluiceProcess {
   readonly pid: number
   readonly finished: Promise<Finished>
-  /** Resolves when standard output so far contains `text`; rejects when the process ends before. */
-  said(text: string): Promise<void>
+  /** Resolves when the output so far contains `text`; rejects when the process ends before. */
+  said(text: string, where?: 'stdout' | 'stderr'): Promise<void>
   kill(signal: NodeJS.Signals): void
 }
 
@@ -59,15 +59,16 @@ export function startSluice(args: readonly string[], options: SluiceOptions): Sl
   return {
     pid: child.pid ?? -1,
     finished,
-    said: async (text) => {
+    said: async (text, where = 'stdout') => {
+      const parts = where === 'stdout' ? out : err
       let hasEnded = false
       const ended = finished.then(({ stderr }) => {
         hasEnded = true
         return stderr
       })
-      while (!Buffer.concat(out).includes(text)) {
+      while (!Buffer.concat(parts).includes(text)) {
         if (hasEnded) throw new Error(`ended without saying ${text}: ${await ended}`)
-        const more = new Promise((resolve) => child.stdout?.once('data', resolve))
+        const more = new Promise((resolve) => child[where]?.once('data', resolve))
         await Promise.race([more, ended])
       }
     },

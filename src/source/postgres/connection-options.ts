@@ -1,6 +1,8 @@
 /** The options of a PostgreSQL connection, from the texts of a resource file. */
+import { type SteadyClock, systemClock } from '../../base/clock.ts'
 import { SluiceError } from '../../base/errors.ts'
 import { type HostAddress, parseHosts } from './hosts.ts'
+import { PasswordRefusals } from './password-refusals.ts'
 import { createPasswordSource, type PasswordSource } from './password-source.ts'
 import { ServerMemory } from './server-memory.ts'
 import { expectTlsSettings, type SslMode, type TlsSettings } from './tls-settings.ts'
@@ -24,6 +26,8 @@ export interface PostgresOptions extends TlsSettings {
   readonly database: string
   readonly user: string
   readonly password: PasswordSource
+  /** Shared by all connections that are made with these options. */
+  readonly refusals: PasswordRefusals
   readonly channelBinding: ChannelBinding
   /** For each host. */
   readonly connectTimeoutMs: number
@@ -137,7 +141,10 @@ function passwordSource(options: Texts): PasswordSource {
 }
 
 /** Throws SOURCE_OPTION_INVALID that names the option. */
-export function parsePostgresOptions(options: Texts): PostgresOptions {
+export function parsePostgresOptions(
+  options: Texts,
+  clock: SteadyClock = systemClock,
+): PostgresOptions {
   for (const [name, value] of Object.entries(options)) {
     if (!postgresOptionNames.some((other) => other === name)) {
       throw invalid(
@@ -155,6 +162,7 @@ export function parsePostgresOptions(options: Texts): PostgresOptions {
     database: required(options, 'database'),
     user: required(options, 'user'),
     password: passwordSource(options),
+    refusals: new PasswordRefusals(options['password'] === undefined, clock),
     ...tlsSettings(options),
     channelBinding: oneOf(options, 'channel_binding', bindings, 'prefer'),
     connectTimeoutMs: duration(options, 'connect_timeout', 15, 0.1),

@@ -130,7 +130,7 @@ class ComposedSource implements PostgresSource {
   constructor(how: PostgresSourceOptions) {
     this.#how = how
     this.#spool = how.spool
-    this.#options = parsePostgresOptions(how.options)
+    this.#options = parsePostgresOptions(how.options, how.clock)
     this.#control = createControl(this.#options)
     this.#blockedTimeoutMs = how.blockedTimeoutMs ?? 60_000
     const { log, clock, publicationName, heartbeatIntervalMs: intervalMs = 0 } = how

@@ -1,5 +1,6 @@
 /** Why a server, or what stands before it, would not let us in; with what lets us in. */
 import { SluiceError } from '../../../base/errors.ts'
+import type { PasswordRefusals } from '../password-refusals.ts'
 import { fromServerError, type ServerError } from '../server-error.ts'
 import { quoteIdentifier } from '../sql-text.ts'
 
@@ -9,6 +10,7 @@ export interface StartupContext {
   readonly user: string
   readonly database: string
   readonly isReplication: boolean
+  readonly refusals: Pick<PasswordRefusals, 'refused'>
 }
 
 export function startupError(error: ServerError, context: StartupContext): SluiceError {
@@ -29,10 +31,11 @@ export function startupError(error: ServerError, context: StartupContext): Sluic
         ? as('SOURCE_REPLICATION_DENIED', `ALTER ROLE ${user} REPLICATION;`)
         : as('SOURCE_PERMISSION_DENIED', `GRANT CONNECT ON DATABASE ${database} TO ${user};`)
     case '28P01':
-      return as(
-        known.code,
-        `Correct the password of the connection; or set it at the server: ALTER ROLE ${user} PASSWORD '…';`,
-      )
+      return new SluiceError(known.code, known.message, {
+        cause: error,
+        remedy: `Correct the password of the connection; or set it at the server: ALTER ROLE ${user} PASSWORD '…';`,
+        ...(context.refusals.refused() ? { retry: 'backoff' } : {}),
+      })
     case '28000':
       return as(
         known.code,

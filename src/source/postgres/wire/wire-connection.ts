@@ -86,6 +86,7 @@ export class WireConnection {
       return await WireConnection.#openAt(options, address, how)
     })
     options.memory.join(connection, connection.#address, connection.server)
+    options.refusals.accepted()
     return connection
   }
 
@@ -157,12 +158,12 @@ export class WireConnection {
       ...sessionSettings,
       ...how.settings,
     })
-    const { user, database } = options
+    const { user, database, refusals } = options
     const isReplication = how.isReplication === true
     const doing = `connecting to ${where} as "${user}"`
     await this.run(startup, {
       doing,
-      explain: (error) => startupError(error, { doing, user, database, isReplication }),
+      explain: (error) => startupError(error, { doing, user, database, isReplication, refusals }),
       message: (type, bytes, start, end) => {
         if (type === backend.authentication) {
           return authentication.answer(Buffer.from(bytes.subarray(start, end)))
