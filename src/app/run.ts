@@ -2,8 +2,9 @@
 import { asSluiceError, type SluiceError } from '../base/errors.ts'
 import type { RunProgress, RunResult, Running } from '../cli/app.ts'
 import type { GatewayResult, GatewayStatus } from '../gateway/gateway-status.ts'
-import type { PipelineStatus } from '../pipeline/pipeline-status.ts'
+import type { PipelineStatus, PipelineTableStatus } from '../pipeline/pipeline-status.ts'
 import type { Context } from './context.ts'
+import { failedTables } from './failed-tables.ts'
 import { keepHouse, keepHouseOnce } from './housekeeping.ts'
 import { encodeStatus, notRunning } from './live-status.ts'
 import { applyAll } from './pipeline-runtime.ts'
@@ -270,26 +271,26 @@ async function startUpdates(context: Context, runtime: Runtime): Promise<Updates
   }
 }
 
+function tablesOf({ pipelines }: Lane): readonly PipelineTableStatus[] {
+  return pipelines.flatMap(({ pipeline }) => pipeline.status().tables)
+}
+
 function resultOf(runtime: Runtime, ended: readonly LaneEnd[]): RunResult {
   const results = ended.flatMap((end) => (end.kind === 'done' ? [end.result] : []))
   const stopped = ended.flatMap((end) => (end.kind === 'failed' ? [end] : []))
-  const tables = runtime.lanes.flatMap((lane) =>
-    lane.pipelines.flatMap(({ pipeline }) => pipeline.status().tables),
-  )
-  const failed = [
-    ...stopped.map(({ gateway, error: { code, message, remedy } }) => ({
-      table: `gateway ${gateway}`,
-      problem: { code, message, remedy },
-    })),
-    ...results.flatMap(({ failedTables }) =>
-      failedTables.map(({ name, problem }) => ({ table: `${name.schema}.${name.table}`, problem })),
-    ),
-    ...tables.map(({ destination, problem }) => ({ table: destination, problem })),
-  ]
+  const tables = runtime.lanes.flatMap(tablesOf)
   return {
-    failedTables: failed.flatMap(({ table, problem }) =>
-      problem === undefined ? [] : [{ table, problem }],
-    ),
+    failedTables: [
+      ...stopped.map(({ gateway, error: { code, message, remedy } }) => ({
+        table: `gateway ${gateway}`,
+        problem: { code, message, remedy },
+      })),
+      ...runtime.lanes.flatMap((lane, place) => {
+        const end = ended[place]
+        const followed = end?.kind === 'done' ? end.result.failedTables : []
+        return failedTables(followed, tablesOf(lane))
+      }),
+    ],
     rowsLoaded: tables.reduce((sum, table) => sum + table.rowsLoaded, 0),
     changesApplied: tables.reduce(
       (sum, { inserts, updates, deletes }) => sum + inserts + updates + deletes,

@@ -118,6 +118,7 @@ async function pipelineView(
     .filter(({ tableId, name }) => !ids.has(tableId) && isSelected(pipeline, name))
     // Gone before anything of it was loaded.
     .filter(({ problem }) => problem?.code !== 'GATEWAY_TABLE_GONE')
+    .filter((table) => !known.own.some((record) => isSought(table, record)))
     .map((table): StatusTable => {
       const applied = words?.status.tables.find(({ tableId }) => tableId === table.tableId)
       const problem = table.problem ?? applied?.problem
@@ -147,6 +148,12 @@ async function pipelineView(
     freshness: words?.status.freshness,
     tables: [...loaded, ...waiting],
   }
+}
+
+/** What is not found is the table that the record is of, and that is told of there. */
+function isSought({ name, problem }: TableStatus, { source }: DestinationRecord): boolean {
+  if (problem?.code !== 'GATEWAY_TABLE_NOT_FOUND') return false
+  return `.${source}`.endsWith(`.${name.schema}.${name.table}`)
 }
 
 /** A gateway may read for other pipelines too. */

@@ -14,6 +14,7 @@ import { nameOf } from '../gateway/followed-tables.ts'
 import { refusals, selectTables } from '../gateway/select-tables.ts'
 import type { Context } from './context.ts'
 import { selectionOf } from './gateway-runtime.ts'
+import { type KnownProblems, problemsAfter, problemsBefore } from './known-problems.ts'
 import { applyAll, type PipelineRuntime } from './pipeline-runtime.ts'
 import { spelledProblem } from './remedy.ts'
 import type { Lane } from './runtime.ts'
@@ -47,15 +48,17 @@ export async function holdComparison(
 ): Promise<Comparison> {
   const { source, gateway } = lane.gateway
   const sources = await discoverFor(lane)
+  const before = await problemsBefore(context, lane)
   const verification = await source.openVerification(sources)
   try {
     await gateway.run({ mode: 'until', until: verification.position, signal })
     await applyAll(lane.pipelines, signal)
     if (signal.aborted) throw new SluiceError('ABORTED', 'verification was stopped')
+    const problems = problemsAfter(lane, before)
     const held: HeldTable[] = []
     for (const pipeline of lane.pipelines)
-      held.push(...(await holdTables(context, sources, pipeline)))
-    held.push(...heldWithoutDestination(lane))
+      held.push(...(await holdTables(context, { sources, problems }, pipeline)))
+    held.push(...heldWithoutDestination(lane, problems))
     return {
       run: (options) => compareAll(context, { verification, held }, options),
       close: async () => await verification.close(),
@@ -75,17 +78,19 @@ async function discoverFor({ gateway, pipelines }: Lane): Promise<readonly Sourc
 }
 
 /** Tables that are wanted and that the gateway can not follow: no destination shows them. */
-function heldWithoutDestination({ gateway, pipelines }: Lane): readonly HeldTable[] {
+function heldWithoutDestination(
+  { pipelines }: Lane,
+  problems: KnownProblems,
+): readonly HeldTable[] {
   const shown = new Set(
     pipelines.flatMap(({ pipeline }) => pipeline.status().tables.map(({ tableId }) => tableId)),
   )
   return (
-    gateway.gateway
-      .status()
-      .tables.filter(({ tableId, state }) => state === 'failed' && !shown.has(tableId))
+    [...problems]
+      .filter(([tableId]) => !shown.has(tableId))
       // It left nothing here; one that was asked for by name is among them as not found.
-      .filter(({ problem }) => problem?.code !== 'GATEWAY_TABLE_GONE')
-      .map(({ name, problem }) => ({
+      .filter(([, { problem }]) => problem.code !== 'GATEWAY_TABLE_GONE')
+      .map(([, { name, problem }]) => ({
         destination: `${name.schema}.${name.table}`,
         source: undefined,
         table: undefined,
@@ -97,13 +102,15 @@ function heldWithoutDestination({ gateway, pipelines }: Lane): readonly HeldTabl
 
 async function holdTables(
   context: Context,
-  sources: readonly SourceTable[],
+  known: { readonly sources: readonly SourceTable[]; readonly problems: KnownProblems },
   { pipeline }: PipelineRuntime,
 ): Promise<readonly HeldTable[]> {
   const folders = await context.folders()
   return await Promise.all(
     pipeline.status().tables.map(async (status): Promise<HeldTable> => {
-      const { destination, tableId, problem, gone } = status
+      const { destination, tableId, gone } = status
+      // What the pipeline waits for is a consequence.
+      const problem = known.problems.get(tableId)?.problem ?? status.problem
       const nothing = { source: undefined, table: undefined, snapshot: undefined }
       if (gone !== undefined) return { destination, ...nothing, problem: undefined, isGone: true }
       const table =
@@ -111,7 +118,7 @@ async function holdTables(
           ? context.deltaTable(folders.table(parseTableName(destination)))
           : undefined
       const snapshot = await table?.snapshot()
-      const source = sources.find(({ id }) => id === tableId)
+      const source = known.sources.find(({ id }) => id === tableId)
       return {
         destination,
         source,

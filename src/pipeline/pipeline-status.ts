@@ -1,8 +1,11 @@
 /** What a pipeline tells about itself; polled by progress displays and `status`. */
 import type { ScdType } from '../catalog/pipeline-definition.ts'
+import type { SourceTableName } from '../source/table-schema.ts'
 
 export interface PipelineTableStatus {
   readonly tableId: string
+  /** What the source called it, as last staged. */
+  readonly source?: SourceTableName
   /** `catalog.schema.table` of the destination. */
   readonly destination: string
   readonly scdType?: ScdType

@@ -262,6 +262,7 @@ class StagedPipeline implements Pipeline {
   #refusedStatus(): readonly PipelineTableStatus[] {
     return this.#refused.map(({ route, error }) => ({
       tableId: route.tableId,
+      source: route.source,
       destination: formatDestinationName(route.destination),
       appliedCommit: undefined,
       version: undefined,

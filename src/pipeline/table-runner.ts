@@ -141,6 +141,7 @@ export class TableRunner {
     const isGone = this.#isGone && error === undefined
     return {
       tableId: this.route.tableId,
+      source: this.route.source,
       destination: formatDestinationName(this.route.destination),
       scdType: this.route.selection.scdType,
       appliedCommit: this.#state?.applied,

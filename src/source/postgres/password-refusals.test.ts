@@ -3,7 +3,10 @@ import { PasswordRefusals } from './password-refusals.ts'
 
 const minuteMs = 60_000
 
-function at(isReadAnew: boolean): { refusals: PasswordRefusals; pass(minutes: number): void } {
+function at(isReadAnew: boolean): {
+  readonly refusals: PasswordRefusals
+  readonly pass: (minutes: number) => void
+} {
   let nowMs = 0
   const refusals = new PasswordRefusals(isReadAnew, { elapsedMs: () => nowMs })
   return { refusals, pass: (minutes) => (nowMs += minutes * minuteMs) }
