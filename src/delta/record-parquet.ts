@@ -88,7 +88,7 @@ async function encodePage(leaf: LeafColumn): Promise<{
     encodeLevels(leaf.definitions, leaf.maxDefinition),
     encodeValues(leaf),
   ])
-  const body = await compressZstd(plain, zstdLevel)
+  const body = Buffer.concat(await compressZstd(plain, zstdLevel))
   const thrift = new ThriftWriter()
   thrift.i32(1, pageType.dataPage)
   thrift.i32(2, plain.byteLength)

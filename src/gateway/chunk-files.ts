@@ -75,11 +75,17 @@ export class ChunkFiles implements SnapshotSink {
     return this.#options.throttle?.(fresh)
   }
 
-  /** Durable files of all rows, in order; none when there were no rows. */
-  async finish(): Promise<readonly StagedFile[]> {
+  /**
+   * Durable files of all rows, in order; none when there were no rows. `onNearlyWritten` is called
+   * when no more than the last rows, a third of the buffer, is in memory.
+   */
+  async finish(onNearlyWritten?: () => void): Promise<readonly StagedFile[]> {
     // Also what came last, after which nobody asked.
     await this.#rest()
+    const before = this.#work
     if (this.#rowCount > 0) this.#flush()
+    await before
+    onNearlyWritten?.()
     await this.#work
     if (this.#failure !== undefined) throw this.#failure.error
     await this.#closeFile()

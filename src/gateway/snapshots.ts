@@ -100,8 +100,13 @@ export class Snapshots {
     for (const resolve of this.#wake.splice(0)) resolve()
   }
 
+  /**
+   * While the last rows of a chunk are written and made durable the next one is read already, or the
+   * source would wait at the end of every chunk. One chunk at most is behind.
+   */
   async #work(): Promise<void> {
     const { signal, timers, clock } = this.#options
+    let behind: Promise<void> | undefined
     while (!signal.aborted) {
       const old = [...this.#copies.values()].find(
         (candidate) => this.#isTooOld(candidate) && !candidate.isReading,
@@ -114,13 +119,22 @@ export class Snapshots {
       const chunk = copy?.takeChunk()
       const pending = this.#beginning === undefined ? this.#nextPending() : undefined
       if (copy !== undefined && chunk !== undefined) {
-        await this.#stageChunk(copy, chunk)
+        const before = behind
+        await new Promise<void>((resolve, reject) => {
+          behind = this.#stageChunk(copy, chunk, { before, onRead: resolve })
+          behind.then(resolve, reject)
+        })
+        await before
       } else if (pending !== undefined && pending.retryAtMs <= clock.elapsedMs()) {
         await this.#begin(pending)
+      } else if (behind !== undefined) {
+        await behind
+        behind = undefined
       } else {
         await this.#rest(timers, pending)
       }
     }
+    await behind
   }
 
   #nextWithWork(): TableCopy | undefined {
@@ -190,11 +204,21 @@ export class Snapshots {
     return undefined
   }
 
-  async #stageChunk(copy: TableCopy, chunk: SnapshotChunk): Promise<void> {
+  /**
+   * `onRead` is called when its rows need neither the source nor much memory any more; it is staged
+   * when `before` is over, so that chunks of one worker are staged in their order.
+   */
+  async #stageChunk(
+    copy: TableCopy,
+    chunk: SnapshotChunk,
+    how: { readonly before: Promise<void> | undefined; readonly onRead: () => void },
+  ): Promise<void> {
     const { clock, progress, settings } = this.#options
     const { ledger } = copy
     try {
-      const files = await this.#readChunk(copy, chunk).finally(() => copy.endChunk())
+      const files = await this.#readChunk(copy, chunk, how.onRead)
+        .finally(async () => await how.before)
+        .finally(() => copy.endChunk())
       if (!copy.isCurrent) throw new SluiceError('ABORTED', 'the copy was stopped')
       copy.stage(chunk, files, clock.elapsedMs())
       this.#options.failpoints.hit('gateway.snapshot-chunk-staged')
@@ -215,12 +239,16 @@ export class Snapshots {
   }
 
   /** Tries a few times inside the same snapshot; other chunks need not be read again. */
-  async #readChunk(copy: TableCopy, chunk: SnapshotChunk): Promise<readonly StagedFile[]> {
+  async #readChunk(
+    copy: TableCopy,
+    chunk: SnapshotChunk,
+    onRead: () => void,
+  ): Promise<readonly StagedFile[]> {
     const { settings, timers, random, log } = this.#options
     const signal = AbortSignal.any([copy.signal, this.#options.signal])
     for (let failures = 1; ; failures++) {
       try {
-        return await this.#tryChunk(copy, chunk, signal)
+        return await this.#tryChunk(copy, chunk, { signal, onRead })
       } catch (error) {
         const { code, message, retry } = asSluiceError(error)
         if (retry !== 'backoff' || failures >= settings.chunkTries || signal.aborted) throw error
@@ -234,7 +262,7 @@ export class Snapshots {
   async #tryChunk(
     copy: TableCopy,
     chunk: SnapshotChunk,
-    signal: AbortSignal,
+    { signal, onRead }: { readonly signal: AbortSignal; readonly onRead: () => void },
   ): Promise<readonly StagedFile[]> {
     const { staging, settings } = this.#options
     const { table } = copy
@@ -261,7 +289,7 @@ export class Snapshots {
       await copy.snapshot.readChunk(chunk, files, signal)
       // A read that was cut off may end without an error; it must not count as whole.
       if (signal.aborted) throw new SluiceError('ABORTED', 'the copy was stopped')
-      return await files.finish()
+      return await files.finish(onRead)
     } catch (error) {
       table.snapshotRows -= read.rows
       table.snapshotBytes -= read.bytes

@@ -22,7 +22,7 @@ interface Page {
   readonly valueCount: number
   readonly encoding: number
   readonly uncompressedBytes: number
-  readonly compressed: Promise<Uint8Array>
+  readonly compressed: Promise<readonly Uint8Array[]>
 }
 
 /** What the footer says about a chunk; the offset is known when the chunk is placed in the file. */
@@ -110,11 +110,12 @@ async function finishChunk(
   let uncompressedBytes = 0
   let compressedBytes = 0
   for (const [index, page] of pages.entries()) {
-    const bytes = compressed[index] as Uint8Array
-    const header = pageHeader(page, bytes.length)
-    parts.push(header, bytes)
+    const pieces = compressed[index] ?? []
+    const pageBytes = pieces.reduce((sum, piece) => sum + piece.length, 0)
+    const header = pageHeader(page, pageBytes)
+    parts.push(header, ...pieces)
     uncompressedBytes += header.length + page.uncompressedBytes
-    compressedBytes += header.length + bytes.length
+    compressedBytes += header.length + pageBytes
     if (page.type === pageType.dictionaryPage) dictionaryPageBytes = compressedBytes
   }
   return {

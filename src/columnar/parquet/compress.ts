@@ -20,10 +20,11 @@ const outputBytes = 256 * 1024
 /** As many as the thread pool has threads, unless UV_THREADPOOL_SIZE says otherwise. */
 const mostCompressors = 4
 
-export function compressZstd(bytes: Uint8Array, level: number): Promise<Uint8Array> {
+/** The frame, in pieces: joining them would make as much garbage again as there are bytes. */
+export function compressZstd(bytes: Uint8Array, level: number): Promise<readonly Uint8Array[]> {
   if (bytes.length >= smallestPoolBytes) return poolOf(level).compress(bytes)
   const options: ZstdOptions = { pledgedSrcSize: bytes.length, params: parametersOf(level) }
-  return Promise.resolve(zstdCompressSync(bytes, options))
+  return Promise.resolve([zstdCompressSync(bytes, options)])
 }
 
 function parametersOf(level: number): NonNullable<ZstdOptions['params']> {
@@ -38,7 +39,12 @@ class Compressor {
   hasFailed = false
 
   constructor(level: number) {
-    this.#stream = createZstdCompress({ chunkSize: outputBytes, params: parametersOf(level) })
+    this.#stream = createZstdCompress({
+      chunkSize: outputBytes,
+      params: parametersOf(level),
+      // Every write ends a frame, in one trip to the thread pool.
+      flush: constants.ZSTD_e_end,
+    })
     this.#stream.on('data', (piece: Uint8Array) => this.#pieces.push(piece))
     this.#stream.on('error', (error) => {
       this.hasFailed = true
@@ -46,15 +52,13 @@ class Compressor {
     })
   }
 
-  compress(bytes: Uint8Array): Promise<Uint8Array> {
+  compress(bytes: Uint8Array): Promise<readonly Uint8Array[]> {
     return new Promise((resolve, reject) => {
       this.#fail = reject
-      this.#stream.write(bytes)
-      this.#stream.flush(constants.ZSTD_e_end, () => {
+      this.#stream.write(bytes, () => {
         const pieces = this.#pieces
         this.#pieces = []
-        const [first] = pieces
-        resolve(pieces.length === 1 && first !== undefined ? first : Buffer.concat(pieces))
+        resolve(pieces)
       })
     })
   }
@@ -70,7 +74,7 @@ class CompressorPool {
     this.#level = level
   }
 
-  async compress(bytes: Uint8Array): Promise<Uint8Array> {
+  async compress(bytes: Uint8Array): Promise<readonly Uint8Array[]> {
     const compressor = await this.#take()
     try {
       return await compressor.compress(bytes)
