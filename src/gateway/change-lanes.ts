@@ -2,6 +2,7 @@
 import type { ChangeFileKey } from './change-files.ts'
 import { ChangeRows, type TransactionCursor } from './change-rows.ts'
 import type { FollowedTable } from './followed-table.ts'
+import type { TableSchema } from '../source/table-schema.ts'
 
 /** Rows of one table under one snapshot and one schema, all after the same point of the snapshot. */
 export interface Lane extends ChangeFileKey {
@@ -16,6 +17,8 @@ export class ChangeLanes {
   #lanes: Lane[] = []
   /** The one used last. */
   #laneOf = new Map<FollowedTable, Lane>()
+  /** Of the lanes of the last commit, empty: they know how many rows to make room for. */
+  #free = new Map<TableSchema, ChangeRows>()
 
   constructor(cursor: TransactionCursor) {
     this.#cursor = cursor
@@ -25,7 +28,9 @@ export class ChangeLanes {
     return this.#lanes
   }
 
+  /** The rows of all lanes are taken. */
   clear(): void {
+    this.#free = new Map(this.#lanes.map(({ schema, rows }) => [schema, rows]))
     this.#lanes = []
     this.#laneOf = new Map()
   }
@@ -47,7 +52,9 @@ export class ChangeLanes {
   #add(key: LaneKey): Lane {
     const { table, schema } = key
     const ids = { tableId: table.table.id, snapshotId: table.snapshotId }
-    const lane: Lane = { ...key, ...ids, rows: new ChangeRows(schema, this.#cursor) }
+    const rows = this.#free.get(schema) ?? new ChangeRows(schema, this.#cursor)
+    this.#free.delete(schema)
+    const lane: Lane = { ...key, ...ids, rows }
     this.#lanes.push(lane)
     return lane
   }

@@ -12,6 +12,8 @@ import { emptyColumn, unfitCells } from './unfit-cells.ts'
 export interface ChunkFilesOptions {
   readonly staging: Pick<StagingLog, 'openDataFile'>
   readonly schema: TableSchema
+  /** Of an earlier chunk of the same table that is finished: they know how large batches become. */
+  readonly columns?: readonly ColumnBuilder[] | undefined
   /** Rows in memory: a third being filled, the rest being written. */
   readonly bufferBytes: number
   /** Input after which a file is closed. */
@@ -44,8 +46,9 @@ export class ChunkFiles implements SnapshotSink {
 
   constructor(options: ChunkFilesOptions) {
     this.#options = options
-    const columns = tableColumns(options.schema)
-    this.columns = columns.map(({ name, type }) => createColumnBuilder(name, type))
+    this.columns =
+      options.columns ??
+      tableColumns(options.schema).map(({ name, type }) => createColumnBuilder(name, type))
     this.#size = new RowSize(this.columns)
     this.#fullBytes = Math.floor(options.bufferBytes / 3)
   }

@@ -30,7 +30,7 @@ async function readVolume(storage: ObjectStorage, staging: StagingLog): Promise<
 
 test('staged Parquet, read back, is the source, whatever step a process died at', async () => {
   const storage = createMemoryStorage()
-  const world = new GatewayWorld([fakeTable('1'), fakeTable('2')], 7)
+  const world = new GatewayWorld([fakeTable('1'), fakeTable('2')], 2)
   let writer = 0
   const openStaging = (failpoints: Failpoints): Promise<StagingLog> =>
     openStagingLog({

@@ -270,6 +270,7 @@ export class Snapshots {
     const files = new ChunkFiles({
       staging,
       schema: table.table.schema,
+      columns: copy.freeColumns.pop(),
       bufferBytes: settings.snapshotBufferBytes,
       fileBytes: settings.fileBytes,
       nextPath: () => copy.pathFor(chunk, staging.epoch),
@@ -289,7 +290,9 @@ export class Snapshots {
       await copy.snapshot.readChunk(chunk, files, signal)
       // A read that was cut off may end without an error; it must not count as whole.
       if (signal.aborted) throw new SluiceError('ABORTED', 'the copy was stopped')
-      return await files.finish(onRead)
+      const staged = await files.finish(onRead)
+      copy.freeColumns.push(files.columns)
+      return staged
     } catch (error) {
       table.snapshotRows -= read.rows
       table.snapshotBytes -= read.bytes

@@ -1,4 +1,5 @@
 /** One copy of one table in progress under one snapshot: which chunks are left, which are staged. */
+import type { ColumnBuilder } from '../columnar/column-builder.ts'
 import type { SnapshotChunk, TableSnapshot } from '../source/source.ts'
 import type { SnapshotChunkEntry, StagedFile } from '../staging/manifest.ts'
 import { snapshotFilePath } from '../staging/layout.ts'
@@ -11,6 +12,8 @@ export class TableCopy {
   readonly snapshotId: number
   readonly schemaVersion: number
   readonly ledger: CopyLedger
+  /** Of chunks that are finished, for the next ones. */
+  readonly freeColumns: (readonly ColumnBuilder[])[] = []
   readonly #abort = new AbortController()
   readonly #left: SnapshotChunk[]
   readonly #beganMs: number

@@ -81,6 +81,7 @@ export function encodeColumnChunk(
       }),
     })
   }
+  if (values.dictionary !== undefined) giveBuffer(values.dictionary.indices.buffer)
   return finishChunk(pages, {
     leaf,
     encodings: [

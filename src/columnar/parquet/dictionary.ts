@@ -2,6 +2,7 @@
  * Dictionaries for repetitive strings and binaries. Spec: parquet-format Encodings.md,
  * "Dictionary Encoding (PLAIN_DICTIONARY = 2 and RLE_DICTIONARY = 8)".
  */
+import { giveBuffer, takeBuffer } from '../buffer-pool.ts'
 
 /** Fewer bytes than this are not worth a second page. */
 const smallestColumnBytes = 4096
@@ -17,7 +18,7 @@ export interface Dictionary {
   /** PLAIN data of the distinct values in the order of first use. */
   readonly bytes: Uint8Array
   readonly entryCount: number
-  /** One index a value. */
+  /** One index a value; its buffer may be given back to the pool. */
   readonly indices: Uint16Array
 }
 
@@ -32,21 +33,29 @@ export function buildBytesDictionary(
   if (values.length < smallestColumnBytes) return undefined
   const view = new DataView(values.buffer, values.byteOffset, values.byteLength)
   const table = new CellTable(view)
-  const indices = new Uint16Array(valueCount)
+  const indices = new Uint16Array(takeBuffer(valueCount * 2), 0, valueCount)
   let at = 0
   let verdictAt = Math.min(sampleCells, valueCount)
   for (let cell = 0; cell < valueCount; cell++) {
     const end = at + 4 + view.getUint32(at, true)
     const index = table.indexOf(at, end)
-    if (index < 0) return undefined
+    const isVerdict = cell + 1 === verdictAt
+    if (index < 0 || (isVerdict && table.entryCount * 2 > verdictAt)) {
+      giveBuffer(indices.buffer)
+      return undefined
+    }
     indices[cell] = index
     at = end
-    if (cell + 1 === verdictAt) {
-      if (table.entryCount * 2 > verdictAt) return undefined
-      verdictAt = Math.min(verdictAt * 2, valueCount)
-    }
+    if (isVerdict) verdictAt = Math.min(verdictAt * 2, valueCount)
   }
   return { bytes: table.entryBytes(values), entryCount: table.entryCount, indices }
+}
+
+/** Of tables of the first size: only one is in use at a time, and most need no more. */
+const shared = {
+  starts: new Int32Array(firstEntries),
+  hashes: new Int32Array(firstEntries),
+  slots: new Int32Array(firstSlots),
 }
 
 /**
@@ -55,10 +64,10 @@ export function buildBytesDictionary(
  */
 class CellTable {
   readonly #view: DataView
-  #starts = new Int32Array(firstEntries)
-  #hashes = new Int32Array(firstEntries)
+  #starts = shared.starts
+  #hashes = shared.hashes
   /** Entry index + 1; 0 is free. */
-  #slots = new Int32Array(firstSlots)
+  #slots = shared.slots.fill(0)
   #byteLength = 0
   entryCount = 0
 

@@ -16,7 +16,7 @@ export interface LeafValues {
   readonly dictionary: Dictionary | undefined
   /** About the bytes of all pages: what page sizes are planned by. */
   readonly byteLength: number
-  /** Page bytes of the next `count` values; valid until the next call. */
+  /** Page bytes of the next `count` values; valid until the next call, also for another column. */
   take(count: number): Uint8Array
   /** Of all values; call it when all are taken. */
   extremes(): Extremes
@@ -84,6 +84,14 @@ function bytesValues(values: Uint8Array): LeafValues {
   }
 }
 
+let scratchBytes = new Uint8Array(0)
+
+/** At least `length` bytes of anything, the same ones each time. */
+function scratch(length: number): Uint8Array {
+  if (scratchBytes.length < length) scratchBytes = new Uint8Array(length * 2)
+  return scratchBytes
+}
+
 /** "The bit width used to encode the entry ids stored as 1 byte, followed by the values encoded using RLE/Bit packed". */
 function dictionaryValues(dictionary: Dictionary): LeafValues {
   const { indices, entryCount } = dictionary
@@ -95,7 +103,7 @@ function dictionaryValues(dictionary: Dictionary): LeafValues {
     dictionary,
     byteLength: (indices.length * bitWidth) >> 3,
     take(count) {
-      const out = new Uint8Array(1 + rleHybridBound(count, bitWidth))
+      const out = scratch(1 + rleHybridBound(count, bitWidth))
       out[0] = bitWidth
       const end = encodeRleHybrid(indices, from, from + count, { bitWidth, out, at: 1 })
       from += count
