@@ -19,6 +19,23 @@ test('a buffer that was given back is taken again, and never by two at once', ()
   expect(takeBuffer(100_000)).not.toBe(first)
 })
 
+test('a free buffer that is a little too large will do, a much larger one will not', () => {
+  const large = takeBuffer(1 << 22)
+  giveBuffer(large)
+  expect(takeBuffer(1 << 20)).not.toBe(large)
+  expect(takeBuffer(3 << 20)).toBe(large)
+})
+
+test('when the pool is full, what nobody asks for any more makes room', () => {
+  const unwanted = Array.from({ length: 4 }, () => takeBuffer(16 << 20))
+  for (const buffer of unwanted) giveBuffer(buffer)
+  const wanted = takeBuffer(6 << 20)
+  giveBuffer(wanted)
+  expect(takeBuffer(6 << 20)).toBe(wanted)
+  const left = Array.from({ length: 4 }, () => takeBuffer(16 << 20))
+  expect(left.filter((buffer) => unwanted.includes(buffer))).toHaveLength(3)
+})
+
 test('a buffer of somebody else is let alone', () => {
   const foreign = new ArrayBuffer(131_072)
   giveBuffer(foreign)

@@ -11,6 +11,7 @@ const largestBytes = 32 * 1024 * 1024
 /** What the pool holds at most: what is in flight at full speed, or it is given up and made anew. */
 const capacityBytes = 64 * 1024 * 1024
 
+/** By size; the size that was asked for last stands last. */
 const free = new Map<number, ArrayBuffer[]>()
 /** Handed out and not given back: so nothing comes back twice, and nothing that is not ours. */
 const inUse = new WeakSet<ArrayBufferLike>()
@@ -21,11 +22,21 @@ let takenSinceTrim = 0
 export function takeBuffer(bytes: number): ArrayBuffer {
   if (bytes < smallestBytes || bytes > largestBytes) return Buffer.allocUnsafeSlow(bytes).buffer
   takenSinceTrim++
-  const size = sizeClass(bytes)
-  let buffer = free.get(size)?.pop()
-  if (buffer === undefined) buffer = Buffer.allocUnsafeSlow(size).buffer
-  else freeBytes -= size
+  const buffer = takeFree(bytes) ?? Buffer.allocUnsafeSlow(sizeClass(bytes)).buffer
   inUse.add(buffer)
+  return buffer
+}
+
+/** The smallest that has room, unless a third of it would be for nothing. */
+function takeFree(bytes: number): ArrayBuffer | undefined {
+  let best = Math.floor(bytes * 1.5) + 1
+  for (const size of free.keys()) if (size >= bytes && size < best) best = size
+  const buffers = free.get(best)
+  const buffer = buffers?.pop()
+  if (buffers === undefined || buffer === undefined) return undefined
+  freeBytes -= best
+  free.delete(best)
+  if (buffers.length > 0) free.set(best, buffers)
   return buffer
 }
 
@@ -33,11 +44,21 @@ export function takeBuffer(bytes: number): ArrayBuffer {
 export function giveBuffer(buffer: ArrayBufferLike): void {
   if (!inUse.delete(buffer)) return
   const size = buffer.byteLength
-  if (freeBytes + size > capacityBytes) return
   const others = free.get(size)
   if (others === undefined) free.set(size, [buffer as ArrayBuffer])
   else others.push(buffer as ArrayBuffer)
   freeBytes += size
+  while (freeBytes > capacityBytes) dropOldest()
+}
+
+/** What nobody has asked for in the longest time: batches of another shape left it behind. */
+function dropOldest(): void {
+  for (const [size, buffers] of free) {
+    buffers.pop()
+    freeBytes -= size
+    if (buffers.length === 0) free.delete(size)
+    return
+  }
 }
 
 /** Gives the memory up when nobody has asked for any since the last call; called now and then. */

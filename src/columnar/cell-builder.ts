@@ -9,6 +9,16 @@ const firstCells = 256
 /** Memory of unfit cells beside their text, roughly. */
 const unfitCellBytes = 48
 
+/**
+ * How much to make room for after a batch of `used`, when `expected` was made room for. Batches of
+ * one table tend to be alike; an eighth more, as they are never quite. The last one of a chunk or a
+ * commit is smaller, and says little of the next.
+ */
+export function expectedAfter(used: number, expected: number): number {
+  const wanted = used + (used >> 3)
+  return wanted * 4 > expected ? Math.max(wanted, expected) : wanted
+}
+
 /** What all builders share: the cell states, counts, NULL, absent and unfit. */
 export abstract class CellBuilder {
   readonly name: string
@@ -126,8 +136,7 @@ export abstract class CellBuilder {
     if (this.unfitMeter !== undefined) this.unfitMeter.bytes -= this.#unfitBytes
     this.#unfit = undefined
     this.#unfitBytes = 0
-    // Batches of one table tend to be alike; an eighth more, as they are never quite.
-    this.#expectedCells = Math.max(firstCells, this.rowCount + (this.rowCount >> 3))
+    this.#expectedCells = Math.max(firstCells, expectedAfter(this.rowCount, this.#expectedCells))
     this.rowCount = this.valueCount = this.nullCount = this.absentCount = 0
     this.#states = undefined
     return column

@@ -4,7 +4,7 @@
  */
 import type { CanonicalType } from './canonical-type.ts'
 import { giveBuffer, takeBuffer } from './buffer-pool.ts'
-import { CellBuilder } from './cell-builder.ts'
+import { CellBuilder, expectedAfter } from './cell-builder.ts'
 import type { Column, ColumnBatch } from './column-batch.ts'
 
 /** Room of the first buffer of a `BytesBuilder`. */
@@ -253,7 +253,7 @@ export class BytesBuilder extends CellBuilder {
 
   finish(): Column {
     const values = this.#values.subarray(0, this.#end)
-    this.#expectedBytes = Math.max(firstBytes, this.#end + (this.#end >> 3))
+    this.#expectedBytes = Math.max(firstBytes, expectedAfter(this.#end, this.#expectedBytes))
     this.#values = Buffer.allocUnsafeSlow(0)
     this.#view = new DataView(this.#values.buffer)
     this.#end = 0

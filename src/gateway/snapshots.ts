@@ -47,6 +47,13 @@ export interface SnapshotsOptions {
   readonly signal: AbortSignal
 }
 
+interface ChunkTurn {
+  /** The worker's chunk before: this one is staged when that is over, so that they stay in order. */
+  readonly before: Promise<void> | undefined
+  /** Called when the chunk's rows need neither the source nor much memory any more. */
+  readonly onRead: () => void
+}
+
 /** How long a table rests whose copy the source does not allow yet. */
 const notYetMs = 100
 
@@ -204,21 +211,11 @@ export class Snapshots {
     return undefined
   }
 
-  /**
-   * `onRead` is called when its rows need neither the source nor much memory any more; it is staged
-   * when `before` is over, so that chunks of one worker are staged in their order.
-   */
-  async #stageChunk(
-    copy: TableCopy,
-    chunk: SnapshotChunk,
-    how: { readonly before: Promise<void> | undefined; readonly onRead: () => void },
-  ): Promise<void> {
+  async #stageChunk(copy: TableCopy, chunk: SnapshotChunk, how: ChunkTurn): Promise<void> {
     const { clock, progress, settings } = this.#options
     const { ledger } = copy
     try {
-      const files = await this.#readChunk(copy, chunk, how.onRead)
-        .finally(async () => await how.before)
-        .finally(() => copy.endChunk())
+      const files = await this.#readInTurn(copy, chunk, how)
       if (!copy.isCurrent) throw new SluiceError('ABORTED', 'the copy was stopped')
       copy.stage(chunk, files, clock.elapsedMs())
       this.#options.failpoints.hit('gateway.snapshot-chunk-staged')
@@ -228,6 +225,19 @@ export class Snapshots {
       }
     } catch (error) {
       if (this.#copies.get(copy.table) === copy) await this.#lose(copy.table, error)
+    }
+  }
+
+  async #readInTurn(
+    copy: TableCopy,
+    chunk: SnapshotChunk,
+    { before, onRead }: ChunkTurn,
+  ): Promise<readonly StagedFile[]> {
+    try {
+      return await this.#readChunk(copy, chunk, onRead)
+    } finally {
+      await before
+      copy.endChunk()
     }
   }
 
