@@ -81,7 +81,7 @@ export default defineConfig({
           include: files('.ci.test.ts'),
           testTimeout: 1_800_000,
           hookTimeout: 120_000,
-          maxWorkers: 1,
+          maxWorkers: 2,
         },
       },
     ],

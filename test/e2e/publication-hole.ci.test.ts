@@ -6,6 +6,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../support/embedded-postgres.ts'
 import {
@@ -58,6 +59,7 @@ async function world(version: number): Promise<World> {
       for (;;) {
         const { stdout } = await sluice('query', sql, '--output', 'json')
         if (stdout.includes(`"n":${rows}`) && stdout.includes(`"last":${rows}`)) return
+        await sleep(300)
       }
     },
     insert: async (id) => {
