@@ -145,3 +145,20 @@ test('trap: an attribute of a composite that comes or goes changes values and no
     }
   }
 })
+
+test('trap: a table of a publication of all tables becomes unlogged, is written, and is logged again', async () => {
+  const all = await DdlWorld.open(server)
+  try {
+    await all.sql(`CREATE PUBLICATION ${all.schema} FOR ALL TABLES; CREATE TABLE u (id int PRIMARY KEY);
+      INSERT INTO u VALUES (1)`)
+    await all.sync()
+    await all.sql('ALTER TABLE u SET UNLOGGED; INSERT INTO u VALUES (2)')
+    const refused = await all.sync()
+    expect(refused.failedTables.length).toBe(1)
+    await all.sql('INSERT INTO u VALUES (3); ALTER TABLE u SET LOGGED; INSERT INTO u VALUES (4)')
+    expect((await all.sync()).failedTables).toEqual([])
+    expect(await all.destination('u')).toEqual(await all.source('u'))
+  } finally {
+    await all.close()
+  }
+})

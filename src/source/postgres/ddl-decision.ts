@@ -84,6 +84,9 @@ export class DdlDecisions {
       change: { kind: 'new', reason },
     })
     const from = base.schema
+    if (catalog !== undefined && catalog.persistence !== 'p') {
+      return anew('it is unlogged: its changes are not in the log')
+    }
     const found = isCertain
       ? certainColumns(seen.columns)
       : identifyColumns(from, catalog, isCatalog ? undefined : seen.columns)

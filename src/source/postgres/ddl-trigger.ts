@@ -113,8 +113,8 @@ DECLARE
 BEGIN
   BEGIN
     IF TG_EVENT = 'table_rewrite' THEN
-      -- 2: a default that is computed for each row, 4: another type. Others leave values as they are.
-      IF pg_event_trigger_table_rewrite_reason() & 6 <> 0 THEN
+      -- 1: unlogged for a while, 2: a default that is computed for each row, 4: another type. Others leave rows as they are.
+      IF pg_event_trigger_table_rewrite_reason() & 7 <> 0 THEN
         PERFORM sluice.ddl_emit(json_build_object('kind', 'rewritten', 'id', pg_event_trigger_table_rewrite_oid()::text));
       END IF;
       RETURN;

@@ -82,7 +82,7 @@ interface ShownRows {
 const largestBytes = 4n * 1024n ** 3n
 
 const reasons = {
-  changed: 'partitions were detached, dropped or attached anew, or truncated unseen',
+  changed: 'partitions were detached, dropped or attached anew, truncated unseen or made unlogged',
   unseen: 'a table was attached as a partition, which this server may not publish at once',
   attached: (node: PartitionNode): string =>
     `partition ${shownTable(node)} was attached and may have had rows`,
@@ -102,8 +102,6 @@ export class PartitionGuard {
   #rootOf: ReadonlyMap<number, TableId> = new Map()
   #remembered: { saved?: Incarnation; records?: string; publication?: PublicationFingerprint } = {}
   #looking: Promise<void> = Promise.resolve()
-  /** Partitions that rows came of. */
-  readonly #met = new Map<TableId, Set<number>>()
 
   constructor(options: PartitionGuardOptions) {
     this.#options = options
@@ -267,11 +265,7 @@ export class PartitionGuard {
   async rootOf(oid: number): Promise<TableId | undefined> {
     if (this.#trees.size === 0) return undefined
     if (!this.#rootOf.has(oid)) await this.look()
-    const root = this.#rootOf.get(oid)
-    if (root === undefined) return undefined
-    const met = this.#met.get(root) ?? new Set()
-    this.#met.set(root, met.add(oid))
-    return root
+    return this.#rootOf.get(oid)
   }
 
   /** Whom to tell of rows of this partition. */
@@ -281,16 +275,12 @@ export class PartitionGuard {
 
   /**
    * True when a TRUNCATE of these partitions leaves no row in the table: rows can be nowhere but in
-   * partitions that are known now, or that rows came of.
+   * partitions that are known now, as those are that rows came of; what went since is a gap anyway.
    */
   isWhole(root: TableId, truncated: ReadonlySet<number>): boolean {
     const tree = this.#trees.get(root)
     if (tree === undefined) return false
-    const met = this.#met.get(root) ?? new Set()
-    return (
-      leavesOf(tree).every(({ id }) => truncated.has(Number(id))) &&
-      [...met].every((oid) => truncated.has(oid) || !this.#rootOf.has(oid))
-    )
+    return leavesOf(tree).every(({ id }) => truncated.has(Number(id)))
   }
 
   /** A copy shows exactly these partitions with all their rows. Throws SOURCE_TABLE_CHANGED. */

@@ -16,6 +16,7 @@ function node(
     kind: 'r',
     schema: 'public',
     table: `t${number}`,
+    isLogged: true,
     file: '7',
     attachedBy,
     isBorn: true,
@@ -68,6 +69,13 @@ test('a partition attached anew or moved to another level is no old one', () => 
   expect(anew).toEqual({ kind: 'changed' })
   const moved = compareTree(record, tree(90n, node(2, 10n), node(3, 20n, { parent: id(2) })), false)
   expect(moved).toEqual({ kind: 'changed' })
+})
+
+test('trap: a partition that is known though it came late is no old one when it is attached anew', () => {
+  const record = recordOf(tree(50n, node(2, 10n), node(3, 60n)), false)
+  expect(compareTree(record, tree(90n, node(2, 10n), node(3, 60n)), false).kind).toBe('grown')
+  const anew = compareTree(record, tree(90n, node(2, 10n), node(3, 70n)), false)
+  expect(anew).toEqual({ kind: 'changed' })
 })
 
 test('files count only where they are asked for', () => {

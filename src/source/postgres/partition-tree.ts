@@ -18,6 +18,8 @@ export interface PartitionNode {
   readonly kind: string
   readonly schema: string
   readonly table: string
+  /** What changes in it is in the log. */
+  readonly isLogged: boolean
   /** `pg_class.relfilenode`: another one after TRUNCATE and after a rewrite; 0 when there is none. */
   readonly file: string
   /** 64-bit id of the (sub)transaction that attached it. */
@@ -79,7 +81,7 @@ export function partitionTreeSql(roots: string): string {
   )
   SELECT r.oid::text AS root, c.oid::text AS node, t.inhparent::text AS parent, c.relkind AS kind,
     n.nspname AS schema, c.relname AS name, coalesce(pg_relation_filenode(c.oid), 0)::text AS file,
-    t.attached::text AS attached,
+    t.attached::text AS attached, c.relpersistence = 'p' AS is_logged,
     (SELECT y.xmin = t.attached FROM pg_type y WHERE y.oid = c.reltype) AS is_born,
     pg_snapshot_xmin(pg_current_snapshot())::text AS ended,
     pg_snapshot_xmax(pg_current_snapshot())::text AS next
@@ -97,6 +99,7 @@ export function nodeOf(row: ControlRow): PartitionNode {
     kind: row['kind'] ?? '',
     schema: row['schema'] ?? '',
     table: row['name'] ?? '',
+    isLogged: row['is_logged'] === 't',
     file: row['file'] ?? '0',
     attachedBy: fullXid(Number(row['attached']), BigInt(row['next'] ?? '0')),
     isBorn: row['is_born'] === 't',
@@ -117,7 +120,7 @@ export function leavesOf(tree: PartitionTree): readonly PartitionNode[] {
 
 /** `withFiles`: also a leaf that was truncated or rewritten counts as another one. */
 function keyOf(node: PartitionNode, withFiles: boolean): string {
-  const edge = `${node.id}.${node.parent}.${node.attachedBy}`
+  const edge = `${node.id}.${node.parent}.${node.attachedBy}${node.isLogged ? '' : '.unlogged'}`
   return withFiles && node.kind !== 'p' ? `${edge}.${node.file}` : edge
 }
 

@@ -368,6 +368,17 @@ describe('trap: partitions that go are a gap', () => {
   })
 })
 
+test('trap: partitions that went are told of though the process that saw it ended before it could', async () => {
+  const scene = await sceneOf({}, `insert into $ values (1, 'a'), (101, 'b')`)
+  const { source, table } = scene
+  await scene.sql('alter table $ detach partition $_2')
+  const seen = await source.prepare([table], scene.state)
+  const running = stream(scene, await source.prepare([table], seen))
+  await running.until(() => running.sink.gaps.length > 0)
+  await running.stop()
+  await scene.end()
+})
+
 test('a partition by itself is a table like any other', async () => {
   const scene = await sceneOf()
   const { name } = scene

@@ -1,0 +1,40 @@
+import { expect, test } from 'vitest'
+import type { TableId } from '../table-schema.ts'
+import type { Lsn } from './lsn.ts'
+import { UnprovenPartition } from './partition-guard.ts'
+import { parsePgSnapshot } from './snapshot-point.ts'
+
+const node = {
+  id: '7' as TableId,
+  parent: '1' as TableId,
+  kind: 'r',
+  schema: 'public',
+  table: 'leaf',
+  isLogged: true,
+  file: '7',
+  attachedBy: 90n,
+  isBorn: false,
+}
+
+function partition(rows: bigint): UnprovenPartition {
+  // Shows everything below 110 but 105.
+  const snapshot = parsePgSnapshot('100:110:105')
+  return new UnprovenPartition('1' as TableId, node, { rows, snapshot }, 0n as Lsn)
+}
+
+test('rows that were counted and came prove a partition that was empty', () => {
+  const one = partition(2n)
+  for (const xid of [95, 99, 109]) one.note(xid, 'added')
+  expect(one.isProven).toBe(false)
+  one.note(108, 'removed')
+  expect(one.isProven).toBe(true)
+})
+
+test('trap: rows that come after a partition was counted do not stand for rows of before', () => {
+  const one = partition(2n)
+  for (const xid of [105, 110, 111]) one.note(xid, 'added')
+  expect(one.isProven).toBe(false)
+  one.note(99, 'added')
+  one.note(105, 'added')
+  expect(one.isProven).toBe(false)
+})
