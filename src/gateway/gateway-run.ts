@@ -149,6 +149,19 @@ export class GatewayRun {
     await this.progress.settled()
   }
 
+  /** Everything is staged: the source is to know it, and to be seen as it is then. */
+  async settle(): Promise<void> {
+    const { source, log } = this.#options
+    try {
+      await source.settle?.()
+    } catch (error) {
+      // It learns of it in the next run.
+      const { code, message } = asSluiceError(error)
+      log.debug(`the source was not told what is staged: ${message}`, { code })
+    }
+    await this.#health.look()
+  }
+
   result(): GatewayResult {
     return {
       stagedCommit: this.#stagedCommit,

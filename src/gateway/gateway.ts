@@ -62,6 +62,8 @@ class IngestionGateway implements RefreshableGateway {
       this.#meet('stop')
       await run.end()
       if (run.failure !== undefined) throw run.failure
+      // A stream without an end told the source all along; and whoever stops it does not wait.
+      if (asked.mode === 'once' && !asked.signal.aborted) await run.settle()
       this.#meet('done')
       return run.result()
     } catch (error) {

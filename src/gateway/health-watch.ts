@@ -34,12 +34,12 @@ export class HealthWatch {
   /** Until the signal; a source that does not answer is somebody else's concern. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await this.#look()
+      await this.look()
       await sleep(this.#options.timers, this.#options.intervalMs, signal)
     }
   }
 
-  async #look(): Promise<void> {
+  async look(): Promise<void> {
     const { source, clock, log } = this.#options
     try {
       const sample = { ...(await source.health()), atMs: clock.elapsedMs() }

@@ -161,6 +161,11 @@ export interface Source {
   streamChanges(options: StreamOptions): Promise<StreamEnd>
   /** The source may discard its log up to here. Called only once staging is durable (I1). */
   acknowledge(position: Position): void
+  /**
+   * No stream goes on: resolves when the source itself knows what was acknowledged. A source without
+   * the method knows it at once.
+   */
+  settle?(): Promise<void>
   health(): Promise<SourceHealth>
   /** Removes what `prepare` made at the source; says in words what that was. */
   dispose(): Promise<readonly string[]>

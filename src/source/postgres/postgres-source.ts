@@ -21,6 +21,7 @@ import type { SourceTable, TableId } from '../table-schema.ts'
 import type { SourceVerification } from '../verification.ts'
 import { parsePostgresOptions, type PostgresOptions } from './connection-options.ts'
 import { type Control, createControl } from './control.ts'
+import { confirmSlot } from './confirm-slot.ts'
 import { type CatalogLook, DescribedOrder, lookAtCatalog, type LookOptions } from './ddl-watch.ts'
 import { discoverSchemas } from './discover.ts'
 import { canFailOver, markForFailover } from './failover.ts'
@@ -124,6 +125,8 @@ class ComposedSource implements PostgresSource {
   #server: ServerState | undefined
   #stream: ChangeStream | undefined
   #acknowledged: Lsn = zeroLsn
+  /** Before this there was nothing for us after the last stream. */
+  #silentTo: Lsn = zeroLsn
   readonly #copies: TableCopies
   #spool: SpoolOptions | undefined
 
@@ -353,8 +356,21 @@ class ComposedSource implements PostgresSource {
     this.#stream?.confirm(lsn)
   }
 
+  async settle(): Promise<void> {
+    const durable = this.#acknowledged
+    if (durable === zeroLsn) return
+    const { clock, slotName, publicationName } = this.#how
+    const { version: serverVersion } = await this.#serverState()
+    const publicationNames = await publicationsFrom(this.#control, publicationName, durable)
+    const slot = { clock, slotName, publicationNames, serverVersion, slotWaitMs: this.#slotWaitMs }
+    this.#silentTo = await confirmSlot(
+      { options: this.#options, control: this.#control, ...slot },
+      durable,
+    )
+  }
+
   async health(): Promise<SourceHealth> {
-    const health = await slotHealth(this.#control, this.#how.slotName)
+    const health = await slotHealth(this.#control, this.#how.slotName, this.#silentTo)
     return { ...health, roundTripMs: this.#heartbeat.roundTripMs }
   }
 

@@ -3,11 +3,18 @@ import { SluiceError } from '../../base/errors.ts'
 import type { SourceHealth, SourceStall } from '../source.ts'
 import type { Control } from './control.ts'
 import { findStall } from './failover.ts'
-import type { Lsn } from './lsn.ts'
+import { type Lsn, zeroLsn } from './lsn.ts'
 import { readSlot, slotLoss, type SlotState } from './replication-slot.ts'
 
-/** Throws SOURCE_LOG_LOST when the slot is gone. */
-export async function slotHealth(control: Control, slotName: string): Promise<SourceHealth> {
+/**
+ * Before `silentTo` there is nothing for us that the slot's position does not cover. Throws
+ * SOURCE_LOG_LOST when the slot is gone.
+ */
+export async function slotHealth(
+  control: Control,
+  slotName: string,
+  silentTo: Lsn = zeroLsn,
+): Promise<SourceHealth> {
   const slot = await readSlot(control, slotName)
   if (slot === undefined) {
     throw new SluiceError('SOURCE_LOG_LOST', `Slot "${slotName}" does not exist`)
@@ -17,7 +24,11 @@ export async function slotHealth(control: Control, slotName: string): Promise<So
   return {
     retainedBytes: since(slot.restartLsn),
     budgetBytes: slot.safeBytes,
-    lagBytes: since(slot.confirmedLsn),
+    lagBytes: since(
+      slot.confirmedLsn !== undefined && slot.confirmedLsn < silentTo
+        ? silentTo
+        : slot.confirmedLsn,
+    ),
     stall: (await findDanger(control, slotName, slot)) ?? (await findStall(control, slot)),
   }
 }
