@@ -1,4 +1,5 @@
 /** `resources.connections` of a resource file. */
+import { misplacedSecret, shownOptionRemedies } from '../base/misplaced-secret.ts'
 import type { ConfigMap } from './config-map.ts'
 import type { Place } from './config-problem.ts'
 import {
@@ -75,6 +76,7 @@ function readOptions(map: ConfigMap): ConnectionOptions | undefined {
   options.require('user')
   checkPorts(options)
   checkPasswords(options)
+  const isShowingSecret = checkShownOptions(options)
   const read: Record<string, string | Secret> = {}
   let isWrong = false
   for (const [name, definition] of Object.entries(postgresOptions)) {
@@ -84,7 +86,8 @@ function readOptions(map: ConfigMap): ConnectionOptions | undefined {
     else read[name] = isSecret(name) ? new Secret(template) : template
   }
   const { host, user } = read
-  if (isWrong || typeof host !== 'string' || typeof user !== 'string') return undefined
+  if (isWrong || isShowingSecret || typeof host !== 'string' || typeof user !== 'string')
+    return undefined
   return { ...read, host, user }
 }
 
@@ -116,6 +119,25 @@ function checkPasswords(options: ConfigMap): void {
     message: `${place.path} is given beside ${first}`,
     remedy: 'Remove one of the two.',
   })
+}
+
+/** Refused before anything is kept or shown of them. True: some were. */
+function checkShownOptions(options: ConfigMap): boolean {
+  let isWrong = false
+  for (const name of ['host', 'user', 'database'] as const) {
+    if (!options.has(name)) continue
+    const template = options.template(name)
+    const text = template === undefined ? '' : expandTemplate(template, options.context.env)
+    const problem = misplacedSecret(name, text)
+    if (problem === undefined) continue
+    isWrong = true
+    const place = options.placeOfKey(name)
+    options.context.error('CONFIG_INVALID_VALUE', place, {
+      message: `${place.path} ${problem}`,
+      remedy: shownOptionRemedies[name],
+    })
+  }
+  return isWrong
 }
 
 function checkPorts(options: ConfigMap): void {

@@ -52,6 +52,20 @@ test.each<[string, string, string, string, string]>([
     'Add "host',
   ],
   [
+    'password in the host',
+    'host: 127.0.0.1',
+    'host: "postgres://sluice:hunter2@db"',
+    '5 CONFIG_INVALID_VALUE resources.connections.shop.options.host',
+    'Give the name of the server alone',
+  ],
+  [
+    'password in the user',
+    'user: sluice',
+    'user: "sluice:hunter2"',
+    '5 CONFIG_INVALID_VALUE resources.connections.shop.options.user',
+    'Give the name of the role alone',
+  ],
+  [
     'unset variable',
     'env.SHOP_PASSWORD',
     'env.NO_SUCH',

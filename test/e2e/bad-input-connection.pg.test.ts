@@ -83,6 +83,37 @@ test.concurrent('a password that stands in the resource file is sealed in the da
   await scene.expectEqual()
 })
 
+test.concurrent('a password where none belongs is refused by its option, and never repeated', async () => {
+  const scene = await sceneOf('misplaced')
+  const { role, password } = scene
+  const options = {
+    host: [`postgres://${role}:${password}@127.0.0.1`, `${role}:${password}@127.0.0.1`],
+    user: [`${role}:${password}`, '${env.WHOLE}'],
+  }
+  const env = { WHOLE: `postgres://${role}:${password}@127.0.0.1` }
+  for (const [name, values] of Object.entries(options)) {
+    for (const value of values) {
+      scene.writeFile({ [name]: `"${value}"` })
+      for (const args of [['check', scene.file], ['run', scene.file, '--once'], ['status']]) {
+        const { exitCode, stdout, stderr } = await scene.start(args, { env }).finished
+        expect(stdout + stderr).not.toContain(password)
+        if (args[0] === 'status') continue
+        expect(exitCode).toBe(2)
+        expect(stdout + stderr).toContain(`options.${name}`)
+      }
+    }
+  }
+  scene.expectNoSecrets()
+  // Known only where it is used.
+  scene.writeFile({ user: '"${env.WHOLE}"' })
+  const good = { env: { WHOLE: role } }
+  expect((await scene.start(['run', scene.file, '--once'], good).finished).exitCode).toBe(0)
+  const { exitCode, stdout, stderr } = await scene.start(['verify'], { env }).finished
+  expect(exitCode).toBe(2)
+  expect(stdout + stderr).toContain('SOURCE_OPTION_INVALID')
+  expect(stdout + stderr).not.toContain(password)
+})
+
 test.concurrent('TLS is asked for by default, and a server without it is refused', async () => {
   const scene = await sceneOf('plain')
   scene.writeFile({ sslmode: '' })

@@ -1,6 +1,11 @@
 /** The options of a PostgreSQL connection, from the texts of a resource file. */
 import { type SteadyClock, systemClock } from '../../base/clock.ts'
 import { SluiceError } from '../../base/errors.ts'
+import {
+  misplacedSecret,
+  type ShownOption,
+  shownOptionRemedies,
+} from '../../base/misplaced-secret.ts'
 import { type HostAddress, parseHosts } from './hosts.ts'
 import { PasswordRefusals } from './password-refusals.ts'
 import { createPasswordSource, type PasswordSource } from './password-source.ts'
@@ -87,6 +92,15 @@ function required(options: Texts, name: OptionName): string {
   return value
 }
 
+/** They are shown to people and stand in errors. */
+function expectNoSecret(options: Texts, name: ShownOption): void {
+  const problem = misplacedSecret(name, options[name] ?? '')
+  if (problem === undefined) return
+  throw new SluiceError('SOURCE_OPTION_INVALID', `Option ${name} ${problem}`, {
+    remedy: shownOptionRemedies[name],
+  })
+}
+
 function oneOf<T extends string>(
   options: Texts,
   name: OptionName,
@@ -153,6 +167,7 @@ export function parsePostgresOptions(
     }
     if (value.includes('\0')) throw invalid(`Option ${name} contains a NUL character`)
   }
+  for (const name of ['host', 'user', 'database'] as const) expectNoSecret(options, name)
   const hosts = parseHosts(required(options, 'host'), options['port'] ?? '5432')
   // A single server is taken as it is, so that it can be said what it lacks.
   const session: TargetSession = hosts.length > 1 ? 'primary' : 'any'

@@ -39,10 +39,6 @@ export function shownHosts({ hosts }: { readonly hosts: readonly HostAddress[] }
 export function parseHosts(host: string, port: string): readonly HostAddress[] {
   const hosts = host.split(',').map((one) => one.trim().replace(/^\[(.*)\]$/, '$1'))
   if (hosts.includes('')) throw invalid(`Option host has an empty entry: "${host}"`)
-  // A URL may hold a password, and hosts are shown.
-  if (hosts.some((one) => !one.startsWith('/') && /@|:\/\//.test(one))) {
-    throw invalid('Option host is a URL or holds "@"; give the name of the server alone')
-  }
   const ports = port.split(',').map((text) => parsePort(text.trim()))
   if (ports.length !== 1 && ports.length !== hosts.length) {
     throw invalid(
