@@ -321,7 +321,9 @@ describe('check() of tables', () => {
     const tables = (await source.discoverTables(['k'])).filter(({ partOf }) => partOf === undefined)
     const findings = await source.check(tables)
     const unpublished = findings.filter(({ code }) => code === 'SOURCE_PUBLICATION_INCOMPLETE')
-    expect(unpublished.map(({ table }) => table)).toEqual(['k.keyless', 'k.nothing', 'k.parted'])
+    expect(unpublished.map((finding) => finding.tables)).toEqual([
+      ['k.keyless', 'k.nothing', 'k.parted'],
+    ])
     const made = findings.filter(({ code }) => code === 'SOURCE_PUBLICATION_MISSING')
     for (const { remedy } of [...made, ...unpublished]) await server.sql(remedy ?? '')
     for (const table of ['keyless', 'nothing', 'parted']) {
@@ -346,22 +348,29 @@ describe('check() of tables', () => {
   test('finds missing privileges, and granting what it says is enough', async () => {
     await server.sql(`create role limited login replication password 'limited';
       create schema l; create table l.t (id int primary key); create table l.hidden (id int primary key);
-      alter table l.hidden enable row level security`)
+      alter table l.hidden enable row level security; create table l.veiled (id int primary key);
+      alter table l.veiled enable row level security`)
     const connection = { user: 'limited', password: 'limited' }
     const source = sourceOf(server, { name: 'limited', connection })
     const tables = await source.discoverTables(['l'])
     const findings = await source.check(tables)
-    expect(problems(findings.filter(({ table }) => table !== undefined))).toEqual([
-      ['error', 'SOURCE_ROW_SECURITY', 'l.hidden'],
-      ['error', 'SOURCE_PUBLICATION_INCOMPLETE', 'l.hidden'],
-      ['error', 'SOURCE_PUBLICATION_INCOMPLETE', 'l.t'],
+    expect(problems(findings.filter(({ table }) => table !== undefined))).toEqual([])
+    const several = findings.filter((finding) => finding.tables !== undefined)
+    expect(several.map(({ subject, tables: all }) => [subject, all])).toEqual([
+      ['privileges', ['l.hidden', 'l.t', 'l.veiled']],
+      ['row-level security', ['l.hidden', 'l.veiled']],
+      ['publication', ['l.hidden', 'l.t', 'l.veiled']],
     ])
-    const denied = findings.filter(({ code }) => code === 'SOURCE_PERMISSION_DENIED')
-    expect(denied.map(({ subject, tables: all }) => [subject, all])).toEqual([
-      ['privileges', ['l.hidden', 'l.t']],
+    expect(several.map(({ message }) => message.split(':')[0])).toEqual([
+      'Role "limited" may not read 3 of 3 tables',
+      'Row-level security applies to role "limited" in 2 of 3 tables',
+      expect.stringMatching(/^3 of 3 tables are not in publication "\w+", and role "limited" may/),
     ])
+    expect(several[2]?.remedy).toMatch(
+      /^ALTER PUBLICATION "\w+" ADD TABLE ONLY "l"."hidden", ONLY "l"."t", ONLY "l"."veiled";$/,
+    )
     // A single one is told of by its own name, and by one statement.
-    const one = (await source.check(tables.slice(1))).filter(({ table }) => table !== undefined)
+    const one = (await source.check(tables.slice(1, 2))).filter(({ table }) => table !== undefined)
     expect(problems(one)).toEqual([
       ['error', 'SOURCE_PERMISSION_DENIED', 'l.t'],
       ['error', 'SOURCE_PUBLICATION_INCOMPLETE', 'l.t'],

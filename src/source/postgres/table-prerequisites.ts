@@ -7,24 +7,20 @@ import type { ControlRow } from './connect.ts'
 import type { Control } from './control.ts'
 import { type CatalogTable, discoverById } from './discover.ts'
 import { insertsNameOf, isInsertOnly } from './insert-publication.ts'
-import {
-  addTablesStatement,
-  makeForRoleStatements,
-  publicationOptions,
-  type PublicationState,
-  type Publishes,
-  readPublication,
-} from './publication.ts'
-import { idArray, quoteIdentifier, quoteTable, shownTable, textArray } from './sql-text.ts'
+import { type PublicationState, type Publishes, readPublication } from './publication.ts'
+import { publicationFindings, type Unpublished } from './publication-finding.ts'
+import { idArray, quoteIdentifier, shownTable, textArray } from './sql-text.ts'
 import {
   type DeniedTable,
   grantsFinding,
+  type HiddenTable,
+  hiddenFinding,
   type MissingGrant,
   privilegeProblems,
   privilegesSql,
 } from './table-privileges.ts'
 import { unmetRequirements } from './table-requirements.ts'
-import { lookAround, surroundingProblems } from './table-surroundings.ts'
+import { lookAround, surroundingProblems, type Surroundings } from './table-surroundings.ts'
 
 export interface TableCheckContext {
   readonly control: Control
@@ -38,47 +34,28 @@ type Problem = Omit<Finding, 'subject' | 'table'> & {
   readonly grant?: MissingGrant
 }
 
-interface PublicationPlan {
-  readonly name: string
-  readonly publishes: Publishes
-  /** It exists, or an earlier statement of the same check makes it. */
-  readonly isMadeBefore: boolean
-}
-
-function publicationProblems(
+/** undefined when the publication offers the table, or will. */
+function unpublishedOf(
   table: CatalogTable,
   row: ControlRow,
   publication: PublicationState,
-  { name, publishes, isMadeBefore }: PublicationPlan,
-): Problem[] {
+  isUnready: boolean,
+): Unpublished | undefined {
+  // It is refused for what it is.
+  if (table.kind === 'f') return undefined
   const { id } = table.table
   const problem = publication.problems.get(id)
   if (problem !== undefined && !publication.isOurs) {
-    return [
-      {
-        severity: 'error',
-        code: 'SOURCE_PUBLICATION_INCOMPLETE',
-        message: `Publication "${name}": ${problem}`,
-        remedy: `ALTER PUBLICATION ${quoteIdentifier(name)} DROP TABLE ${quoteTable(table.table.name)}; ${addTablesStatement(name, [table.table])} ALTER PUBLICATION ${quoteIdentifier(name)} SET (${publicationOptions[publishes]});`,
-      },
-    ]
+    return { table: table.table, problem, isUnready }
   }
   const isIn = publication.signatures.has(id)
   const canAdd = row['is_owner'] === 't' && (!publication.exists || row['owns_publication'] === 't')
-  if (isIn || canAdd) return []
-  return [
-    {
-      severity: 'error',
-      code: 'SOURCE_PUBLICATION_INCOMPLETE',
-      message: `It is not in publication "${name}", and role ${quoteIdentifier(row['role'] ?? '')} may not add it`,
-      remedy: `${isMadeBefore ? '' : `${makeForRoleStatements(name, row['role'] ?? '', publishes)} `}${addTablesStatement(name, [table.table])}`,
-    },
-  ]
+  return isIn || canAdd ? undefined : { table: table.table, problem: undefined, isUnready }
 }
 
 function remedyForGenerated(
   { exists, publishesGenerated }: PublicationState,
-  { name }: PublicationPlan,
+  name: string,
 ): string {
   const others = 'Compute them at the destination, or make them ordinary columns.'
   if (!exists || publishesGenerated !== false) return others
@@ -86,45 +63,30 @@ function remedyForGenerated(
   return `For those that are stored: ${statement}\n${others}`
 }
 
-const identityCodes: ReadonlySet<ErrorCode> = new Set([
+/** Published before that is mended, a table has its updates refused, or cannot be published. */
+const unreadyCodes: ReadonlySet<ErrorCode> = new Set([
   'SOURCE_TABLE_WITHOUT_KEY',
   'SOURCE_REPLICA_IDENTITY',
+  'SOURCE_TABLE_UNSUPPORTED',
 ])
-
-/**
- * Published before it, or a partition of it, has an identity, a table has its updates refused by the
- * server: the statement that publishes it does nothing when it is pasted with the others.
- */
-function identityFirst(problems: readonly Problem[]): readonly Problem[] {
-  const lacks = problems.some(({ code }) => code !== undefined && identityCodes.has(code))
-  if (!lacks) return problems
-  return problems.map((problem) =>
-    problem.code === 'SOURCE_PUBLICATION_INCOMPLETE'
-      ? { ...problem, remedy: `-- once it has an identity: ${problem.remedy ?? ''}` }
-      : problem,
-  )
-}
 
 function problemsOf(
   table: CatalogTable,
   row: ControlRow,
   publication: PublicationState,
-  plan: PublicationPlan & { readonly identity: RowIdentity | undefined },
+  plan: { readonly name: string; readonly identity: RowIdentity | undefined },
 ): Problem[] {
   const unmet = unmetRequirements(table, plan.identity).map((one): Problem => ({
     severity: 'error',
     ...one,
   }))
   const problems = [...unmet, ...privilegeProblems(table, row)]
-  if (table.kind !== 'f') {
-    problems.push(...publicationProblems(table, row, publication, plan))
-  }
   if (table.generated.length > 0) {
     problems.push({
       severity: 'warning',
       code: 'SOURCE_COLUMN_NOT_CAPTURED',
       message: `Generated columns are left out: ${table.generated.join(', ')}`,
-      remedy: remedyForGenerated(publication, plan),
+      remedy: remedyForGenerated(publication, plan.name),
     })
   }
   return problems
@@ -149,11 +111,21 @@ async function readEach(
   }
 }
 
-/** At least one finding for every table; what grants mend is one finding for all of them. */
-export async function checkTables(
-  context: TableCheckContext,
-  tables: readonly SourceTable[],
-): Promise<readonly Finding[]> {
+/** What several tables may lack at once, told and mended for all of them together. */
+interface Together {
+  readonly denied: DeniedTable[]
+  readonly hidden: HiddenTable[]
+  readonly unpublished: Readonly<Record<Publishes, Unpublished[]>>
+}
+
+interface Looked {
+  readonly found: ReadonlyMap<TableId, CatalogTable>
+  readonly privileges: ReadonlyMap<string, ControlRow>
+  readonly publications: Readonly<Record<Publishes, PublicationState>>
+  readonly around: Surroundings
+}
+
+async function look(context: TableCheckContext, tables: readonly SourceTable[]): Promise<Looked> {
   const { control, publicationName } = context
   const ids = tables.map((table) => table.id)
   const found = new Map<TableId, CatalogTable>()
@@ -166,46 +138,91 @@ export async function checkTables(
     privileges.set(row['id'] ?? '', row)
   }
   const publications = await readEach(context, tables)
-  const isMade = {
-    everything: publications.everything.exists,
-    inserts: publications.inserts.exists,
-  }
   const around = await lookAround(
     control,
     [...found.values()].map((one) => one.table),
   )
-  const denied: DeniedTable[] = []
-  const perTable = tables.flatMap((table): Finding[] => {
-    const shown = shownTable(table.name)
-    const now = found.get(table.id)
-    const row = privileges.get(table.id)
-    if (now === undefined || row === undefined) {
-      const message = 'It does not exist any more'
-      const remedy = 'Remove the table from the pipeline, or create it again.'
-      const code = 'SOURCE_TABLE_MISSING'
-      return [{ severity: 'error', code, subject: 'table', message, remedy, table: shown }]
-    }
-    // Who may not make a publication was told how to make it before the tables are looked at.
-    const publishes = isInsertOnly(table) ? 'inserts' : 'everything'
-    if (publishes === 'everything') isMade[publishes] ||= row['can_create'] !== 't'
-    const name = publishes === 'inserts' ? insertsNameOf(publicationName) : publicationName
-    const { identity } = table.schema
-    const plan = { name, publishes, isMadeBefore: isMade[publishes], identity } as const
-    const problems = identityFirst([
-      ...problemsOf(now, row, publications[publishes], plan),
-      ...surroundingProblems(now.table, around),
-    ])
-    isMade[publishes] ||= problems.some(({ code }) => code === 'SOURCE_PUBLICATION_INCOMPLETE')
-    if (problems.length === 0) {
-      const message = identityText(table.schema)
-      return [{ severity: 'ok', subject: 'table', message, table: shown }]
-    }
-    const missing = problems.flatMap(({ message, grant }) => (grant ? [{ message, grant }] : []))
-    if (missing.length > 0) denied.push({ table: now.table, problems: missing })
-    return problems
-      .filter(({ grant }) => grant === undefined)
-      .map((problem) => ({ subject: 'table', ...problem, table: shown }))
-  })
-  const role = [...privileges.values()][0]?.['role'] ?? ''
-  return [...grantsFinding(denied, { role, tableCount: found.size }), ...perTable]
+  return { found, privileges, publications, around }
+}
+
+function nameFor(publishes: Publishes, publicationName: string): string {
+  return publishes === 'inserts' ? insertsNameOf(publicationName) : publicationName
+}
+
+/** What concerns the table alone; the rest goes to `together`. */
+function tableFindings(
+  table: SourceTable,
+  looked: Looked,
+  { together, publicationName }: { readonly together: Together; readonly publicationName: string },
+): Finding[] {
+  const shown = shownTable(table.name)
+  const now = looked.found.get(table.id)
+  const row = looked.privileges.get(table.id)
+  if (now === undefined || row === undefined) {
+    const message = 'It does not exist any more'
+    const remedy = 'Remove the table from the pipeline, or create it again.'
+    const code = 'SOURCE_TABLE_MISSING'
+    return [{ severity: 'error', code, subject: 'table', message, remedy, table: shown }]
+  }
+  const publishes = isInsertOnly(table) ? 'inserts' : 'everything'
+  const publication = looked.publications[publishes]
+  const { identity } = table.schema
+  const plan = { name: nameFor(publishes, publicationName), identity }
+  const problems = [
+    ...problemsOf(now, row, publication, plan),
+    ...surroundingProblems(now.table, looked.around),
+  ]
+  const isUnready = problems.some(({ code }) => code !== undefined && unreadyCodes.has(code))
+  const unpublished = unpublishedOf(now, row, publication, isUnready)
+  if (unpublished !== undefined) together.unpublished[publishes].push(unpublished)
+  else if (problems.length === 0) {
+    const message = identityText(table.schema)
+    return [{ severity: 'ok', subject: 'table', message, table: shown }]
+  }
+  const missing = problems.flatMap(({ message, grant }) => (grant ? [{ message, grant }] : []))
+  if (missing.length > 0) together.denied.push({ table: now.table, problems: missing })
+  const isHidden = ({ code }: Problem): boolean => code === 'SOURCE_ROW_SECURITY'
+  for (const { message } of problems.filter(isHidden)) {
+    together.hidden.push({ table: now.table, message })
+  }
+  return problems
+    .filter((problem) => problem.grant === undefined && !isHidden(problem))
+    .map((problem) => ({ subject: 'table', ...problem, table: shown }))
+}
+
+/** At least one finding for every table; what one statement mends is one finding for all of them. */
+export async function checkTables(
+  context: TableCheckContext,
+  tables: readonly SourceTable[],
+): Promise<readonly Finding[]> {
+  const { publicationName } = context
+  const looked = await look(context, tables)
+  const together: Together = {
+    denied: [],
+    hidden: [],
+    unpublished: { everything: [], inserts: [] },
+  }
+  const perTable = tables.flatMap((table) =>
+    tableFindings(table, looked, { together, publicationName }),
+  )
+  const row = [...looked.privileges.values()][0]
+  const role = row?.['role'] ?? ''
+  const all = { role, tableCount: looked.found.size }
+  return [
+    ...grantsFinding(together.denied, all),
+    ...hiddenFinding(together.hidden, all),
+    ...perTable,
+    ...(['everything', 'inserts'] as const).flatMap((publishes) => {
+      // Who may not make a publication was told how to make it before the tables are looked at.
+      const isToldBefore = publishes === 'everything' && row?.['can_create'] !== 't'
+      const isInserts = publishes === 'inserts'
+      return publicationFindings(together.unpublished[publishes], {
+        name: nameFor(publishes, publicationName),
+        publishes,
+        role,
+        isMadeBefore: looked.publications[publishes].exists || isToldBefore,
+        tableCount: tables.filter((table) => isInsertOnly(table) === isInserts).length,
+      })
+    }),
+  ]
 }

@@ -3,6 +3,7 @@ import type { Finding } from '../finding.ts'
 import type { SourceTable, SourceTableName } from '../table-schema.ts'
 import type { ControlRow } from './connect.ts'
 import type { CatalogTable } from './discover.ts'
+import { listed } from './listed.ts'
 import { quoteIdentifier, quoteTable, shownTable } from './sql-text.ts'
 
 /** `$1`: oids of tables, `$2`: names of our publications. One row a table. */
@@ -143,10 +144,29 @@ function shownDenied({ table, problems }: DeniedTable): string {
   )})`
 }
 
-const mostListed = 20
+export interface HiddenTable {
+  readonly table: SourceTable
+  readonly message: string
+}
 
-function listed(texts: readonly string[], separator: string): string {
-  const more = texts.length - mostListed
-  const some = texts.slice(0, mostListed).join(separator)
-  return more > 0 ? `${some}${separator}and ${more} more` : some
+/** One finding for all whose rows, or those of their partitions, are hidden from the role. */
+export function hiddenFinding(
+  hidden: readonly HiddenTable[],
+  { role, tableCount }: { readonly role: string; readonly tableCount: number },
+): Finding[] {
+  const tables = [...new Set(hidden.map(({ table }) => shownTable(table.name)))]
+  const [first, ...others] = tables
+  if (first === undefined) return []
+  const quoted = quoteIdentifier(role)
+  const remedy = `ALTER ROLE ${quoted} BYPASSRLS;`
+  const finding = { severity: 'error', code: 'SOURCE_ROW_SECURITY', remedy } as const
+  if (others.length === 0) {
+    const message = listed(
+      hidden.map((one) => one.message),
+      '; ',
+    )
+    return [{ ...finding, subject: 'table', message, table: first }]
+  }
+  const message = `Row-level security applies to role ${quoted} in ${tables.length} of ${tableCount} tables: ${listed(tables, ', ')}`
+  return [{ ...finding, subject: 'row-level security', message, tables }]
 }

@@ -1,0 +1,109 @@
+/** Tables that a publication does not offer as it has to: one finding, and one script, for all of them. */
+import type { Finding } from '../finding.ts'
+import type { SourceTable } from '../table-schema.ts'
+import { listed } from './listed.ts'
+import {
+  addTablesStatement,
+  makeForRoleStatements,
+  publicationOptions,
+  type Publishes,
+} from './publication.ts'
+import { quoteIdentifier, quoteTable, shownTable } from './sql-text.ts'
+
+export interface Unpublished {
+  readonly table: SourceTable
+  /** undefined: it is not in the publication, and the role may not add it. */
+  readonly problem: string | undefined
+  /** Published as it is, it would have its updates refused by the server, or is refused itself. */
+  readonly isUnready: boolean
+}
+
+export interface PublicationPlan {
+  readonly name: string
+  readonly publishes: Publishes
+  readonly role: string
+  /** It exists, or an earlier statement of the same check makes it. */
+  readonly isMadeBefore: boolean
+  /** That are to be in it. */
+  readonly tableCount: number
+}
+
+export function publicationFindings(
+  unpublished: readonly Unpublished[],
+  plan: PublicationPlan,
+): Finding[] {
+  return [
+    ...findingOf(
+      unpublished.filter(({ problem }) => problem === undefined),
+      plan,
+      {
+        one: `It is not in publication "${plan.name}", and role ${quoteIdentifier(plan.role)} may not add it`,
+        several: `are not in publication "${plan.name}", and role ${quoteIdentifier(plan.role)} may not add them`,
+        statements: (tables) => addTablesStatement(plan.name, tables),
+        before: plan.isMadeBefore
+          ? ''
+          : makeForRoleStatements(plan.name, plan.role, plan.publishes),
+      },
+    ),
+    ...findingOf(
+      unpublished.filter(({ problem }) => problem !== undefined),
+      plan,
+      {
+        one: `Publication "${plan.name}": `,
+        several: `are not offered by publication "${plan.name}" as they have to be`,
+        statements: (tables) => repairStatements(tables, plan),
+        before: '',
+      },
+    ),
+  ]
+}
+
+function repairStatements(
+  tables: readonly SourceTable[],
+  { name, publishes }: PublicationPlan,
+): string {
+  const alter = `ALTER PUBLICATION ${quoteIdentifier(name)}`
+  const list = tables.map((table) => quoteTable(table.name)).join(', ')
+  return `${alter} DROP TABLE ${list}; ${addTablesStatement(name, tables)} ${alter} SET (${publicationOptions[publishes]});`
+}
+
+interface Words {
+  readonly one: string
+  readonly several: string
+  readonly statements: (tables: readonly SourceTable[]) => string
+  readonly before: string
+}
+
+function findingOf(
+  unpublished: readonly Unpublished[],
+  { tableCount }: PublicationPlan,
+  words: Words,
+): Finding[] {
+  const [first, ...others] = unpublished
+  if (first === undefined) return []
+  const ready = unpublished.filter(({ isUnready }) => !isUnready)
+  const late = unpublished.filter(({ isUnready }) => isUnready)
+  const statements = (some: readonly Unpublished[]): string =>
+    some.length === 0 ? '' : words.statements(some.map(({ table }) => table))
+  const now = [words.before, statements(ready)].filter((text) => text !== '').join(' ')
+  const whom = late.length > 1 ? 'them' : 'it'
+  const later =
+    late.length === 0
+      ? ''
+      : `-- once the rest that is said of ${whom} is mended: ${statements(late)}`
+  const finding = {
+    severity: 'error',
+    code: 'SOURCE_PUBLICATION_INCOMPLETE',
+    remedy: [now, later].filter((text) => text !== '').join('\n'),
+  } as const
+  if (others.length === 0) {
+    const message = `${words.one}${first.problem ?? ''}`
+    return [{ ...finding, subject: 'table', message, table: shownTable(first.table.name) }]
+  }
+  const shown = unpublished.map(({ table, problem }) =>
+    problem === undefined ? shownTable(table.name) : `${shownTable(table.name)} (${problem})`,
+  )
+  const message = `${unpublished.length} of ${tableCount} tables ${words.several}: ${listed(shown, ', ')}`
+  const tables = unpublished.map(({ table }) => shownTable(table.name))
+  return [{ ...finding, subject: 'publication', message, tables }]
+}
