@@ -1,15 +1,16 @@
 /** `check`: every requirement of every source of a file, met or not; changes nothing. */
 import { asSluiceError } from '../base/errors.ts'
-import { resolveConnection } from '../catalog/connection.ts'
+import { type ConnectionAddress, resolveConnection } from '../catalog/connection.ts'
 import { createFolders } from '../catalog/folders.ts'
 import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
 import type { Resources } from '../catalog/resources.ts'
 import type { CheckReport } from '../cli/app.ts'
-import { selectTables, tableNotFound } from '../gateway/select-tables.ts'
+import { selectTables, type TableSelection, tableNotFound } from '../gateway/select-tables.ts'
 import type { Finding } from '../source/finding.ts'
+import { accessScript } from '../source/postgres/access-script.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
 import type { Context } from './context.ts'
-import { newIdentity, readIdentity } from './gateway-identity.ts'
+import { type GatewayIdentity, newIdentity, readIdentity } from './gateway-identity.ts'
 import { openSource, selectionOf } from './gateway-runtime.ts'
 import { spelledOut } from './remedy.ts'
 import { unloadableTables } from './unloadable-tables.ts'
@@ -40,6 +41,28 @@ function findingOf(error: unknown, subject: string): Finding {
   return { severity: 'error', code, subject, message, remedy }
 }
 
+/** Nothing of a database can be looked at that lets nobody in: what is needed there is told unseen. */
+function withScript(finding: Finding, script: string | undefined): Finding {
+  const isShut = finding.subject === 'connection' && finding.code === 'SOURCE_PERMISSION_DENIED'
+  return isShut && script !== undefined ? { ...finding, remedy: script } : finding
+}
+
+function entryScript(
+  { options }: ConnectionAddress,
+  gateway: {
+    readonly definition: GatewayDefinition
+    readonly identity: GatewayIdentity
+    readonly selection: TableSelection
+  },
+): string | undefined {
+  const { user: role } = options
+  const database = gateway.definition.sourceCatalog ?? options['database']
+  if (role === undefined || database === undefined) return undefined
+  const { schemas, tables } = gateway.selection
+  const { publication: publicationName } = gateway.identity
+  return accessScript({ role, database, publicationName, schemas, tables })
+}
+
 async function checkGateway(
   context: Context,
   resources: Resources,
@@ -51,6 +74,8 @@ async function checkGateway(
   const folders = createFolders(context.dataFolder, resources.storageRoots)
   const storage = createLocalStorage(folders.volume(definition.staging))
   let source: ReturnType<typeof openSource>
+  const selection = selectionOf(pipelines)
+  let entry: Finding['remedy']
   let isFirstRun = true
   try {
     const known = await readIdentity(storage)
@@ -58,6 +83,7 @@ async function checkGateway(
     const identity = known ?? newIdentity(storage, definition)
     const address = resolveConnection(connection, context.env)
     const isSlotUnnamed = isFirstRun && identity.isChosen !== true
+    entry = entryScript(address, { definition, identity, selection })
     source = openSource(context, address, { definition, identity, isSlotUnnamed })
   } catch (error) {
     return [findingOf(error, 'connection')]
@@ -67,8 +93,8 @@ async function checkGateway(
     const isReachable = !server.some(
       ({ subject, severity }) => subject === 'connection' && severity === 'error',
     )
-    if (!isReachable) return server
-    const { tables, missing } = await selectTables(source, selectionOf(pipelines))
+    if (!isReachable) return server.map((finding) => withScript(finding, entry))
+    const { tables, missing } = await selectTables(source, selection)
     const unloadable = unloadableTables(tables, pipelines, { isFirstRun })
     const refused = new Set(unloadable.flatMap(({ table, tables: all }) => all ?? table ?? []))
     return [

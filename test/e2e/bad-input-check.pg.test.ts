@@ -149,3 +149,41 @@ async function runStatements(scene: Scene, remedy: string): Promise<void> {
     await client.end()
   }
 }
+
+test('a role that may not enter the database is told all it needs, and one paste is enough', async () => {
+  const scene = await createScene(server, 'outside')
+  scenes.push(scene)
+  const role = 'out"side'
+  await server.sql(`CREATE ROLE "out""side" LOGIN PASSWORD '${scene.password}'`)
+  await scene.sql(`REVOKE CONNECT ON DATABASE ${scene.database} FROM PUBLIC;
+    CREATE SCHEMA "It's"; REVOKE ALL ON SCHEMA "It's", public FROM PUBLIC;
+    CREATE TABLE "It's"."A_b" (id int PRIMARY KEY); INSERT INTO "It's"."A_b" VALUES (1);
+    CREATE TABLE "It's".hidden (id int PRIMARY KEY);
+    ALTER TABLE "It's".hidden ENABLE ROW LEVEL SECURITY;
+    CREATE TABLE "It's".tree (id int PRIMARY KEY) PARTITION BY RANGE (id);
+    CREATE TABLE "It's".leaf PARTITION OF "It's".tree DEFAULT; INSERT INTO "It's".tree VALUES (1);
+    CREATE TABLE "It's".unsaid (id int); INSERT INTO "It's".unsaid VALUES (1)`)
+  scene.writeFile({
+    user: `'${role}'`,
+    objects: [
+      `schema: {source_schema: "It's", destination_catalog: main, destination_schema: copy}`,
+      'table: {source_schema: app, source_table: orders, destination_catalog: main, destination_schema: copy}',
+    ],
+  })
+  const shut = await scene.call('check', scene.file)
+  expect(shut.exitCode).toBe(1)
+  const [finding, ...others] = findings(shut)
+  expect([finding?.code, others]).toEqual(['SOURCE_PERMISSION_DENIED', []])
+  // Twice, as somebody who is not sure would; in the database itself.
+  for (let paste = 0; paste < 2; paste++) await scene.sql(finding?.remedy ?? '')
+  const open = await scene.call('check', scene.file)
+  // Publishing it now would have its updates refused.
+  expect(unmet(open).filter((line) => line.startsWith('error'))).toEqual([
+    `error SOURCE_TABLE_WITHOUT_KEY It's.unsaid`,
+    `error SOURCE_PUBLICATION_INCOMPLETE It's.unsaid`,
+  ])
+  await scene.sql(`UPDATE "It's".unsaid SET id = 2; DROP TABLE "It's".unsaid`)
+  expect((await scene.call('check', scene.file)).exitCode).toBe(0)
+  expect((await scene.runOnce()).exitCode).toBe(0)
+  await scene.expectEqual()
+})
