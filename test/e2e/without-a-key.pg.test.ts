@@ -1,7 +1,11 @@
 /** Tables without a key from the command line: what can be proven of them, and partitioned ones. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Called, createScene, type Scene } from '../support/bad-input.ts'
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../support/embedded-postgres.ts'
+import {
+  type EmbeddedPostgres,
+  postgresVersion,
+  startEmbeddedPostgres,
+} from '../support/embedded-postgres.ts'
 
 let server: EmbeddedPostgres
 const scenes: Scene[] = []
@@ -96,6 +100,56 @@ for (const [root, partitions, code] of [
     await scene.sqlAsRole(`TRUNCATE app.t_1; INSERT INTO app.t VALUES (2, 'after')`)
     await runDone(scene)
     await scene.expectEqual('t')
+  })
+}
+
+/** Known by whole rows at best, which the server refuses because of a column it computes. */
+async function virtualScene(name: string, identity: string): Promise<Scene> {
+  return await sceneOf(
+    name,
+    `CREATE TABLE app.t (a int, v text, "G g" int GENERATED ALWAYS AS (a + 1) VIRTUAL) PARTITION BY RANGE (a);
+     CREATE TABLE app.t_1 PARTITION OF app.t FOR VALUES FROM (0) TO (10);
+     CREATE TABLE app.t_2 PARTITION OF app.t DEFAULT;
+     ALTER TABLE app.t REPLICA IDENTITY ${identity};
+     ALTER TABLE app.t_1 REPLICA IDENTITY ${identity}; ALTER TABLE app.t_2 REPLICA IDENTITY ${identity};
+     INSERT INTO app.t SELECT n % 20, 'v' FROM generate_series(1, 60) n`,
+  )
+}
+
+async function expectFollowed(scene: Scene): Promise<void> {
+  await runDone(scene)
+  await scene.sqlAsRole(
+    `UPDATE app.t SET v = 'changed' WHERE a = 4; DELETE FROM app.t WHERE a = 15`,
+  )
+  await runDone(scene)
+  await scene.expectEqual('t')
+}
+
+// Virtual columns came with version 18.
+if (postgresVersion >= 18) {
+  test('trap: a partitioned table without a key, with a virtual column: FULL would stop its application', async () => {
+    const scene = await virtualScene('parted_virtual', 'DEFAULT')
+    const remedy = (await scene.runOnce()).failed.get('app.t')?.remedy ?? ''
+    // Pasted unseen it does nothing: which way to go is for a person to say.
+    for (const line of remedy.split('\n')) expect(line).toMatch(/^--.*(PRIMARY KEY|FULL)/)
+    const full = /columns: (.*;) and every/.exec(remedy)?.[1] ?? ''
+    expect(full).toContain('DROP COLUMN "G g"')
+    await scene.sqlAsRole(full)
+    await expectFollowed(scene)
+  })
+
+  test('trap: one that is FULL already and would be published so', async () => {
+    const scene = await virtualScene('parted_virtual_full', 'FULL')
+    const refused = await scene.runOnce()
+    const problem = refused.failed.get('app.t')
+    expect(problem, refused.text).toMatchObject({ code: 'SOURCE_REPLICA_IDENTITY' })
+    await scene.sqlAsRole(`UPDATE app.t SET v = 'as before' WHERE a = 3`)
+    const findings = (await scene.call('check', scene.file)).lines.filter(
+      (line) => line['code'] === 'SOURCE_REPLICA_IDENTITY',
+    )
+    expect(findings).toHaveLength(2)
+    for (const finding of findings) await scene.sqlAsRole(String(finding['remedy']))
+    await expectFollowed(scene)
   })
 }
 

@@ -48,10 +48,10 @@ export interface CatalogTable {
   /** Names of generated columns that are left out: virtual ones, and stored ones that the log does not have. */
   readonly generated: readonly string[]
   /**
-   * With replica identity full and such columns left out, the server refuses everybody's updates and
+   * With such columns left out, replica identity full has the server refuse everybody's updates and
    * deletes of a published table (version 18).
    */
-  readonly isRefusedByServer: boolean
+  readonly isFullRefused: boolean
   /** Numbers of all columns that the table has, generated ones included. */
   readonly attnums: readonly number[]
   /** `pg_class.relkind`: r ordinary, p partitioned, f foreign. */
@@ -308,10 +308,8 @@ export function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Lo
     decoders: mapped.map(({ decoder }) => decoder),
     columns,
     generated,
-    isRefusedByServer:
-      replicaIdentity === 'f' &&
-      generated.length > 0 &&
-      rows.some((column) => column['publishes_stored'] !== null),
+    isFullRefused:
+      generated.length > 0 && rows.some((column) => column['publishes_stored'] !== null),
     attnums: rows.map((column) => Number(column['attnum'])),
     kind: row['kind'] ?? '',
     persistence: row['persistence'] ?? '',

@@ -18,7 +18,7 @@ const partitionsSql = `
     has_table_privilege(c.oid, 'SELECT') AS can_select,
     c.relkind = 'r' AND row_security_active(c.oid) AS is_hidden,
     -- Virtual ones exist since version 18.
-    (SELECT string_agg(a.attname, ', ' ORDER BY a.attnum) FROM pg_attribute a
+    (SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a
       WHERE a.attrelid = c.oid AND a.attgenerated = 'v' AND NOT a.attisdropped) AS virtual
   FROM (${partitionTreeSql('$1::oid[]')}) t
   JOIN pg_class c ON c.oid::text = t.node AND c.relkind <> 'p'
@@ -66,12 +66,14 @@ function identityProblem(table: SourceTable, row: ControlRow): UnmetRequirement 
   const partition = { schema: row['schema'] ?? '', table: row['name'] ?? '' }
   const sent = JSON.parse(row['identity_columns'] ?? '[]') as readonly string[]
   const needsKey = schema.key.length > 0
-  const virtual = row['virtual'] ?? undefined
-  if (identity === 'f' && virtual !== undefined) {
+  const virtual = JSON.parse(row['virtual'] ?? '[]') as readonly string[]
+  if (identity === 'f' && virtual.length > 0) {
     return {
       code: 'SOURCE_REPLICA_IDENTITY',
-      message: `The replica identity of its partition ${shownTable(partition)} is FULL, and generated columns can not be published (${virtual}): the server refuses every UPDATE and DELETE of what is published so`,
-      remedy: `ALTER TABLE ${quoteTable(partition)} REPLICA IDENTITY DEFAULT;`,
+      message: `The replica identity of its partition ${shownTable(partition)} is FULL, and generated columns can not be published (${virtual.join(', ')}): the server refuses every UPDATE and DELETE of what is published so`,
+      remedy: needsKey
+        ? `ALTER TABLE ${quoteTable(partition)} REPLICA IDENTITY DEFAULT;`
+        : fullRemedy(table, partition, virtual),
     }
   }
   const isMet =
@@ -80,12 +82,26 @@ function identityProblem(table: SourceTable, row: ControlRow): UnmetRequirement 
   if (isMet) return undefined
   const how =
     identity === 'n' ? 'is NOTHING' : needsKey ? 'lacks a column of the key' : 'is not FULL'
-  const wanted = needsKey && identity !== 'd' ? 'DEFAULT' : 'FULL'
+  const isKeyed = needsKey && identity !== 'd'
   return {
     code: 'SOURCE_REPLICA_IDENTITY',
     message: `The replica identity of its partition ${shownTable(partition)} ${how}: updates and deletes do not say which row they mean`,
-    remedy: `ALTER TABLE ${quoteTable(partition)} REPLICA IDENTITY ${wanted};`,
+    remedy: isKeyed
+      ? `ALTER TABLE ${quoteTable(partition)} REPLICA IDENTITY DEFAULT;`
+      : fullRemedy(table, partition, virtual),
   }
+}
+
+/** Virtual columns are in the way of whole rows, and nothing is stored in them. */
+function fullRemedy(
+  table: SourceTable,
+  partition: { readonly schema: string; readonly table: string },
+  virtual: readonly string[],
+): string {
+  const full = `ALTER TABLE ${quoteTable(partition)} REPLICA IDENTITY FULL;`
+  if (virtual.length === 0) return full
+  const drops = virtual.map((name) => `DROP COLUMN IF EXISTS ${quoteIdentifier(name)}`).join(', ')
+  return `ALTER TABLE ${quoteTable(table.name)} ${drops}; ${full} -- or a key for ${shownTable(table.name)}, and REPLICA IDENTITY DEFAULT for its partitions`
 }
 
 function privilegeProblems(row: ControlRow): UnmetRequirement[] {

@@ -48,15 +48,14 @@ function unmetIdentity(table: CatalogTable): UnmetRequirement | undefined {
 }
 
 function unmetFullIdentity(table: CatalogTable): UnmetRequirement | undefined {
-  if (!table.isRefusedByServer || table.kind === 'p') return undefined
+  if (!table.isFullRefused || table.replicaIdentity !== 'f' || table.kind === 'p') return undefined
   const alter = `ALTER TABLE ${quoteTable(table.table.name)}`
-  const drops = table.generated.map((name) => `DROP COLUMN ${quoteIdentifier(name)}`).join(', ')
   return {
     code: 'SOURCE_REPLICA_IDENTITY',
     message: `Its replica identity is FULL and generated columns are not published (${table.generated.join(', ')}): once it is published, the server refuses every UPDATE and DELETE of it`,
     remedy:
       table.primaryKey === undefined
-        ? `${alter} ${drops}; -- or a key and REPLICA IDENTITY DEFAULT`
+        ? `${dropStatement(table)} -- or a key and REPLICA IDENTITY DEFAULT`
         : `${alter} REPLICA IDENTITY DEFAULT;`,
   }
 }
@@ -74,16 +73,29 @@ function unmetKey(table: CatalogTable): UnmetRequirement | undefined {
 
 const insertsOnly = '-- or scd_type: APPEND_ONLY wherever it is wanted, for its inserts alone'
 
+/** Nothing of a table's own is in them. */
+function dropStatement({ table, generated }: CatalogTable): string {
+  const drops = generated.map((name) => `DROP COLUMN ${quoteIdentifier(name)}`).join(', ')
+  return `ALTER TABLE ${quoteTable(table.name)} ${drops};`
+}
+
+/** By whole rows, of all its partitions if it has some. */
+function fullStatements(catalogTable: CatalogTable): string {
+  const all = [catalogTable.table.name, ...catalogTable.partitions].map(quoteTable)
+  const statements = all.map((one) => `ALTER TABLE ${one} REPLICA IDENTITY FULL;`).join(' ')
+  return catalogTable.isFullRefused ? `${dropStatement(catalogTable)} ${statements}` : statements
+}
+
 /** Without a key: by whole rows, or inserts alone. */
-function otherWays({ table, kind }: CatalogTable): string {
-  if (kind === 'p') return insertsOnly
-  const full = `ALTER TABLE ${quoteTable(table.name)} REPLICA IDENTITY FULL;`
-  return `-- or ${full} ${insertsOnly}`
+function otherWays(catalogTable: CatalogTable): string {
+  if (catalogTable.kind === 'p') return insertsOnly
+  const without = catalogTable.isFullRefused ? 'without its generated columns: ' : ''
+  return `-- or ${without}${fullStatements(catalogTable)} ${insertsOnly}`
 }
 
 /** The mildest statement that gives the table a key and needs no knowledge of its rows. */
 function keyStatement(catalogTable: CatalogTable): string {
-  const { table, kind, columns, partitions, identityIndex, primaryKey } = catalogTable
+  const { table, kind, columns, identityIndex, primaryKey, isFullRefused } = catalogTable
   const alter = `ALTER TABLE ${quoteTable(table.name)}`
   if (identityIndex !== undefined) {
     return `${alter} REPLICA IDENTITY USING INDEX ${quoteIdentifier(identityIndex)};`
@@ -96,9 +108,14 @@ function keyStatement(catalogTable: CatalogTable): string {
   }
   if (kind === 'p') {
     // Every unique constraint has to include the columns it is partitioned by: no new column can.
-    const all = [table.name, ...partitions].map(quoteTable)
-    const statements = all.map((one) => `ALTER TABLE ${one} REPLICA IDENTITY FULL;`)
-    return `${statements.join(' ')} -- and every partition to come; or ADD PRIMARY KEY (columns that are unique and NOT NULL, those it is partitioned by among them)`
+    const full = fullStatements(catalogTable)
+    const key =
+      'ADD PRIMARY KEY (columns that are unique and NOT NULL, those it is partitioned by among them)'
+    // What the server refuses with generated columns is not to be pasted unseen.
+    if (isFullRefused) {
+      return `-- ${alter} ${key};\n-- or without its generated columns: ${full} and every partition to come`
+    }
+    return `${full} -- and every partition to come; or ${key}`
   }
   const taken = new Set(columns.map(({ name }) => name.toLowerCase()))
   const name = ['id', 'row_id', 'sluice_row_id'].find((candidate) => !taken.has(candidate))
