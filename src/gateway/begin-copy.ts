@@ -172,7 +172,7 @@ export async function closeQuietly(snapshot: TableSnapshot, log: Log): Promise<v
 export function tableGone(table: Pick<SourceTable, 'name'>): SluiceError {
   return new SluiceError(
     'GATEWAY_TABLE_GONE',
-    `table ${nameOf(table)} is no longer in the source, or not visible to the gateway's user`,
+    `table ${nameOf(table)} is no longer in the source as a table of its own, or not visible to the gateway's user`,
   )
 }
 

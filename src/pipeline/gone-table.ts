@@ -12,7 +12,7 @@ export const othersCodes: ReadonlySet<string> = new Set([
 export function goneError({ source, destination }: TableRoute): SluiceError {
   return new SluiceError(
     'GATEWAY_TABLE_GONE',
-    `table ${source.schema}.${source.table} is no longer in the source, or not visible to the gateway's user; ${formatDestinationName(destination)} stays as it was`,
+    `table ${source.schema}.${source.table} is no longer in the source as a table of its own, or not visible to the gateway's user; ${formatDestinationName(destination)} stays as it was`,
   )
 }
 

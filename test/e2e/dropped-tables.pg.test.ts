@@ -81,6 +81,25 @@ test('trap: one that a table object names is missed', async () => {
   }
 })
 
+test('a detached partition is a table of its own, and gone as one when it is attached again', async () => {
+  await server.sql(`CREATE TABLE s.root (id int PRIMARY KEY) PARTITION BY RANGE (id);
+    CREATE TABLE s.part PARTITION OF s.root FOR VALUES FROM (0) TO (10);
+    CREATE TABLE s.rest PARTITION OF s.root DEFAULT; INSERT INTO s.root VALUES (7), (70)`)
+  expect((await sluice('run', file, '--once')).exitCode).toBe(0)
+  await server.sql('ALTER TABLE s.root DETACH PARTITION s.part; INSERT INTO s.part VALUES (8)')
+  const detached = await sluice('run', file, '--once')
+  expect(detached.exitCode, detached.stderr).toBe(0)
+  expect(detached.stderr).toMatch(/table=s\.root +reason="partitions were detached/)
+  expect(detached.stderr).toMatch(/s\.part: loaded \(2 rows\)/)
+  expect((await sluice('status')).stdout).toMatch(/main\.copy\.part +stopped +2 /)
+  expect((await sluice('verify')).stdout).toContain('3 tables equal')
+  await server.sql('ALTER TABLE s.root ATTACH PARTITION s.part FOR VALUES FROM (0) TO (10)')
+  const attached = await sluice('run', file, '--once')
+  expect(attached.exitCode, attached.stderr).toBe(0)
+  expect((await sluice('status')).stdout).toMatch(/main\.copy\.part +gone +2 /)
+  expect((await sluice('verify')).stdout).toContain('2 tables equal, 1 gone at the source')
+})
+
 test('what was refused and never loaded is forgotten, and its twin takes its place', async () => {
   await server.sql(`CREATE TABLE s."Twin" (id int PRIMARY KEY); CREATE TABLE s.twin (id int PRIMARY KEY);
     INSERT INTO s."Twin" VALUES (1); CREATE TABLE s."tab.dot" (id int PRIMARY KEY)`)

@@ -60,7 +60,7 @@ export const stagingErrors = {
     exitCode: 1,
   },
   GATEWAY_TABLE_GONE: {
-    when: 'A table that was being copied or followed was dropped at the source, or can no longer be seen. Its destination stays as it was. Nothing fails because of it, unless a table object names the table.',
+    when: 'A table that was being copied or followed was dropped at the source, became a partition of another one, or can no longer be seen. Its destination stays as it was. Nothing fails because of it, unless a table object names the table.',
     remedy:
       'To keep the destination as it is, do nothing; to remove it, delete its folder. Take a table object that names the table out of the pipeline. To have the table again, create it or grant access to it.',
     retry: 'after-remedy',
