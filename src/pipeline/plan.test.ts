@@ -29,6 +29,15 @@ const chunk = (id: number): ManifestEntry => ({
   chunk: 0,
   files: [],
 })
+const resumed: ManifestEntry = {
+  kind: 'snapshot_resumed',
+  table_id: '1',
+  snapshot_id: 0,
+  resumption: 1,
+  point: 'p0 again',
+  first_chunk: 1,
+  chunk_count: 1,
+}
 const finished = (id: number): Extract<ManifestEntry, { kind: 'snapshot_finished' }> => ({
   kind: 'snapshot_finished',
   table_id: '1',
@@ -116,6 +125,18 @@ describe('planTable()', () => {
       'later changes',
       { log: [loaded, [changes(0)], [changes(0)]], applied: at(1, 0) },
       'changes 0 with 2',
+    ],
+    [
+      'trap: changes that the newest point of a resumed copy shows are no steps after it',
+      {
+        log: [
+          [table, started(0), chunk(0)],
+          [changes(0)],
+          [resumed, { ...chunk(0), chunk: 1, resumption: 1 } as ManifestEntry],
+          [{ ...changes(0), resumption: 1 }, finished(0)],
+        ],
+      },
+      'load 0 with 3',
     ],
     ['nothing new', { log: [loaded, [changes(0)]], applied: at(1, 0) }, 'nothing'],
     [

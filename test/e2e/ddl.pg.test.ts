@@ -198,3 +198,12 @@ test('trap: a rename on a table that nobody writes to is seen while the gateway 
   await world.apply()
   await expectEqual('t')
 })
+
+test('trap: a generated column that the log does not have becomes an ordinary one: old rows have values', async () => {
+  await world.sql(`CREATE TABLE t (id int PRIMARY KEY, a int, g int GENERATED ALWAYS AS (a * 2) STORED);
+    CREATE PUBLICATION ${world.schema} FOR ALL TABLES; INSERT INTO t VALUES (1, 1), (2, 2)`)
+  await world.sync()
+  await change(
+    'INSERT INTO t VALUES (3, 3); ALTER TABLE t ALTER g DROP EXPRESSION; INSERT INTO t VALUES (4, 4, 5)',
+  )
+})

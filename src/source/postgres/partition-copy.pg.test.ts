@@ -5,7 +5,7 @@ import {
   postgresVersion,
   startEmbeddedPostgres,
 } from '../../../test/support/embedded-postgres.ts'
-import { partitionScene, stream } from './testing/partition-fixture.ts'
+import { copyOf, partitionScene, stream } from './testing/partition-fixture.ts'
 
 let server: EmbeddedPostgres
 
@@ -57,6 +57,7 @@ if (postgresVersion >= 14) {
     // It waits for the reader, who still sees the rows; nobody who comes now does.
     await waitFor('pg_inherits where inhdetachpending')
     await running.until(() => running.sink.gaps.length > 0)
+    expect(await copyOf(scene)).toEqual(['1 a'])
     await reader.query('commit')
     await detached
     await Promise.all([reader.end(), detacher.end()])

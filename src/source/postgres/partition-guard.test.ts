@@ -31,10 +31,10 @@ test('rows that were counted and came prove a partition that was empty', () => {
 })
 
 test('trap: rows that come after a partition was counted do not stand for rows of before', () => {
-  const one = partition(2n)
-  for (const xid of [105, 110, 111]) one.note(xid, 'added')
-  expect(one.isProven).toBe(false)
-  one.note(99, 'added')
-  one.note(105, 'added')
-  expect(one.isProven).toBe(false)
+  for (const later of [105, 110, 500]) {
+    const one = partition(2n)
+    one.note(99, 'added')
+    one.note(later, 'added')
+    expect(one.isProven).toBe(false)
+  }
 })
