@@ -2,6 +2,7 @@
 import { crc32 } from 'node:zlib'
 import { releaseBatch } from '../columnar/column-builder.ts'
 import type { ColumnBatch } from '../columnar/column-batch.ts'
+import { releaseCompressed } from '../columnar/parquet/compress.ts'
 import type { ParquetEncoder } from '../columnar/parquet-encoder.ts'
 import type { ObjectStorage, ObjectWriter } from '../storage/object-storage.ts'
 import { parseDataFilePath } from './layout.ts'
@@ -93,6 +94,7 @@ class ParquetFileWriter implements StagedFileWriter {
       this.#bytes += piece.byteLength
     }
     await this.#writer.write(pieces)
+    releaseCompressed(pieces)
   }
 
   /** A file with a failed step is of no use: its bytes go at once, not only when somebody aborts. */

@@ -12,6 +12,7 @@ export interface ObjectInfo {
 
 /** Appends to a new object that becomes visible, whole and durable, at `close`. */
 export interface ObjectWriter {
+  /** The bytes are not looked at any more once it resolves. */
   write(bytes: Uint8Array | readonly Uint8Array[]): Promise<void>
   /** Durable (fsync of file and folder on a disk) and visible when it resolves. Returns the size. */
   close(): Promise<number>

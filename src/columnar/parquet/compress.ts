@@ -31,6 +31,40 @@ function parametersOf(level: number): NonNullable<ZstdOptions['params']> {
   return { [constants.ZSTD_c_compressionLevel]: level }
 }
 
+/** Pieces in an output buffer that are still needed, and whether more can come. */
+interface OutputUse {
+  pieces: number
+  isFull: boolean
+}
+
+const outputs = new WeakMap<ArrayBufferLike, OutputUse>()
+
+function noteOutput({ buffer, byteOffset, byteLength }: Uint8Array): void {
+  // Only what is certain to be the stream's alone.
+  if (buffer.byteLength !== outputBytes) return
+  let use = outputs.get(buffer)
+  if (use === undefined) outputs.set(buffer, (use = { pieces: 0, isFull: false }))
+  use.pieces++
+  // The stream never looks at a buffer again that it has filled.
+  if (byteOffset + byteLength === outputBytes) use.isFull = true
+}
+
+/**
+ * Nobody looks at these bytes of a file any more, each given once: memory of compressed pages is
+ * freed, pieces of anybody else are let alone. Left to the garbage collector, whose heap is small
+ * beside them, they would make it run all the time.
+ */
+export function releaseCompressed(pieces: readonly Uint8Array[]): void {
+  for (const { buffer } of pieces) {
+    const use = outputs.get(buffer)
+    if (use === undefined) continue
+    use.pieces--
+    if (use.pieces > 0 || !use.isFull || !(buffer instanceof ArrayBuffer)) continue
+    outputs.delete(buffer)
+    buffer.transfer(0)
+  }
+}
+
 /** One page at a time. */
 class Compressor {
   readonly #stream: ZstdCompress
@@ -45,7 +79,10 @@ class Compressor {
       // Every write ends a frame, in one trip to the thread pool.
       flush: constants.ZSTD_e_end,
     })
-    this.#stream.on('data', (piece: Uint8Array) => this.#pieces.push(piece))
+    this.#stream.on('data', (piece: Uint8Array) => {
+      noteOutput(piece)
+      this.#pieces.push(piece)
+    })
     this.#stream.on('error', (error) => {
       this.hasFailed = true
       this.#fail(error)
