@@ -95,7 +95,7 @@ test('copies that are killed again and again are exact', async () => {
   expect(resumed).toBeGreaterThan(20)
 })
 
-test('copies whose snapshots grow old at once are exact, and come to an end', async () => {
+test('trap: copies whose snapshots grow old at once are exact, and come to an end', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer(),
@@ -274,6 +274,35 @@ test('trap: a copy from before the log of the source was replaced is not resumed
   })
   expect([source.resumed, source.copies]).toEqual([[], ['1']])
   world.assertExact()
+})
+
+test('trap: killed right after the log was replaced, what came from the former one is not gone on with', async () => {
+  const lost = (): ((moment: { readonly name: string }) => void) => {
+    let left = 1
+    return ({ name }) => {
+      if (name === 'prepare' && left-- > 0) throw new SluiceError('SOURCE_LOG_LOST', 'gone')
+    }
+  }
+  let killedBetween = 0
+  for (let diesAt = 1; ; diesAt++) {
+    const world = worldOfOne()
+    await cutOff(world, 3)
+    const before = world.disk.manifests.length
+    const options: ProcessOptions = { mode: 'once', settings: small, source: { chunks: 6 } }
+    await world.process({ ...options, refresh: 'all', diesAt, atStep: lost() })
+    const kinds = entriesOf(world).map(({ kind }) => kind)
+    if (kinds.includes('snapshot_finished')) break
+    // First it takes the volume over.
+    const isReplaced = world.disk.manifests.length > before + 1
+    const isBegun = kinds.filter((kind) => kind === 'snapshot_started').length > 1
+    if (!isReplaced || isBegun) continue
+    killedBetween++
+    // Nobody asks for a refresh any more, and the log goes on from the new place.
+    const { source } = await world.process(options)
+    expect([source.resumed, source.copies]).toEqual([[], ['1']])
+    world.assertExact()
+  }
+  expect(killedBetween).toBeGreaterThan(0)
 })
 
 test('trap: a transaction that comes while the new snapshot is taken is in neither, so it is taken again', async () => {

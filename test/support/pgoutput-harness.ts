@@ -1,6 +1,6 @@
 /** A pgoutput decoder whose caller binds every announced relation to the table of that name. */
 import type { Position } from '../../src/source/source.ts'
-import type { SourceTable, TableId } from '../../src/source/table-schema.ts'
+import type { RowIdentity, SourceTable, TableId } from '../../src/source/table-schema.ts'
 import {
   createPgoutputDecoder,
   type PgoutputDecoder,
@@ -45,7 +45,12 @@ export interface Harness {
 }
 
 export function harness(
-  options: { wanted?: (table: SourceTable) => boolean; ignore?: number } = {},
+  options: {
+    wanted?: (table: SourceTable) => boolean
+    ignore?: number
+    /** Of every table. */
+    identity?: RowIdentity
+  } = {},
 ): Harness {
   const sink = recordingSink(options.wanted)
   const relations = new Map<number, RelationBinding | 'ignored'>()
@@ -71,7 +76,13 @@ export function harness(
       const decoders = columns.map(
         (column) => mapPostgresType({ ...column, typtype: 'b' }, { isKey: column.isKey }).decoder,
       )
-      const bound = bindRelation(relation, tableOf(relation.table, relation.oid, columns), decoders)
+      const keyed = tableOf(relation.table, relation.oid, columns)
+      const { identity } = options
+      const table =
+        identity === undefined
+          ? keyed
+          : { ...keyed, schema: { ...keyed.schema, key: [], identity } }
+      const bound = bindRelation(relation, table, decoders)
       if (bound.kind !== 'bound') throw new Error(bound.kind)
       relations.set(relation.oid, bound.binding)
     }

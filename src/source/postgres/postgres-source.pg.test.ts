@@ -261,7 +261,7 @@ describe('streamChanges()', () => {
     await source.close()
   })
 
-  test('a table that loses its key becomes a gap, others go on', async () => {
+  test('trap: a table that loses its key becomes a gap, others go on', async () => {
     await server.sql('create table s6 (id int primary key); create table s7 (id int primary key)')
     const source = sourceOf(server, { name: 's6' })
     const tables = [await tableNamed(source, 's6'), await tableNamed(source, 's7')]

@@ -283,7 +283,6 @@ function keyOf(
   catalog: CatalogTable | undefined,
   announced: Pick<SourceTable, 'schema'>,
 ): readonly string[] | undefined {
-  if (relation.replicaIdentity === 'n') return undefined
   const flagged = relation.columns.filter((column) => column.isKey).map((column) => column.name)
   const isFull = relation.replicaIdentity === 'f'
   const known = catalog?.table.schema.key

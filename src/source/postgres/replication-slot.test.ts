@@ -34,6 +34,15 @@ describe('expectSlotReaches()', () => {
     expect(() => reach(healthy, 99n)).toThrow(lost)
   })
 
+  test('trap: a promoted server that does not have the slot has let go of the log', () => {
+    const how = { name: 's', position: lsn(150n), database: 'shop', isPromoted: true }
+    const remedy = expect.stringContaining('sync_replication_slots = on') as string
+    expect(() => expectSlotReaches(undefined, how)).toThrow(
+      expect.objectContaining({ code: 'SOURCE_LOG_LOST', remedy }) as Error,
+    )
+    expect(() => reach(undefined, 150n)).toThrow(lost)
+  })
+
   test('trap: a log that ends before our data is not the one that we read', () => {
     expect(() => reach(healthy, 201n)).toThrow(
       expect.objectContaining({ code: 'SOURCE_INCARNATION_CHANGED' }) as Error,
@@ -45,6 +54,15 @@ describe('expectSlotReaches()', () => {
     expect(() => expectOfferedSlot('s', { ...healthy, confirmedLsn: undefined }, 'shop')).toThrow(
       lost,
     )
+  })
+
+  test('trap: a slot of another kind or database under our name is not read', () => {
+    const taken = expect.objectContaining({ code: 'SOURCE_SLOT_TAKEN' }) as Error
+    const others = [{ type: 'physical' }, { plugin: 'test_decoding' }, { database: 'other' }]
+    for (const other of others) {
+      expect(() => reach({ ...healthy, ...other }, 150n)).toThrow(taken)
+      expect(() => expectOfferedSlot('s', { ...healthy, ...other }, 'shop')).toThrow(taken)
+    }
   })
 
   test('trap: whatever the server gave the slot up for, also what no version says yet', () => {

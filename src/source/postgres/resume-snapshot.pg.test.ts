@@ -204,6 +204,40 @@ test('a begin that waits ends when it is aborted', async () => {
   await source.close()
 })
 
+test('trap: a transaction that this process was sent and that no query can see yet', async () => {
+  const settings = { synchronous_standby_names: 'nobody', synchronous_commit: 'local' }
+  const waiting = await startEmbeddedPostgres({ settings })
+  try {
+    await waiting.sql('create table y2 (id int primary key)')
+    const source = sourceOf(waiting, { name: 'y2', blockedTimeoutMs: 300 })
+    const table = await tableNamed(source, 'y2')
+    const state = await source.prepare([table], undefined)
+    // From here on only what is said to be delivered counts.
+    await (await source.beginSnapshot(table, nothing)).close()
+    const stream = startStream({ source, state, tables: [table] })
+    const client = await waiting.connect()
+    await client.query('set synchronous_commit = on')
+    const commit = client.query('insert into y2 values (1)')
+    await stream.until(() => stream.sink.transactions.some(({ rows }) => rows.length > 0))
+    const delivered = [...stream.sink.transactions]
+    await expect(source.beginSnapshot(table, { delivered })).rejects.toMatchObject({
+      code: 'SOURCE_SLOT_BLOCKED',
+    })
+    await waiting.sql("alter system set synchronous_standby_names = ''")
+    await waiting.sql('select pg_reload_conf()')
+    await commit
+    const snapshot = await source.beginSnapshot(table, { delivered })
+    expect([...(await read(snapshot, table, 0)).keys()]).toEqual(['1'])
+    await snapshot.close()
+    await stream.stop()
+    await client.end()
+    await source.dispose()
+    await source.close()
+  } finally {
+    await waiting.stop()
+  }
+})
+
 test('trap: a transaction that an earlier process was sent and that no query can see yet', async () => {
   // A commit that waits for a standby is in the log and is not visible.
   const settings = { synchronous_standby_names: 'nobody', synchronous_commit: 'local' }

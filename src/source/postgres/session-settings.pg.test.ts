@@ -38,6 +38,7 @@ const hostile: Readonly<Record<string, string>> = {
   standard_conforming_strings: 'off',
   quote_all_identifiers: 'on',
   xmlbinary: 'hex',
+  xmloption: 'document',
   synchronous_commit: 'off',
   ...(postgresVersion >= 14 ? { idle_session_timeout: '300' } : {}),
   ...(postgresVersion >= 17 ? { transaction_timeout: '300' } : {}),
@@ -63,7 +64,8 @@ test('trap: settings of the role change what is read', async () => {
   const sql = `select ${names.map((name) => `current_setting('${name}')`).join()}`
   const expected = names.map((name) => {
     if (name === 'lock_timeout') return '30s'
-    return sessionSettings[name] ?? (name.endsWith('timeout') ? '0' : 'off')
+    if (name.endsWith('timeout')) return '0'
+    return name === 'default_transaction_read_only' ? 'off' : sessionSettings[name]
   })
   for (const isReplication of [false, true]) {
     const connection = await WireConnection.open(options, { isReplication })
@@ -107,21 +109,32 @@ test('the whole of a source works for such a role', async () => {
 describe('trap: a pooler swallows settings', () => {
   /** Stands in a start-up packet for a name of the same length that means nothing. */
   const swallowing = (name: string) => (first: Buffer) =>
-    Buffer.from(first.toString('latin1').replace(name, `x.${name.slice(2)}`), 'latin1')
+    Buffer.from(first.toString('latin1').replace(`\0${name}\0`, `\0x.${name.slice(2)}\0`), 'latin1')
 
-  test.each(['row_security', 'DateStyle', 'search_path', 'bytea_output', 'TimeZone'])(
-    'a session without our %s is refused',
-    async (name) => {
-      await server.sql(`alter role postgres set DateStyle = 'SQL, DMY'`)
-      await server.sql(`alter role postgres set bytea_output = 'escape'`)
-      const proxy = await startProxy(server, { rewrite: swallowing(name) })
-      const options = parsePostgresOptions(connectionOptions(server, { port: String(proxy.port) }))
-      const expected = { code: 'SOURCE_POOLER', message: expect.stringContaining(name) }
-      await expect(WireConnection.open(options)).rejects.toMatchObject(expected)
-      await expect(openControl(options)).rejects.toMatchObject(expected)
-      await proxy.close()
-    },
-  )
+  test.each([
+    'row_security',
+    'DateStyle',
+    'IntervalStyle',
+    'search_path',
+    'bytea_output',
+    'TimeZone',
+    'extra_float_digits',
+    'client_encoding',
+    'quote_all_identifiers',
+  ])('a session without our %s is refused', async (name) => {
+    await server.sql(
+      `create role r_${name} login superuser password 'r'; alter role r_${name} set ${name} = '${hostile[name] ?? ''}'`,
+    )
+    const role = { user: `r_${name}`.toLowerCase(), password: 'r' }
+    const proxy = await startProxy(server, { rewrite: swallowing(name) })
+    const options = parsePostgresOptions(
+      connectionOptions(server, { ...role, port: String(proxy.port) }),
+    )
+    const expected = { code: 'SOURCE_POOLER', message: expect.stringContaining(name) }
+    await expect(WireConnection.open(options)).rejects.toMatchObject(expected)
+    await expect(openControl(options)).rejects.toMatchObject(expected)
+    await proxy.close()
+  })
 })
 
 describe('trap: row-level security filters a copy', () => {

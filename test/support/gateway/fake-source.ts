@@ -34,6 +34,8 @@ export interface FakeSourceOptions {
   /** The server was promoted: from this count on its log is another one. */
   readonly branchedAt?: number
   readonly health?: () => SourceHealth
+  /** Its stream ends by itself, without an error, when everything was delivered. */
+  readonly endsAlone?: boolean
   readonly onAcknowledge?: (position: number) => void
 }
 
@@ -277,6 +279,7 @@ export class FakeSource implements Source {
       if (transaction === undefined) {
         sink.heartbeat(positionOf(at))
         await sink.pressure()
+        if (this.#options.endsAlone === true) return 'ended'
         await new Promise((resolve) => setImmediate(resolve))
       } else {
         at++

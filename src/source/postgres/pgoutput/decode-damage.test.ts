@@ -17,7 +17,12 @@ const unexpected: Record<string, Buffer[]> = {
   'a begin within a transaction': [write.begin(1n, time, 1), write.begin(1n, time, 1)],
   'a commit outside a transaction': [write.commit(1n, 2n, time)],
   'a commit of another transaction': [write.begin(1n, time, 1), write.commit(9n, 10n, time)],
-  'a tuple of another width': [write.begin(1n, time, 1), announced, write.insert(oid, ['1'])],
+  'a tuple of fewer columns': [write.begin(1n, time, 1), announced, write.insert(oid, ['1'])],
+  'a tuple of more columns': [
+    write.begin(1n, time, 1),
+    announced,
+    write.insert(oid, ['1', 'a', null, null, null]),
+  ],
   'a cell in binary form': [
     write.begin(1n, time, 1),
     announced,
@@ -34,7 +39,7 @@ const unexpected: Record<string, Buffer[]> = {
 }
 
 for (const [name, messages] of Object.entries(unexpected)) {
-  test(`${name} is an error of the protocol, never skipped`, () => {
+  test(`trap: ${name} is an error of the protocol, never skipped`, () => {
     const { sink, feed } = harness()
     expect(() => feed(...messages)).toThrow(
       expect.objectContaining({ code: 'SOURCE_PROTOCOL_UNEXPECTED' }),

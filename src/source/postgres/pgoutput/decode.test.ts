@@ -11,6 +11,7 @@ import {
 } from '../../../../test/support/pgoutput-harness.ts'
 import * as write from '../../../../test/support/pgoutput-writer.ts'
 import type { Position } from '../../source.ts'
+import type { RowIdentity } from '../../table-schema.ts'
 import { mapPostgresType, typeOid } from '../types.ts'
 import { readBegin } from './decode.ts'
 import { bindRelation, readRelation } from './relation.ts'
@@ -229,6 +230,28 @@ test('trap: an inserted row that lacks a value is a gap, not a row that keeps a 
   expect(rowsOf(announced, write.insert(oid, ['1', 'a', unchanged, null]))).toEqual([
     { kind: 'gap', table: `${oid}` },
   ])
+})
+
+test('trap: without a key only the whole row as it was says which one is meant', () => {
+  const whole = { kind: 'O', cells: ['1', 'a', 'x', null] } as const
+  const key = { kind: 'K', cells: ['1', 'a', null, null] } as const
+  const after = ['1', 'a', 'y', null]
+  const seen = (identity: RowIdentity, ...messages: Buffer[]): unknown[] => {
+    const { sink, feed } = harness({ identity })
+    feed(write.begin(1n, time, 1), announced, ...messages, write.commit(1n, 2n, time))
+    return sink.events.slice(1, -1).map((event) => ('op' in event ? event.op : event.kind))
+  }
+  const changes = [write.update(oid, after, whole), write.remove(oid, whole)]
+  expect(seen('full-row', ...changes)).toEqual(['d', 'i', 'd'])
+  for (const change of [
+    write.update(oid, after),
+    write.update(oid, after, key),
+    write.remove(oid, key),
+  ]) {
+    expect(seen('full-row', change)).toEqual(['gap'])
+  }
+  // And who follows inserts alone has nothing to find a row in.
+  for (const change of changes) expect(seen('insert-only', change)).toEqual(['gap'])
 })
 
 test('waiting for room makes the decoder ask for its target again', async () => {
