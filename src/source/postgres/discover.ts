@@ -153,6 +153,10 @@ const filesOfPartitions = `(WITH RECURSIVE below (id) AS (
   ) SELECT md5(string_agg(l.relfilenode::text, ' ' ORDER BY l.oid))
     FROM below JOIN pg_class l ON l.oid = below.id)`
 
+const partitions = `ARRAY(WITH RECURSIVE below (id) AS (
+    SELECT pg_class.oid UNION ALL SELECT i.inhrelid FROM pg_inherits i JOIN below b ON i.inhparent = b.id
+  ) SELECT id FROM below)`
+
 const columnsSqlWith = (stored: string): string => `
   SELECT a.id, a.name, a.place::text AS attnum, a.type_oid::text, a.typmod::text, a.not_null, a.generated, ${stored} AS publishes_stored,
     a.xmin, a.has_missing, a.file, a.last,
@@ -161,11 +165,16 @@ const columnsSqlWith = (stored: string): string => `
     ${labelsOfType} AS labels, ${typeColumns}
   FROM (SELECT p.attrelid::text AS id, p.attname AS name, p.atttypid AS type_oid, p.atttypmod AS typmod,
       p.attnotnull AS not_null, p.attgenerated::text AS generated, p.attnum AS place, p.xmin::text AS xmin,
-      p.atthasmissing AS has_missing, p.attmissingval::text AS missing, c.relnatts::text AS last, c.file
+      p.atthasmissing OR l.missing IS NOT NULL AS has_missing, c.relnatts::text AS last, c.file,
+      -- Several values, none of them certain, have none here.
+      coalesce(p.attmissingval::text, CASE cardinality(l.missing) WHEN 1 THEN l.missing[1] END) AS missing
     FROM pg_attribute p
-    JOIN (SELECT oid, relnatts, CASE relkind WHEN 'p' THEN ${filesOfPartitions}
-        ELSE relfilenode::text END AS file
+    JOIN (SELECT oid, relnatts, CASE relkind WHEN 'p' THEN ${partitions} END AS partitions,
+        CASE relkind WHEN 'p' THEN ${filesOfPartitions} ELSE relfilenode::text END AS file
       FROM pg_class WHERE oid = ANY ($1::oid[])) c ON c.oid = p.attrelid
+    -- A partitioned table has no rows, so nothing of what older ones have in a column is with it.
+    CROSS JOIN LATERAL (SELECT array_agg(DISTINCT m.attmissingval::text) AS missing FROM pg_attribute m
+      WHERE m.attrelid = ANY (c.partitions) AND m.attname = p.attname AND m.atthasmissing) l
     WHERE p.attnum > 0 AND NOT p.attisdropped) a
   ${typeJoins}
   ORDER BY a.id, a.place`
