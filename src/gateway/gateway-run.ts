@@ -33,6 +33,8 @@ export class GatewayRun {
   readonly #stop = new AbortController()
   readonly #health: HealthWatch
   #failure: SluiceError | undefined
+  /** What the last session ended with, while no other has begun. */
+  #trouble: GatewayStatus['stall']
   #isEnded = false
   #beside: Promise<unknown> | undefined
   #stagedCommits = 0
@@ -113,6 +115,15 @@ export class GatewayRun {
     return this.#failure
   }
 
+  /** The work rests because of it; undefined: it goes on. */
+  rests(because: SluiceError | undefined): void {
+    if (because === undefined) this.#trouble = undefined
+    else {
+      const { code, message, remedy } = because
+      this.#trouble = { code, message, remedy }
+    }
+  }
+
   /** Of this run. */
   get stagedCommits(): number {
     return this.#stagedCommits
@@ -184,7 +195,7 @@ export class GatewayRun {
       budgetBytes: sample?.budgetBytes,
       secondsToLoss,
       roundTripMs: sample?.roundTripMs,
-      stall: sample?.stall,
+      stall: this.#trouble ?? sample?.stall,
     }
   }
 

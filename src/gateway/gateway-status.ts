@@ -41,7 +41,7 @@ export interface GatewayStatus {
   readonly secondsToLoss: number | undefined
   /** From a mark written at the source until the stream came past it. */
   readonly roundTripMs?: number | undefined
-  /** Why nothing comes, although the source is there. */
+  /** Why nothing comes: the source says so, or cannot be read at the moment. */
   readonly stall?:
     | { readonly code: string; readonly message: string; readonly remedy: string }
     | undefined

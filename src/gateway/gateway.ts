@@ -56,6 +56,7 @@ class IngestionGateway implements RefreshableGateway {
         onBackoff: (error, delayMs) => {
           const { code, message } = error
           this.#options.log.warn(`trying again: ${message}`, { code, delayMs })
+          run.rests(error)
           this.#meet('error')
         },
       })
@@ -86,6 +87,7 @@ class IngestionGateway implements RefreshableGateway {
   async #session(run: GatewayRun, asked: GatewayRunOptions): Promise<'again' | 'done'> {
     this.#meet('start')
     const tables = await run.plan.prepare()
+    run.rests(undefined)
     this.#meet('ready')
     // A copy begun now would show more than the position asked for.
     run.startBeside({ withCopies: asked.mode !== 'until' })

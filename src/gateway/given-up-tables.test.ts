@@ -106,3 +106,19 @@ test('a change of its columns is a new chance at once for a table that was given
   expect(end).toMatchObject({ kind: 'resolved', result: { failedTables: [] } })
   expect(world.time.elapsedMs() - renamedAtMs).toBeLessThan(40_000)
 })
+
+test('a look at a failed table that finds the whole server wanting ends nothing', async () => {
+  const world = written(['1'])
+  const findings: Finding[] = []
+  const wanting: Finding = { severity: 'error', subject: 'slots', message: 'none free' }
+  const { end, pauses } = await pausesUntil(
+    world,
+    ({ length }) => {
+      if (length === 1) findings.push(wanting)
+      return length > 1
+    },
+    { findings, looks: 10 },
+  )
+  expect(end).toMatchObject({ kind: 'resolved', result: { failedTables: [] } })
+  expect(pauses.map((ms) => Math.floor(ms / 60_000))).toEqual([5])
+})

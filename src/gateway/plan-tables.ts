@@ -3,7 +3,7 @@
  * stream, and from time to time beside it.
  */
 import type { SteadyClock } from '../base/clock.ts'
-import { SluiceError } from '../base/errors.ts'
+import { asSluiceError, SluiceError } from '../base/errors.ts'
 import type { Log } from '../observe/log.ts'
 import type { Finding } from '../source/finding.ts'
 import type { Position, PreparedSource, Source, SourceState } from '../source/source.ts'
@@ -113,7 +113,8 @@ export class TablePlan {
     const failed = tables.all().filter(({ state }) => state === 'failed')
     const present = selected.tables.filter(({ id }) => failed.some(({ table }) => table.id === id))
     if (present.length === 0) return false
-    const refused = refusals(await source.check(present))
+    const refused = this.#refusedAmong(await source.check(present))
+    if (refused === undefined) return false
     for (const table of failed) {
       const name = nameOf(table.table)
       const error = refused.get(name)
@@ -126,6 +127,17 @@ export class TablePlan {
       const table = tables.get(id)
       return !refused.has(nameOf({ name })) && table !== undefined && this.#isRemediable(table)
     })
+  }
+
+  /** undefined when something is wrong with the whole server: that is for the stream to meet. */
+  #refusedAmong(findings: readonly Finding[]): ReturnType<typeof refusals> | undefined {
+    try {
+      return refusals(findings)
+    } catch (error) {
+      const { code, message } = asSluiceError(error)
+      this.#options.log.debug(`failed tables can not be looked at: ${message}`, { code })
+      return undefined
+    }
   }
 
   /** The table as the source describes it now; undefined when it is gone. */

@@ -54,10 +54,12 @@ test.concurrent.each([
   await rotate(scene, `${scene.password}-2`)
   await running.said('SOURCE_AUTHENTICATION_FAILED', 'stderr')
   await scene.sqlAsRole(`UPDATE app.orders SET note = 'meanwhile' WHERE id < 20`)
-  await pause(500)
+  while (!(await scene.call('status')).text.includes('SOURCE_AUTHENTICATION_FAILED'))
+    await pause(200)
   writeFileSync(secret, `${scene.password}-2`)
   while ((await scene.call('verify')).exitCode !== 0) await pause(200)
   await scene.expectEqual()
+  expect((await scene.call('status')).text).not.toContain('SOURCE_AUTHENTICATION_FAILED')
   running.kill('SIGTERM')
   const ended = await running.finished
   expect(ended.exitCode, ended.stderr).toBe(0)
