@@ -4,6 +4,7 @@ import { formatTableName, type TableName } from '../catalog/names.ts'
 import type { QueryResult } from '../cli/app.ts'
 import { liveRowsSql } from '../destination/read-table.ts'
 import type { Engine } from '../engine/duckdb.ts'
+import { withEnoughMemory } from '../engine/enough-memory.ts'
 import { quoteIdentifier } from '../engine/quote.ts'
 import type { Context } from './context.ts'
 import { readableTables } from './readable-tables.ts'
@@ -93,9 +94,11 @@ export async function runQuery(context: Context, sql: string): Promise<QueryResu
     }
     if (path.size > 0)
       await engine.run(`SET search_path = '${[...path].join(',').replaceAll("'", "''")}'`)
-    return await resultOf(engine, prepared.sql).catch((error: unknown) => {
-      throw ofStatement(error)
-    })
+    return await withEnoughMemory(engine, () => resultOf(engine, prepared.sql)).catch(
+      (error: unknown) => {
+        throw ofStatement(error)
+      },
+    )
   } finally {
     await engine.close()
   }

@@ -7,6 +7,7 @@ import { currentRowsOf, currentRowsSql } from '../destination/current-rows.ts'
 import { unfitPolicyOf } from '../destination/destination-state.ts'
 import { liveRowsSql } from '../destination/read-table.ts'
 import type { Engine } from '../engine/duckdb.ts'
+import { withEnoughMemory } from '../engine/enough-memory.ts'
 import type { SourceTable } from '../source/table-schema.ts'
 import type { SourceVerification } from '../source/verification.ts'
 import { judgeInserts, type TableVerification, verifyTable } from '../verify/verify-table.ts'
@@ -210,7 +211,9 @@ async function compareTable(
       ...(problem === undefined ? {} : { problem }),
     }
   }
-  const live = await liveRowsSql(tools.engine, table, snapshot)
+  const live = await withEnoughMemory(tools.engine, () =>
+    liveRowsSql(tools.engine, table, snapshot),
+  )
   const { columns: stored, ...current } = currentRowsOf(snapshot)
   const relation = currentRowsSql(live, { ...current, columns: stored })
   const columns = stored.map(({ name }) => name)

@@ -1,5 +1,5 @@
 /** One destination table of a pipeline: its state between updates, its plan and its apply. */
-import { asSluiceError, hasCode, type SluiceError } from '../base/errors.ts'
+import { asSluiceError, type SluiceError } from '../base/errors.ts'
 import { applyWork, type ApplyOutcome } from '../destination/apply.ts'
 import type { DestinationColumns, UnfitPolicy } from '../destination/destination-columns.ts'
 import {
@@ -16,6 +16,7 @@ import type {
   TableTools,
   TableWork,
 } from '../destination/table-work.ts'
+import { withEnoughMemory } from '../engine/enough-memory.ts'
 import type { Log } from '../observe/log.ts'
 import type { LogBase } from '../staging/log-base.ts'
 import type { CommitNumber, Manifest } from '../staging/manifest.ts'
@@ -175,17 +176,14 @@ export class TableRunner {
   /** With more and more of the engine's memory, as long as it is that which lacks. */
   async #tryWork(work: TableWork): Promise<ApplyOutcome> {
     const { tools, log } = this.#options
-    for (;;) {
-      try {
-        return await applyWork(tools, work, this.#known())
-      } catch (error) {
-        if (!hasCode(error, 'ENGINE_OUT_OF_MEMORY')) throw error
-        const limit = await tools.engine.growMemory()
-        if (limit === undefined) throw error
-        const mebibytes = Math.round(limit / 2 ** 20)
+    return await withEnoughMemory(
+      tools.engine,
+      () => applyWork(tools, work, this.#known()),
+      (limitBytes) => {
+        const mebibytes = Math.round(limitBytes / 2 ** 20)
         log.info('the engine takes more memory', { ...this.#fields(), mebibytes })
-      }
-    }
+      },
+    )
   }
 
   /** undefined: nothing to do. Throws when something is in the way. */

@@ -2,6 +2,7 @@
 import type { UnfitPolicy } from '../destination/destination-columns.ts'
 import { destinationColumn } from '../destination/unfit-sql.ts'
 import type { Engine } from '../engine/duckdb.ts'
+import { withEnoughMemory } from '../engine/enough-memory.ts'
 import type { BucketDigest, RowDigest, SourceVerification } from '../source/verification.ts'
 import type { SourceTable } from '../source/table-schema.ts'
 import { bucketDigestSql, rowDigestSql, type CanonicalColumn } from './canonical-sql.ts'
@@ -172,6 +173,10 @@ export function readableKey(text: string, names: readonly string[]): string {
 
 const hex = (sum: bigint): string => sum.toString(16).padStart(16, '0')
 
+async function rowsOf(engine: Engine, sql: string): Promise<Record<string, unknown>[]> {
+  return await withEnoughMemory(engine, () => engine.rows(sql))
+}
+
 export async function verifyTable(
   verification: SourceVerification,
   engine: Engine,
@@ -189,7 +194,7 @@ export async function verifyTable(
   const all = columns.map(typed)
   const [sourceBuckets, destinationRows] = await Promise.all([
     verification.digestTable(source, columns, policy),
-    engine.rows(bucketDigestSql(relation, key, all)),
+    rowsOf(engine, bucketDigestSql(relation, key, all)),
   ])
   const left = total(sourceBuckets)
   const right = total(
@@ -206,7 +211,7 @@ export async function verifyTable(
   for (const buckets of batches) {
     const [sourceRows, rows] = await Promise.all([
       verification.digestRows(source, columns, { buckets, policy }),
-      engine.rows(rowDigestSql(relation, { key, columns: all, buckets })),
+      rowsOf(engine, rowDigestSql(relation, { key, columns: all, buckets })),
     ])
     const ours = rows.map((row) => ({ key: String(row['key']), digest: String(row['digest']) }))
     unmatched += unmatchedRows(sourceRows, ours)

@@ -9,6 +9,7 @@ export type Fate = { readonly step: string } | { readonly afterMs: number }
 const earlySteps: readonly FailpointName[] = [
   'source.slot-created',
   'gateway.snapshot-started',
+  'gateway.snapshot-chunk-staged',
   'gateway.snapshot-chunks-staged',
 ]
 
