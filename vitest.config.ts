@@ -13,6 +13,7 @@ const versioned = [
   'test/e2e/ddl.pg.test.ts',
   'test/e2e/ddl-fuzz.pg.test.ts',
   'test/e2e/ddl-partitions.pg.test.ts',
+  'test/e2e/extension-types.pg.test.ts',
   'test/e2e/partitions.pg.test.ts',
   'test/e2e/refresh.pg.test.ts',
   'test/e2e/row-identity.pg.test.ts',

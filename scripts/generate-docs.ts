@@ -113,9 +113,15 @@ const postgresTypes: readonly (readonly [string, PostgresColumnType, string])[] 
     'the scale is that of lc_monetary as the role of the connection has it (`ja_JP`: `decimal(19,0)`): amounts of a session with another scale are other amounts in PostgreSQL too. Another lc_monetary later: text that is spelled otherwise stops with `SOURCE_VALUE_MALFORMED`, and after a restart the table is copied anew. In arrays, composites and domains, and in a locale whose texts do not tell the sign: text as lc_monetary prints it',
   ],
   [
-    'hstore, citext, ltree, PostGIS geometry and geography (hexadecimal EWKB), vector, and every other type of an extension',
+    'PostGIS: geometry, geography',
     unlisted('b'),
-    'text',
+    'hexadecimal EWKB, as PostgreSQL prints it: reference system, Z and M, empty ones and curves are all in it',
+  ],
+  ['pgvector: vector, halfvec, sparsevec', unlisted('b'), 'text: `[1,2.5,-3]`, `{1:1.5,3:-2}/5`'],
+  [
+    'hstore, citext, ltree, cube, isn, seg, intarray, and every other type of an extension',
+    unlisted('b'),
+    'text; a domain of an extension (`lo`) is as its base type',
   ],
   [
     'everything else',
@@ -138,6 +144,25 @@ function deltaName(type: CanonicalType): string {
   if (type.kind === 'array') return `array<${deltaName(type.element)}>`
   return names[type.kind] ?? type.kind
 }
+
+/** Both are run by `test/e2e/array-queries.pg.test.ts`. */
+const arrayQueries = [
+  '-- numbers, also of several dimensions (INTEGER[][]); lower bounds are cut off\n' +
+    "SELECT translate(regexp_replace(sizes, '^\\[[^=]*=', ''), '{}', '[]')::INTEGER[] AS sizes FROM shop.parts;",
+  '-- texts, one dimension: unquoted NULL is NULL, and a backslash keeps the character behind it\n' +
+    String.raw`SELECT list_transform(regexp_extract_all(tags, '(?s)"(?:[^"\\]|\\.)*"|[^,{}]+'),
+  lambda x: CASE WHEN x = 'NULL' THEN NULL
+    WHEN x[1] = '"' THEN regexp_replace(x[2:-2], '(?s)\\(.)', '\1', 'g') ELSE x END) AS tags FROM shop.parts;`,
+  '-- vectors of pgvector\nSELECT embedding::FLOAT[] AS embedding FROM shop.parts;',
+]
+
+const arraysSection = [
+  '### Arrays and vectors in queries',
+  'Arrays arrive as text, whatever their elements are: in PostgreSQL the number of dimensions and the ' +
+    'lower bounds are those of each value, not of the column, and `array<T>` of Delta has neither. In ' +
+    '`sluice query` (DuckDB), texts become lists like this:',
+  `\`\`\`sql\n${arrayQueries.join('\n\n')}\n\`\`\``,
+]
 
 function typeMappingPage(): string {
   const rows = postgresTypes.map(([name, column, remark]) => {
@@ -189,6 +214,7 @@ function typeMappingPage(): string {
     'In a key NULL or the nearest value would mix rows up: with `null` and `clamp` such a key stops ' +
       'the table with `DESTINATION_KEY_UNFIT`; with `string` the key is a text, with `quarantine` the ' +
       'row stays away.',
+    ...arraysSection,
     '### Generated columns',
     'From PostgreSQL 18 on, stored generated columns are captured as columns of their type, in copies ' +
       'and from the log: publications that Sluice makes have `publish_generated_columns = stored`. A ' +

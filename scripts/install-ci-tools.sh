@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # What continuous integration needs besides the packages of the checkout: servers of the other
-# versions of PostgreSQL, the independent Delta reader, and a disk that can be filled. Fails when
-# something is missing and can not be installed.
+# versions of PostgreSQL, servers with PostGIS and with pgvector, the independent Delta reader, and a
+# disk that can be filled. Fails when something is missing and can not be installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/install-referee.sh
 scripts/install-postgres-versions.sh
+scripts/install-pgvector.sh
 
 need() { # program, Debian package
   if command -v "$1" >/dev/null; then return; fi
@@ -29,4 +30,12 @@ if [ "$(id -u)" = 0 ] && [ ! -x /usr/lib/postgresql/15/bin/postgres ] && command
   echo 'create_main_cluster = false' >>/etc/postgresql-common/createcluster.conf
   DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends postgresql-15 ||
     echo 'no package postgresql-15 here: its tests take the server from npm' >&2
+fi
+
+# Its PostGIS (hundreds of MB). The test that needs it says so where there is none.
+if [ "$(id -u)" = 0 ] && [ ! -f /usr/share/postgresql/15/extension/postgis.control ] &&
+  [ -x /usr/lib/postgresql/15/bin/postgres ]; then
+  apt-get update -q
+  DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends postgresql-15-postgis-3 ||
+    echo 'no package postgresql-15-postgis-3 here: the test of PostGIS will fail' >&2
 fi

@@ -50,12 +50,22 @@ export async function serverPrograms(
   packaged = fileURLToPath(import.meta.resolve(packageOfPrograms())),
 ): Promise<string> {
   const folder = join(dirname(packaged), '..')
-  const programs = join(folder, 'native')
-  if (await canRun(join(programs, 'bin', 'postgres'))) return programs
-  // The checkout lies where an unprivileged user may not look: use a copy that it may read.
   const manifest = readFileSync(join(folder, 'package.json'), 'utf8')
   const { version } = JSON.parse(manifest) as { readonly version: string }
-  return copyOf(programs, version)
+  return await reachablePrograms(join(folder, 'native'), { version })
+}
+
+/**
+ * `inside` of `folder` if the user of the server may run it. Where that lies where an unprivileged
+ * user may not look: in a copy that it may read, made once per `version`.
+ */
+export async function reachablePrograms(
+  folder: string,
+  { inside = '.', version }: { readonly inside?: string; readonly version: string },
+): Promise<string> {
+  const programs = join(folder, inside)
+  if (await canRun(join(programs, 'bin', 'postgres'))) return programs
+  return join(copyOf(folder, version), inside)
 }
 
 /** In a process group of its own, as everything of the server: Ctrl-C must not end it. */
