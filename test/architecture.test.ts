@@ -26,7 +26,7 @@ const walls: Record<string, { values: readonly string[]; types?: readonly string
     types: ['source', 'storage', 'catalog', 'staging'],
   },
   pipeline: {
-    values: ['base', 'observe', 'staging', 'destination'],
+    values: ['base', 'observe', 'engine', 'staging', 'destination'],
     types: ['source', 'storage', 'catalog', 'delta'],
   },
   verify: {
