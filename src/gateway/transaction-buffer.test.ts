@@ -157,7 +157,7 @@ test('a new schema tears the table and keeps its rows out', () => {
   expect(tables.get('1')?.state).toBe('pending')
 })
 
-test('the gate holds the stream between two transactions, never inside one', async () => {
+test('trap: the gate holds the stream between two transactions, never inside one', async () => {
   const { buffer, gate } = benchOf()
   buffer.begin({ tag: 1, commitTimeUs: 0n })
   const holding = gate.hold()

@@ -217,7 +217,7 @@ describe('several hosts', () => {
     return connection.address.port
   }
 
-  test('a dead one and a standby are passed over for the primary', async () => {
+  test('trap: a dead one and a standby are passed over for the primary', async () => {
     expect(await whoAmI(options(list(deadPort, standby.port, primary.port)))).toBe('twin')
     expect(await portOf(list(deadPort, standby.port, primary.port))).toBe(primary.port)
   })

@@ -114,7 +114,7 @@ test('trap: a pooler that swallows what it does not know', async () => {
 })
 
 test.each(['transaction', 'session'])(
-  'a pooler in %s mode before a role with our settings',
+  'trap: a pooler in %s mode before a role with our settings',
   async (mode) => {
     for (const [name, value] of Object.entries(sessionSettings)) {
       await server.sql(`alter role postgres set ${name} = '${value}'`)

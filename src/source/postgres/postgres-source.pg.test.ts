@@ -27,7 +27,7 @@ async function confirmedLsn(name: string): Promise<bigint> {
 }
 
 describe('streamChanges()', () => {
-  test('delivers whole transactions, keeps its place, and confirms only what is acknowledged', async () => {
+  test('trap: delivers whole transactions, keeps its place, and confirms only what is acknowledged', async () => {
     await server.sql('create table s1 (id int primary key, t text)')
     const source = sourceOf(server, { name: 's1' })
     const table = await tableNamed(source, 's1')
@@ -63,7 +63,7 @@ describe('streamChanges()', () => {
     await source.close()
   })
 
-  test('until delivers what commits before that place and nothing else', async () => {
+  test('trap: until delivers what commits before that place and nothing else', async () => {
     await server.sql('create table s2 (id int primary key)')
     const source = sourceOf(server, { name: 's2' })
     const table = await tableNamed(source, 's2')

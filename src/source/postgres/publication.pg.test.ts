@@ -185,6 +185,22 @@ test('trap: the slot is made after the publication, or what comes between is ski
   await end(all)
 })
 
+test('trap: rows that came to the source by replication are rows of it too', async () => {
+  const all = await prepared('origin')
+  const { source, state, tables } = all
+  const subscriber = await server.connect()
+  await subscriber.query(`select pg_replication_origin_create('far')`)
+  await subscriber.query(`select pg_replication_origin_session_setup('far')`)
+  await subscriber.query('insert into origin_b values (1)')
+  await subscriber.end()
+  const sink = new RecordingSink()
+  const until = await source.currentPosition()
+  await source.streamChanges({ from: state.position, until, tables, sink, signal: never })
+  expect(sink.transactions.flatMap(({ rows }) => rows.map(({ cells }) => cells[0]))).toEqual(['1'])
+  await server.sql(`select pg_replication_origin_drop('far')`)
+  await end(all)
+})
+
 test('adding a table is no gap for the others, and a new table has none', async () => {
   const all = await prepared('grow')
   const { source, state, tables } = all

@@ -12,7 +12,9 @@ import { type RecordedRow, RecordingSink, RecordingSnapshotSink } from './testin
 let server: EmbeddedPostgres
 
 beforeAll(async () => {
-  server = await startEmbeddedPostgres({ settings: { autovacuum: 'off' } })
+  server = await startEmbeddedPostgres({
+    settings: { autovacuum: 'off', max_prepared_transactions: '2' },
+  })
 })
 
 afterAll(async () => await server.stop())
@@ -107,6 +109,31 @@ describe('beginSnapshot()', () => {
       expect(applied).toBeGreaterThan(0)
       expect(new Map(truth.map((row) => [row['id'], row['n']]))).toEqual(copy)
     }
+    await source.dispose()
+    await source.close()
+  })
+
+  test('trap: a transaction that is prepared during a copy comes at its commit, and is not in the copy', async () => {
+    await server.sql('create table p1 (id int primary key); insert into p1 values (1)')
+    const source = sourceOf(server, { name: 'p1' })
+    const table = await tableNamed(source, 'p1')
+    const state = await source.prepare([table], undefined)
+    await server.sql("begin; insert into p1 values (2); prepare transaction 'later'")
+    const stream = startStream({ source, state, tables: [table] })
+    await stream.reach(await source.currentPosition())
+    expect(stream.sink.transactions).toEqual([])
+    const snapshot = await source.beginSnapshot(table, { delivered: [] })
+    const sink = new RecordingSnapshotSink(table)
+    for (const chunk of snapshot.chunks) await snapshot.readChunk(chunk, sink, never)
+    await snapshot.close()
+    expect(sink.rows().map(({ cells }) => cells[0])).toEqual(['1'])
+    await server.sql("commit prepared 'later'")
+    await stream.reach(await source.currentPosition())
+    await stream.stop()
+    const [committed, ...more] = stream.sink.transactions
+    expect([committed?.rows.map(({ cells }) => cells[0]), more]).toEqual([['2'], []])
+    if (committed === undefined) throw new Error('it never came')
+    expect(source.parseSnapshotPoint(snapshot.point).covers(committed)).toBe(false)
     await source.dispose()
     await source.close()
   })
