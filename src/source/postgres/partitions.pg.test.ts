@@ -6,7 +6,7 @@ import {
   startEmbeddedPostgres,
 } from '../../../test/support/embedded-postgres.ts'
 import type { SourceState } from '../source.ts'
-import type { PostgresSourceOptions } from './postgres-source.ts'
+import type { PostgresSourceOptions } from './postgres-source-options.ts'
 import {
   copyOf,
   eventsOf,

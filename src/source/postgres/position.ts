@@ -6,15 +6,50 @@ import type { PartitionRecords } from './partition-tree.ts'
 import type { PublicationFingerprint } from './publication.ts'
 
 /**
- * A position is the LSN where reading goes on: the end of the last transaction, or the end of the
- * log that the server had sent when no transaction was open.
+ * The last transaction before a position that brought changes, or the place where reading began: the
+ * server has sent no change between `endLsn` and the position. It tells a log from another one that
+ * went on from a copy of the same files, under the same system identifier and timeline.
  */
-export function toPosition(lsn: bigint): Position {
-  return formatLsn(lsn as Lsn) as Position
+export interface PositionMark {
+  /** Where its commit record begins, and ends. Both the same where reading began. */
+  readonly finalLsn: Lsn
+  readonly endLsn: Lsn
+  /** 0: no transaction, reading began there. */
+  readonly xid: number
+  /** Microseconds since 1970. */
+  readonly commitTimeUs: bigint
+}
+
+export function markOfBegin(lsn: Lsn): PositionMark {
+  return { finalLsn: lsn, endLsn: lsn, xid: 0, commitTimeUs: 0n }
+}
+
+/**
+ * A position is the LSN where reading goes on: the end of the last transaction, or the end of the
+ * log that the server had sent when no transaction was open; and behind it the mark, if one is known.
+ */
+export function toPosition(lsn: bigint, mark?: PositionMark): Position {
+  const place = formatLsn(lsn as Lsn)
+  if (mark === undefined) return place as Position
+  const { finalLsn, endLsn, xid, commitTimeUs } = mark
+  return `${place} ${formatLsn(finalLsn)},${formatLsn(endLsn)},${xid},${commitTimeUs}` as Position
 }
 
 export function fromPosition(position: Position): Lsn {
-  return parseLsn(position)
+  return parseLsn(position.split(' ', 1)[0] ?? '')
+}
+
+/** undefined: the position has none. */
+export function markOf(position: Position): PositionMark | undefined {
+  const found = / ([\dA-F/]+),([\dA-F/]+),(\d+),(-?\d+)$/.exec(position)
+  if (found === null) return undefined
+  const [, finalLsn = '', endLsn = '', xid = '', commitTimeUs = ''] = found
+  return {
+    finalLsn: parseLsn(finalLsn),
+    endLsn: parseLsn(endLsn),
+    xid: Number(xid),
+    commitTimeUs: BigInt(commitTimeUs),
+  }
 }
 
 /** Which log we read. */

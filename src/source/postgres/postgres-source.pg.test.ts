@@ -5,7 +5,7 @@ import {
 } from '../../../test/support/embedded-postgres.ts'
 import type { Position } from '../source.ts'
 import { fromPosition } from './position.ts'
-import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
+import { placeOf, sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
 import { startProxy } from './testing/proxy.ts'
 import { RecordingSink } from './testing/recording-sink.ts'
 
@@ -84,7 +84,7 @@ describe('streamChanges()', () => {
       signal: never,
     })
     expect(sink.transactions.map(({ rows }) => rows[0]?.cells[0])).toEqual(['1'])
-    expect(sink.heartbeats.at(-1)).toBe(until)
+    expect(placeOf(sink.heartbeats.at(-1))).toBe(until)
     // From there on to now: exactly the others.
     const rest = new RecordingSink()
     const now = await source.currentPosition()
@@ -383,7 +383,7 @@ describe('exactSnapshot()', () => {
     await expect(source.prepare([table], undefined)).rejects.toMatchObject(blocked)
     await writer.end()
     const state = await source.prepare([table], undefined)
-    expect(state.position).toMatch(/^[0-9A-F]+\/[0-9A-F]+$/)
+    expect(placeOf(state.position)).toMatch(/^[0-9A-F]+\/[0-9A-F]+$/)
     await source.dispose()
     await source.close()
   })

@@ -1,8 +1,5 @@
 /** PostgreSQL as a Source: composes the files beside it. */
-import type { SteadyClock } from '../../base/clock.ts'
-import type { Failpoints } from '../../base/failpoint.ts'
 import { SluiceError } from '../../base/errors.ts'
-import type { Log } from '../../observe/log.ts'
 import type { Finding } from '../finding.ts'
 import type {
   BeginSnapshotOptions,
@@ -33,9 +30,11 @@ import {
   formatIncarnation,
   fromPosition,
   type LogIdentity,
+  markOfBegin,
   parseIncarnation,
   toPosition,
 } from './position.ts'
+import type { PostgresSourceOptions } from './postgres-source-options.ts'
 import { checkServer } from './prerequisites.ts'
 import { publicationsFrom } from './insert-publication.ts'
 import { PartitionGuard } from './partition-guard.ts'
@@ -44,6 +43,7 @@ import { PublicationGuard } from './publication-guard.ts'
 import { PublicationHole } from './publication-hole.ts'
 import { expectSlotReaches, readSlot } from './replication-slot.ts'
 import { removeFromServer } from './removal.ts'
+import { expectSameHistory } from './same-history.ts'
 import { slotHealth } from './slot-health.ts'
 import { parseSnapshotPoint } from './snapshot-point.ts'
 import { isSpoolError } from './spool-file.ts'
@@ -54,38 +54,6 @@ import { TableCopies } from './table-copies.ts'
 import { checkTables } from './table-prerequisites.ts'
 import { openVerification } from './verification.ts'
 import { endOfLog } from './wal-flush.ts'
-
-export interface PostgresSourceOptions {
-  /** As in a resource file: host, port, database, user, password, sslmode, sslrootcert. */
-  readonly options: Readonly<Record<string, string>>
-  /** Lower-case letters, digits and underscores, at most 63. */
-  readonly slotName: string
-  readonly publicationName: string
-  /** A person named the slot, and may have made it: one that is there is read on and never dropped. */
-  readonly isSlotChosen?: boolean
-  /** `slotName` is for this look only, and no finding names it. */
-  readonly isSlotUnnamed?: boolean
-  readonly log: Log
-  readonly clock: SteadyClock
-  readonly failpoints: Failpoints
-  /** How long a new slot or copy waits for older transactions; a minute when left out. */
-  readonly blockedTimeoutMs?: number
-  /** Marks the slot so that standbys keep a copy of it, where the server can; true when left out. */
-  readonly isFailover?: boolean
-  /** After so long without a word from us the server ends the stream; a minute when left out. */
-  readonly walSenderTimeoutMs?: number
-  /** How often a mark is written into the source's log; 0 or left out: never. */
-  readonly heartbeatIntervalMs?: number
-  /** How often the publication is looked at while streaming; a minute when left out. */
-  readonly watchIntervalMs?: number
-  /**
-   * Where transactions in progress are kept until they commit. When left out, and when it proves
-   * unusable, the server keeps them and sends them at their commit.
-   */
-  readonly spool?: SpoolOptions
-  /** Larger tables are copied in pieces of about this size; 64 MiB when left out. */
-  readonly snapshotChunkBytes?: number
-}
 
 /** A Source with what only PostgreSQL offers. */
 export interface PostgresSource extends Source {
@@ -212,30 +180,11 @@ class ComposedSource implements PostgresSource {
     tables: readonly SourceTable[],
     saved: SourceState | undefined,
   ): Promise<PreparedSource> {
-    const { slotName, failpoints, log } = this.#how
     // Not one that a server keeps open which is not the one behind this name any more.
     await this.#control.close()
     const server = (this.#server = await readServerState(this.#control))
-    if (saved === undefined) {
-      const { identity } = await identifyLog(this.#options, slotName, undefined, log)
-      await this.#publication.prepare(tables, server, undefined)
-      await this.#partitions.prepare(tables, server.version, {})
-      const { lsn, isMade } = await startSlot({
-        options: this.#options,
-        control: this.#control,
-        log,
-        clock: this.#how.clock,
-        name: slotName,
-        waitMs: this.#slotWaitMs,
-        timeoutMs: this.#blockedTimeoutMs,
-        isFailover: this.#wantsFailover,
-        isChosen: this.#how.isSlotChosen === true,
-      })
-      if (isMade) this.#publication.slotMade(lsn)
-      this.#publication.trust.begin(lsn)
-      failpoints.hit('source.slot-created')
-      return { incarnation: this.#incarnation(identity), position: toPosition(lsn) }
-    }
+    if (saved === undefined) return await this.#begin(tables, server)
+    const { slotName, log } = this.#how
     const position = fromPosition(saved.position)
     const record = parseIncarnation(saved.incarnation)
     const savedLog = { identity: record, position }
@@ -251,6 +200,17 @@ class ComposedSource implements PostgresSource {
     if (this.#wantsFailover) {
       await markForFailover(this.#options, { ...reaching, name: slotName }, log)
     }
+    await expectSameHistory(
+      {
+        ...this.#how,
+        options: this.#options,
+        control: this.#control,
+        serverVersion: server.version,
+        slotWaitMs: this.#slotWaitMs,
+      },
+      saved.position,
+      reaching,
+    )
     const before = { fingerprint: record.publication, position, isPromoted }
     await this.#publication.prepare(tables, server, before)
     await this.#partitions.prepare(tables, server.version, record.partitions ?? {})
@@ -262,6 +222,29 @@ class ComposedSource implements PostgresSource {
       position: saved.position,
       ...(branchedAt === undefined ? {} : { branchedAt: toPosition(branchedAt) }),
     }
+  }
+
+  async #begin(tables: readonly SourceTable[], server: ServerState): Promise<PreparedSource> {
+    const { slotName, failpoints, log } = this.#how
+    const { identity } = await identifyLog(this.#options, slotName, undefined, log)
+    await this.#publication.prepare(tables, server, undefined)
+    await this.#partitions.prepare(tables, server.version, {})
+    const { lsn, isMade } = await startSlot({
+      options: this.#options,
+      control: this.#control,
+      log,
+      clock: this.#how.clock,
+      name: slotName,
+      waitMs: this.#slotWaitMs,
+      timeoutMs: this.#blockedTimeoutMs,
+      isFailover: this.#wantsFailover,
+      isChosen: this.#how.isSlotChosen === true,
+    })
+    if (isMade) this.#publication.slotMade(lsn)
+    this.#publication.trust.begin(lsn)
+    failpoints.hit('source.slot-created')
+    const position = toPosition(lsn, markOfBegin(lsn))
+    return { incarnation: this.#incarnation(identity), position }
   }
 
   #incarnation(identity: LogIdentity): SourceState['incarnation'] {

@@ -6,7 +6,7 @@ import { hasCode } from '../../base/errors.ts'
 import type { StreamEnd, StreamOptions } from '../source.ts'
 import type { Control } from './control.ts'
 import type { Lsn } from './lsn.ts'
-import { fromPosition, toPosition } from './position.ts'
+import { fromPosition, markOfBegin, toPosition } from './position.ts'
 import type { PublicationGuard } from './publication-guard.ts'
 import { endOfLog } from './wal-flush.ts'
 
@@ -52,8 +52,10 @@ export class PublicationHole {
     }
     // Reading ends where it was to end, and the next begins behind the hole as well.
     if (until !== undefined && fromPosition(until) <= end) return until
-    sink.heartbeat(toPosition(end))
-    return toPosition(end)
+    // What was sent before can not be read once more.
+    const behind = toPosition(end, markOfBegin(end))
+    sink.heartbeat(behind)
+    return behind
   }
 
   /** False when there is no publication, and none can be made. */

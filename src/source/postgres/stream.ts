@@ -2,14 +2,9 @@
  * The change stream: from the slot through the pgoutput decoder into a ChangeSink, whole
  * transactions in commit order from exactly the asked place to exactly the asked place.
  */
-import type { SteadyClock } from '../../base/clock.ts'
-import type { Failpoints } from '../../base/failpoint.ts'
-import type { Log } from '../../observe/log.ts'
 import type { StreamEnd, StreamOptions } from '../source.ts'
-import type { PostgresOptions } from './connection-options.ts'
-import type { Control } from './control.ts'
 import { TriggerWatch } from './ddl-trigger-watch.ts'
-import { type CatalogLook, CatalogWatch, type LookOptions } from './ddl-watch.ts'
+import { CatalogWatch } from './ddl-watch.ts'
 import { formatLsn, type Lsn, zeroLsn } from './lsn.ts'
 import {
   createPgoutputDecoder,
@@ -19,9 +14,8 @@ import {
 } from './pgoutput/decode.ts'
 import { logicalMessageType } from './pgoutput/logical-message.ts'
 import type { Relation } from './pgoutput/relation.ts'
-import type { PartitionGuard } from './partition-guard.ts'
-import { fromPosition, toPosition } from './position.ts'
-import type { PublicationGuard } from './publication-guard.ts'
+import { fromPosition } from './position.ts'
+import { PositionMarks } from './position-marks.ts'
 import { RelationBinder } from './relation-binder.ts'
 import { quoteIdentifier } from './sql-text.ts'
 import { RolledBackRelations } from './spool-relations.ts'
@@ -29,39 +23,13 @@ import {
   prepareSpoolFolder,
   SpooledTransactions,
   type SpooledTarget,
-  type SpoolOptions,
 } from './spooled-transactions.ts'
 import { canStream, startOptions } from './start-options.ts'
+import type { StreamContext } from './stream-context.ts'
 import { lookAtParts } from './stream-looks.ts'
 import { expectSlot, explainStreamError } from './stream-slot.ts'
 import { ReplicationConnection, type ReplicationHandler } from './wire/replication-connection.ts'
 import { WireConnection } from './wire/wire-connection.ts'
-
-export interface StreamContext {
-  readonly options: PostgresOptions
-  readonly control: Control
-  readonly log: Log
-  readonly clock: SteadyClock
-  readonly slotName: string
-  readonly publicationNames: readonly string[]
-  readonly publication: Pick<PublicationGuard, 'watch' | 'takeGaps' | 'trust'>
-  readonly partitions: Omit<PartitionGuard, 'prepare' | 'records' | 'copied'>
-  readonly looks: LookOptions
-  /** At the catalog, before the stream. */
-  readonly look: CatalogLook | undefined
-  readonly watchIntervalMs: number
-  /** After so long without a word from us the server ends the stream. */
-  readonly walSenderTimeoutMs: number
-  /** Told how far everything was delivered. */
-  readonly passed: (lsn: Lsn) => void
-  /** How long a former reader of ours, or somebody else, may still hold the slot. */
-  readonly slotWaitMs: number
-  readonly failpoints: Failpoints
-  /** `server_version_num`. */
-  readonly serverVersion: number
-  /** Where transactions in progress wait for their end; undefined: they are to come when they commit. */
-  readonly spool: SpoolOptions | undefined
-}
 
 const beginMessage = 66
 const commitMessage = 67
@@ -76,6 +44,7 @@ export class ChangeStream implements ReplicationHandler {
   readonly #stream: StreamOptions
   readonly #from: Lsn
   readonly #until: Lsn | undefined
+  readonly #marks: PositionMarks
   readonly #binder: RelationBinder
   readonly #catalog: CatalogWatch
   readonly #triggers: TriggerWatch
@@ -103,6 +72,7 @@ export class ChangeStream implements ReplicationHandler {
     this.#from = fromPosition(stream.from)
     this.#until = stream.until === undefined ? undefined : fromPosition(stream.until)
     this.#deliveredTo = this.#from
+    this.#marks = new PositionMarks(stream.from)
     const { control, log, partitions, looks } = context
     const { publicationName } = looks
     const { tables, sink } = stream
@@ -124,7 +94,7 @@ export class ChangeStream implements ReplicationHandler {
     this.#decoder = createPgoutputDecoder({
       sink: stream.sink,
       relations: this.#binder.relations,
-      position: toPosition,
+      position: this.#marks.at,
       isWhole: (table, truncated) => partitions.isWhole(table, truncated),
     })
     const { spool, serverVersion } = context
@@ -153,7 +123,7 @@ export class ChangeStream implements ReplicationHandler {
     this.#deliverGaps()
     if (this.#until !== undefined && this.#until <= this.#from) {
       this.#catalog.passed(this.#from)
-      sink.heartbeat(toPosition(this.#from))
+      sink.heartbeat(this.#marks.at(this.#from))
       return 'ended'
     }
     const { spool } = this.#context
@@ -254,15 +224,17 @@ export class ChangeStream implements ReplicationHandler {
   #decode(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
     const type = bytes[start]
     if (type === beginMessage) {
-      const { finalLsn } = readBegin(bytes, start, end)
-      if (this.#until !== undefined && finalLsn >= this.#until) {
+      const begun = readBegin(bytes, start, end)
+      if (this.#until !== undefined && begun.finalLsn >= this.#until) {
         this.#reachUntil(this.#until)
         return undefined
       }
-      this.#isSkipping = finalLsn < this.#from
+      this.#isSkipping = begun.finalLsn < this.#from
+      if (!this.#isSkipping) this.#marks.begin(begun)
     }
     // Until the next begin.
     if (this.#isSkipping && type !== relationMessage) return undefined
+    this.#marks.message(type)
     if (!this.#triggers.isHeard || this.#isSkipping) return this.#deliver(bytes, start, end)
     return this.#deliverHeard(bytes, start, end)
   }
@@ -358,7 +330,7 @@ export class ChangeStream implements ReplicationHandler {
     this.#context.partitions.passed(end)
     this.#deliverGaps()
     this.#catalog.passed(end)
-    this.#stream.sink.heartbeat(toPosition(end))
+    this.#stream.sink.heartbeat(this.#marks.at(end))
     this.#passed()
   }
 
@@ -378,7 +350,7 @@ export class ChangeStream implements ReplicationHandler {
     this.#context.partitions.passed(until)
     this.#deliverGaps()
     this.#catalog.passed(until)
-    this.#stream.sink.heartbeat(toPosition(until))
+    this.#stream.sink.heartbeat(this.#marks.at(until))
     this.#finish()
   }
 

@@ -1,7 +1,8 @@
 /** What the tests of partitioned tables share: a table of two partitions, a source, a stream. */
 import type { SourceState } from '../../source.ts'
 import type { SourceTable } from '../../table-schema.ts'
-import type { PostgresSource, PostgresSourceOptions } from '../postgres-source.ts'
+import type { PostgresSource } from '../postgres-source.ts'
+import type { PostgresSourceOptions } from '../postgres-source-options.ts'
 import {
   type RunningStream,
   sourceOf,

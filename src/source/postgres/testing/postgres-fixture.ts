@@ -5,12 +5,9 @@ import { noFailpoints } from '../../../base/failpoint.ts'
 import { type Log, silentLog } from '../../../observe/log.ts'
 import type { Position, SourceState, StreamEnd } from '../../source.ts'
 import type { SourceTable } from '../../table-schema.ts'
-import { fromPosition } from '../position.ts'
-import {
-  createPostgresSource,
-  type PostgresSource,
-  type PostgresSourceOptions,
-} from '../postgres-source.ts'
+import { fromPosition, toPosition } from '../position.ts'
+import { createPostgresSource, type PostgresSource } from '../postgres-source.ts'
+import type { PostgresSourceOptions } from '../postgres-source-options.ts'
 import { RecordingSink } from './recording-sink.ts'
 
 export interface TestServer {
@@ -53,6 +50,11 @@ export function sourceOf(server: TestServer, settings: SourceSettings): Postgres
     failpoints: noFailpoints,
     ...rest,
   })
+}
+
+/** The position without what it knows of the log before it. */
+export function placeOf(position: Position | undefined): Position | undefined {
+  return position === undefined ? undefined : toPosition(fromPosition(position))
 }
 
 export async function tableNamed(source: PostgresSource, name: string): Promise<SourceTable> {

@@ -1,0 +1,165 @@
+/**
+ * Whether the log that a slot still has is the one that was read from it. A copy of the server's
+ * files, started, is another server with the same system identifier and timeline (a snapshot of the
+ * volume that was restored, a clone): it begins with the same log and goes on with another one.
+ *
+ * Its slot then stands before our position, because what is confirmed there was read before the copy
+ * was made. After a crash a true server's does so too; only then is the log read once more from the
+ * last change on, as far as our position: it has to bring that transaction, and no other.
+ */
+import type { SteadyClock } from '../../base/clock.ts'
+import { SluiceError } from '../../base/errors.ts'
+import type { Log } from '../../observe/log.ts'
+import type { Position } from '../source.ts'
+import type { PostgresOptions } from './connection-options.ts'
+import type { Control } from './control.ts'
+import { publicationsFrom } from './insert-publication.ts'
+import { formatLsn, type Lsn } from './lsn.ts'
+import { type BeginMessage, readBegin } from './pgoutput/decode.ts'
+import { fromPosition, markOf, type PositionMark } from './position.ts'
+import { isChange } from './position-marks.ts'
+import type { SlotState } from './replication-slot.ts'
+import { sqlStateOf } from './server-error.ts'
+import { quoteIdentifier } from './sql-text.ts'
+import { startOptions } from './start-options.ts'
+import { expectSlot } from './stream-slot.ts'
+import { ReplicationConnection, type ReplicationHandler } from './wire/replication-connection.ts'
+import { WireConnection } from './wire/wire-connection.ts'
+
+export interface HistoryOptions {
+  readonly options: PostgresOptions
+  readonly control: Control
+  readonly clock: SteadyClock
+  readonly log: Log
+  readonly slotName: string
+  readonly publicationName: string
+  readonly serverVersion: number
+  /** How long a former reader of ours may still hold the slot. */
+  readonly slotWaitMs: number
+}
+
+const beginMessage = 66
+/** How often the server is asked how far it has come. */
+const askIntervalMs = 50
+const statusIntervalMs = 5_000
+
+/** Reads transactions up to `position`; afterwards `difference` says what is not as it was read. */
+export class HistoryReader implements ReplicationHandler {
+  readonly #mark: PositionMark
+  readonly #position: Lsn
+  readonly #done: () => void
+  #isMet: boolean
+  #open: BeginMessage | undefined
+  difference: string | undefined
+
+  /** `isAwaited`: the transaction of the mark is to come. */
+  constructor(how: {
+    readonly mark: PositionMark
+    readonly position: Lsn
+    readonly isAwaited: boolean
+    readonly done: () => void
+  }) {
+    this.#mark = how.mark
+    this.#position = how.position
+    this.#isMet = !how.isAwaited
+    this.#done = how.done
+  }
+
+  data(bytes: Buffer, start: number, end: number): undefined {
+    const type = bytes[start]
+    if (type === beginMessage) this.#begin(readBegin(bytes, start, end))
+    else if (this.#open !== undefined && isChange(type)) this.#changed(this.#open)
+  }
+
+  keepalive(walEnd: Lsn): void {
+    if (walEnd >= this.#position) this.#end()
+  }
+
+  readDone(): undefined {
+    return undefined
+  }
+
+  #begin(message: BeginMessage): void {
+    this.#open = message
+    if (message.finalLsn >= this.#position) this.#end()
+    else if (message.finalLsn === this.#mark.finalLsn && !this.#isMet) this.#meet(message)
+  }
+
+  #meet({ xid, commitTimeUs }: BeginMessage): void {
+    this.#isMet = true
+    this.#open = undefined
+    if (xid !== this.#mark.xid || commitTimeUs !== this.#mark.commitTimeUs) this.#end(this.#missing)
+    else if (this.#mark.endLsn >= this.#position) this.#end()
+  }
+
+  #changed({ finalLsn, xid }: BeginMessage): void {
+    if (finalLsn <= this.#mark.finalLsn) return
+    const other = `transaction ${xid}, committed at ${formatLsn(finalLsn as Lsn)}, was not there`
+    this.#end(this.#isMet ? other : this.#missing)
+  }
+
+  get #missing(): string {
+    const { finalLsn, xid } = this.#mark
+    return `transaction ${xid}, committed at ${formatLsn(finalLsn)}, is not there any more`
+  }
+
+  #end(difference?: string): void {
+    this.difference ??= difference ?? (this.#isMet ? undefined : this.#missing)
+    this.#open = undefined
+    this.#done()
+  }
+}
+
+/**
+ * Throws SOURCE_INCARNATION_CHANGED when the log up to `saved` is not the one that was read. Says
+ * nothing when the log can not be read there: whoever reads on is told why.
+ */
+export async function expectSameHistory(
+  how: HistoryOptions,
+  saved: Position,
+  slot: SlotState,
+): Promise<void> {
+  const position = fromPosition(saved)
+  const mark = markOf(saved)
+  const { confirmedLsn } = slot
+  if (mark === undefined || confirmedLsn === undefined || confirmedLsn >= position) return
+  const from = mark.xid === 0 ? mark.endLsn : mark.finalLsn
+  const publicationNames = await publicationsFrom(how.control, how.publicationName, from)
+  await expectSlot({ ...how, publicationNames }, position, new AbortController().signal)
+  try {
+    const isAwaited = mark.xid !== 0 && confirmedLsn <= mark.finalLsn
+    const difference = await readAgain({ ...how, publicationNames }, from, {
+      mark,
+      position,
+      isAwaited,
+    })
+    if (difference === undefined) return
+    throw new SluiceError(
+      'SOURCE_INCARNATION_CHANGED',
+      `The log of the source is another one before ${formatLsn(position)}, where our data ends: ${difference}. The server was set back to an earlier state, or is a copy of the one that was read`,
+    )
+  } catch (error) {
+    if (sqlStateOf(error) === undefined) throw error
+    how.log.debug('the log could not be read once more', { error: String(error) })
+  }
+}
+
+async function readAgain(
+  how: HistoryOptions & { readonly publicationNames: readonly string[] },
+  from: Lsn,
+  expected: { readonly mark: PositionMark; readonly position: Lsn; readonly isAwaited: boolean },
+): Promise<string | undefined> {
+  const connection = await WireConnection.open(how.options, { isReplication: true })
+  const replication = new ReplicationConnection(connection, how.clock, statusIntervalMs)
+  const reader = new HistoryReader({ ...expected, done: () => replication.stop() })
+  const asking = setInterval(() => replication.sendStatus(true), askIntervalMs)
+  try {
+    const asked = startOptions({ ...how, withStreaming: false })
+    const sql = `START_REPLICATION SLOT ${quoteIdentifier(how.slotName)} LOGICAL ${formatLsn(from)} ${asked}`
+    await replication.stream(sql, `reading slot "${how.slotName}" once more`, reader)
+    return reader.difference
+  } finally {
+    clearInterval(asking)
+    connection.close()
+  }
+}
