@@ -7,9 +7,7 @@ import type { News } from '../pipeline/news.ts'
 import { createPipeline } from '../pipeline/pipeline.ts'
 import type { Pipeline, PipelineTableStatus } from '../pipeline/pipeline-status.ts'
 import type { TableSelection } from '../pipeline/table-selection.ts'
-import type { LogBase } from '../staging/log-base.ts'
-import type { Manifest } from '../staging/manifest.ts'
-import { createStagingReader, type StagingReader } from '../staging/staging-reader.ts'
+import { createStagingReader } from '../staging/staging-reader.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import type { Context } from './context.ts'
 import { productVersion } from './version.ts'
@@ -17,7 +15,6 @@ import { productVersion } from './version.ts'
 export interface PipelineRuntime {
   readonly definition: PipelineDefinition
   readonly pipeline: Pipeline
-  readonly reader: StagingReader
   /** Puts tables that were loaded, or failed to be, since the last call on record. */
   recordDestinations(): Promise<void>
 }
@@ -41,22 +38,6 @@ export function selectionFrom(object: PipelineObject): TableSelection {
       ? {}
       : { excludeColumns: configuration.excludeColumns }),
   }
-}
-
-/** Source names by table id, as the staging log last said them. */
-function sourceNames(base: LogBase, manifests: readonly Manifest[]): ReadonlyMap<string, string> {
-  const names = new Map<string, string>()
-  for (const { entries } of [...base.tables, ...manifests]) {
-    for (const entry of entries) {
-      if (entry.kind !== 'table') continue
-      const { source_catalog: catalog, source_schema: schema, source_table: table } = entry
-      names.set(
-        entry.table_id,
-        [catalog, schema, table].filter((part) => part !== undefined).join('.'),
-      )
-    }
-  }
-  return names
 }
 
 /** Not ours: what belongs to somebody else, and what nothing was tried for yet. */
@@ -99,7 +80,6 @@ export async function createPipelineRuntime(
   return {
     definition,
     pipeline,
-    reader,
     async recordDestinations() {
       const unknown = pipeline
         .status()
@@ -107,15 +87,13 @@ export async function createPipelineRuntime(
           (table) => isOurs(table) && recorded.get(table.destination) !== table.tableId,
         )
       if (unknown.length === 0) return
-      const manifests = await reader.refresh()
-      const names = sourceNames(reader.base(), manifests)
-      for (const { destination, tableId, scdType = 'SCD_TYPE_1' } of unknown) {
+      for (const { destination, tableId, source, scdType = 'SCD_TYPE_1' } of unknown) {
         const name = parseTableName(destination)
         await context.store.saveDestination({
           name,
           pipelineId: definition.id,
           tableId,
-          source: names.get(tableId) ?? tableId,
+          source,
           scdType,
           location: locationOf(name),
         })

@@ -6,12 +6,13 @@
 import type { DestinationRecord } from '../catalog/destination-record.ts'
 import { formatTableName } from '../catalog/names.ts'
 import type { CommitNumber, Manifest } from '../staging/manifest.ts'
+import { manifestsAfter, newestCommit } from '../staging/read-log.ts'
 import type { Context } from './context.ts'
 import type { Lane } from './runtime.ts'
 
 /** Whether a manifest after `since` gives the table's copy up or begins another. Pure. */
 export function isRefreshOnRecord(
-  manifests: readonly Manifest[],
+  manifests: readonly Pick<Manifest, 'commit' | 'entries'>[],
   tableId: string,
   since: CommitNumber,
 ): boolean {
@@ -54,15 +55,14 @@ export class RefreshRequests {
   }
 
   async #followIn(lane: Lane, meant: readonly DestinationRecord[]): Promise<void> {
-    const manifests = (await lane.pipelines[0]?.reader.refresh()) ?? []
-    const newest = manifests.at(-1)?.commit ?? -1
+    const { storage } = lane.gateway
     for (const { name, tableId } of meant) {
       const destination = formatTableName(name)
       const since = this.#asked.get(destination)
       if (since === undefined) {
-        this.#asked.set(destination, newest)
+        this.#asked.set(destination, await newestCommit(storage))
         lane.gateway.gateway.refresh([tableId])
-      } else if (isRefreshOnRecord(manifests, tableId, since)) {
+      } else if (isRefreshOnRecord(await manifestsAfter(storage, since), tableId, since)) {
         await this.#context.store.clearRefresh(name)
         this.#asked.delete(destination)
       }

@@ -1,5 +1,5 @@
 /** `status`: where every table stands, from the catalog, staging, the Delta logs and last words. */
-import { type ErrorDefinition, asSluiceError } from '../base/errors.ts'
+import { type ErrorDefinition, asSluiceError, hasCode } from '../base/errors.ts'
 import { errorTable } from '../base/error-codes.ts'
 import type { DestinationRecord } from '../catalog/destination-record.ts'
 import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
@@ -15,20 +15,30 @@ import type {
 import type { DeltaSnapshot } from '../delta/delta-table.ts'
 import type { GatewayStatus, TableStatus } from '../gateway/gateway-status.ts'
 import type { PipelineStatus } from '../pipeline/pipeline-status.ts'
-import type { Manifest } from '../staging/manifest.ts'
-import { createStagingReader } from '../staging/staging-reader.ts'
+import type { CommitNumber } from '../staging/manifest.ts'
+import { tellLog } from '../staging/read-log.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
+import type { ObjectStorage } from '../storage/object-storage.ts'
 import type { Context } from './context.ts'
 import { HeldBackRows } from './held-back.ts'
-import { lastStaged } from './last-staged.ts'
+import { lastStagedBefore, NewestWork } from './last-staged.ts'
 import { lastWords, type LastWords } from './live-status.ts'
 import { spelledError, spelledOut, spelledProblem } from './remedy.ts'
 
 interface GatewayView {
   readonly shown: StatusGateway
   readonly words: LastWords<GatewayStatus> | undefined
-  readonly manifests: readonly Manifest[]
+  readonly log: StagedLog
 }
+
+/** undefined when it can not be read. */
+type StagedLog =
+  | {
+      readonly storage: ObjectStorage
+      readonly first: CommitNumber
+      readonly work: NewestWork
+    }
+  | undefined
 
 export async function statusReport(context: Context): Promise<StatusReport> {
   const [gateways, pipelines, destinations] = await Promise.all([
@@ -60,10 +70,12 @@ async function gatewayView(context: Context, gateway: GatewayDefinition): Promis
   const words = await lastWords<GatewayStatus>(context.store, gateway.id, context.clock.nowMs())
   const [last] = await context.store.updates(gateway.id, 1)
   const storage = createLocalStorage((await context.folders()).volume(gateway.staging))
-  let manifests: readonly Manifest[] = []
+  let staged: StagedLog
   let problem: StatusGateway['problem']
   try {
-    manifests = await createStagingReader({ storage }).refresh()
+    const work = new NewestWork()
+    const { base } = await tellLog(storage, work)
+    staged = { storage, first: base.first, work }
   } catch (error) {
     const { code, message, remedy } = spelledError(context, error)
     problem = { code, message, remedy }
@@ -77,7 +89,7 @@ async function gatewayView(context: Context, gateway: GatewayDefinition): Promis
   const shown: StatusGateway = {
     name: gateway.key,
     isRunning: words?.isRunning === true,
-    stagedCommit: manifests.at(-1)?.commit,
+    stagedCommit: staged?.work.newest,
     lagBytes: words?.status.lagBytes,
     retainedBytes: words?.status.retainedBytes,
     budgetBytes: words?.status.budgetBytes,
@@ -86,7 +98,7 @@ async function gatewayView(context: Context, gateway: GatewayDefinition): Promis
     atMs: words?.atMs,
     problem,
   }
-  return { shown, words, manifests }
+  return { shown, words, log: staged }
 }
 
 /** As the table has it: the record of an update keeps code and message only. */
@@ -106,10 +118,10 @@ async function pipelineView(
 ): Promise<StatusPipeline> {
   const words = await lastWords<PipelineStatus>(context.store, pipeline.id, context.clock.nowMs())
   const live = { gateway: known.gateway?.words, pipeline: words }
-  const manifests = known.gateway?.manifests ?? []
+  const log = known.gateway?.log
   const recorded = await Promise.all(
     known.own.map(
-      async (record) => await tableView(context, record, { live, manifests, held: known.held }),
+      async (record) => await tableView(context, record, { live, log, held: known.held }),
     ),
   )
   const loaded = recorded.filter((table) => table !== undefined)
@@ -136,7 +148,7 @@ async function pipelineView(
         rows: undefined,
         version: undefined,
         appliedCommit: undefined,
-        stagedCommit: lastStaged(manifests, table.tableId)?.commit,
+        stagedCommit: log?.work.of(table.tableId)?.commit,
         appliedCommitAtMs: undefined,
         problem: problem && spelledProblem(context, problem, applied?.destination),
       }
@@ -177,7 +189,7 @@ async function tableView(
       readonly gateway: LastWords<GatewayStatus> | undefined
       readonly pipeline: LastWords<PipelineStatus> | undefined
     }
-    readonly manifests: readonly Manifest[]
+    readonly log: StagedLog
     readonly held: HeldBackRows
   },
 ): Promise<StatusTable | undefined> {
@@ -211,13 +223,29 @@ async function tableView(
     rows: snapshot === undefined ? undefined : liveRows(snapshot),
     version: snapshot?.version,
     appliedCommit,
-    stagedCommit: lastStaged(known.manifests, record.tableId)?.commit,
-    appliedCommitAtMs:
-      appliedCommit === undefined
-        ? undefined
-        : lastStaged(known.manifests, record.tableId, appliedCommit)?.atMs,
+    stagedCommit: known.log?.work.of(record.tableId)?.commit,
+    appliedCommitAtMs: await workTime(known.log, record.tableId, appliedCommit),
     heldBack,
     problem: problem && spelledProblem(context, problem, destination),
+  }
+}
+
+/** When what a destination has last was committed at the source, ms; undefined: it can not be told. */
+async function workTime(
+  log: StagedLog,
+  tableId: string,
+  applied: CommitNumber | undefined,
+): Promise<number | undefined> {
+  if (log === undefined || applied === undefined) return undefined
+  const newest = log.work.of(tableId)
+  if (newest !== undefined && newest.commit <= applied) return newest.atMs
+  const upTo = Math.min(applied, log.work.newest ?? -1)
+  try {
+    return (await lastStagedBefore(log.storage, { tableId, upTo, first: log.first }))?.atMs
+  } catch (error) {
+    // A purge takes the log away from below it.
+    if (hasCode(error, 'STAGING_LOG_GAP')) return undefined
+    throw error
   }
 }
 

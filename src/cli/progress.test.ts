@@ -26,6 +26,7 @@ function applied(name: string, appliedCommit?: number): PipelineTableStatus {
   return {
     tableId: name,
     destination: `main.shop.${name}`,
+    source: 'public.t',
     appliedCommit,
     version: undefined,
     rowsLoaded: 0,

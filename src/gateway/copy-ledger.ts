@@ -4,13 +4,7 @@
  */
 import type { UnfinishedCopy } from '../source/source.ts'
 import type { SnapshotChunkEntry } from '../staging/manifest.ts'
-
-export interface StagedChunk {
-  /** undefined: the copy can not be resumed from it. */
-  readonly range: string | undefined
-  /** Number of the point it was read under. */
-  readonly point: number
-}
+import type { RecoveredChunk } from '../staging/recovered-log.ts'
 
 export interface BegunCopy {
   /** Of the rows that are copied. */
@@ -23,13 +17,13 @@ export interface BegunCopy {
 export class CopyLedger {
   readonly schemaVersion: number
   readonly #points: string[]
-  readonly #chunks: StagedChunk[]
+  readonly #chunks: RecoveredChunk[]
   /** Staged, but not on record yet. */
   #entries: SnapshotChunkEntry[] = []
   #entriesSinceMs = 0
   #nextNumber: number
 
-  constructor(begun: BegunCopy, chunks: readonly StagedChunk[] = []) {
+  constructor(begun: BegunCopy, chunks: readonly RecoveredChunk[] = []) {
     this.schemaVersion = begun.schemaVersion
     this.#points = [...begun.points]
     this.#chunks = [...chunks]

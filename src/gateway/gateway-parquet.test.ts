@@ -7,11 +7,12 @@ import { readByHyparquet } from '../../test/support/read-parquet.ts'
 import type { Failpoints } from '../base/failpoint.ts'
 import { createParquetEncoder } from '../columnar/parquet/create-encoder.ts'
 import { silentLog } from '../observe/log.ts'
+import { readLog } from '../staging/read-log.ts'
 import { openStagingLog, type StagingLog } from '../staging/staging-log.ts'
 import { createMemoryStorage } from '../storage/memory-storage.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 
-async function readVolume(storage: ObjectStorage, staging: StagingLog): Promise<StagedVolume> {
+async function readVolume(storage: ObjectStorage): Promise<StagedVolume> {
   const rows = new Map<string, StagedRow[]>()
   for await (const { path } of storage.list('tables/')) {
     const bytes = await storage.read(path)
@@ -25,7 +26,8 @@ async function readVolume(storage: ObjectStorage, staging: StagingLog): Promise<
       Array.from({ length: count }, (_, at) => row(at)),
     )
   }
-  return { manifests: staging.manifests, rowsOf: (path) => rows.get(path) ?? [] }
+  const { manifests } = await readLog(storage)
+  return { manifests, rowsOf: (path) => rows.get(path) ?? [] }
 }
 
 test('staged Parquet, read back, is the source, whatever step a process died at', async () => {
@@ -52,8 +54,8 @@ test('staged Parquet, read back, is the source, whatever step a process died at'
   const settings = { bufferBytes: 2_000, commitBytes: 1_500 }
   const end = await world.process({ mode: 'once', openStaging, settings })
   expect(end).toMatchObject({ kind: 'resolved', result: { failedTables: [] } })
-  const staging = await openStaging({ hit: () => undefined })
-  const volume = await readVolume(storage, staging)
+  await openStaging({ hit: () => undefined })
+  const volume = await readVolume(storage)
   expect(volume.manifests.at(-1)?.position_after).toBe(String(world.database.log.length))
   for (const at of volume.manifests.keys()) {
     if (volume.manifests[at]?.position_after !== '') world.assertSame(volume, at)

@@ -49,8 +49,8 @@ export class GatewayRun {
     const abort = (): void => this.#stop.abort()
     if (asked.signal.aborted) abort()
     asked.signal.addEventListener('abort', abort, { once: true })
-    const recovered = recover(staging.base, staging.manifests)
-    for (const manifest of staging.manifests) this.#noteNewest(manifest)
+    const recovered = recover(staging.recovered)
+    this.#noteNewest(staging.recovered.newest, staging.recovered.newestCommitTimeUs)
     const gate = new StreamGate()
     const delivered = new DeliveredTransactions()
     const isBounded = asked.mode !== 'continuous'
@@ -225,7 +225,7 @@ export class GatewayRun {
 
   #staged(manifest: Manifest): void {
     this.#stagedCommits++
-    this.#noteNewest(manifest)
+    this.#noteNewest(manifest.commit, manifest.max_commit_time_us)
     const { first_sequence: first, last_sequence: last } = manifest
     if (first !== undefined && last !== undefined) {
       this.#transactions += Number(BigInt(last) - BigInt(first)) + 1
@@ -239,7 +239,7 @@ export class GatewayRun {
     this.#options.onStaged()
   }
 
-  #noteNewest({ commit, max_commit_time_us: time }: Manifest): void {
+  #noteNewest(commit: number | undefined, time: string | undefined): void {
     this.#stagedCommit = commit
     if (time !== undefined) this.#newestCommitAtMs = Number(BigInt(time) / 1000n)
   }
@@ -250,13 +250,13 @@ export class GatewayRun {
   }
 }
 
-export function statusBeforeRun({ manifests }: Pick<StagingLog, 'manifests'>): GatewayStatus {
+export function statusBeforeRun({ recovered }: Pick<StagingLog, 'recovered'>): GatewayStatus {
   return {
     tables: [],
     transactions: 0,
     changes: 0,
     stagedBytes: 0,
-    stagedCommit: manifests.at(-1)?.commit,
+    stagedCommit: recovered.newest,
     newestCommitAtMs: undefined,
     lagBytes: undefined,
     retainedBytes: undefined,

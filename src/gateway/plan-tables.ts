@@ -8,13 +8,14 @@ import type { Log } from '../observe/log.ts'
 import type { Finding } from '../source/finding.ts'
 import type { Position, PreparedSource, Source, SourceState } from '../source/source.ts'
 import type { SourceTable, TableSchema } from '../source/table-schema.ts'
+import type { RecoveredTable } from '../staging/recovered-log.ts'
 import type { StagingLog } from '../staging/staging-log.ts'
 import { tableEntry, tableGone } from './begin-copy.ts'
 import { CopyPoints } from './copy-points.ts'
 import { FollowedTable } from './followed-table.ts'
 import { gapEntry, nameOf, type FollowedTables } from './followed-tables.ts'
 import type { Progress } from './progress.ts'
-import { ledgerOf, recoveredState, type Recovered, type RecoveredTable } from './recover.ts'
+import { ledgerOf, recoveredState, type Recovered } from './recover.ts'
 import {
   refusals,
   selectTables,

@@ -1,8 +1,10 @@
 import { expect, test } from 'vitest'
-import { emptyLogBase } from '../staging/log-base.ts'
+import { tell } from '../../test/support/staging-fixtures.ts'
+import { emptyLogBase, type LogBase } from '../staging/log-base.ts'
 import type { Manifest, ManifestEntry } from '../staging/manifest.ts'
+import { RecoveredLog } from '../staging/recovered-log.ts'
 import type { ManifestDraft } from '../staging/staging-log.ts'
-import { recordEnd, recover, recoveredState } from './recover.ts'
+import { recordEnd, recover, type Recovered, recoveredState } from './recover.ts'
 
 function manifest(
   commit: number,
@@ -54,6 +56,10 @@ const finished = (id: number): ManifestEntry => ({
 })
 const gap: ManifestEntry = { kind: 'gap', table_id: '1', reason: 'why' }
 
+function recovered(base: LogBase, manifests: readonly Manifest[]): Recovered {
+  return recover(tell(new RecoveredLog(), base, manifests))
+}
+
 test.each<[string, ManifestEntry[]]>([
   ['pending', [named()]],
   ['pending', [named(), started(0)]],
@@ -67,7 +73,7 @@ test.each<[string, ManifestEntry[]]>([
   ['streaming', [named(), started(0), gap, started(1, 0), finished(1)]],
   ['pending', [named(), started(0, 0)]],
 ])('a table is %s after %j', (state, entries) => {
-  const { tables } = recover(
+  const { tables } = recovered(
     emptyLogBase,
     entries.map((entry, at) => manifest(at, [entry])),
   )
@@ -76,19 +82,19 @@ test.each<[string, ManifestEntry[]]>([
 })
 
 test('state and sequence are those of the newest manifest that has them', () => {
-  const recovered = recover(emptyLogBase, [
+  const known = recovered(emptyLogBase, [
     manifest(0, [], { position_after: '', incarnation: '' }),
     manifest(1, [], { last_sequence: '7' }),
     manifest(2, [named(), started(0), chunk(0, 0)], { incarnation: 'two' }),
   ])
-  expect(recovered.state).toEqual({ incarnation: 'two', position: 'p2' })
-  expect(recovered.lastSequence).toBe(7n)
-  expect(recovered.tables.get('1')).toMatchObject({ name: 'public.t', rows: 10, schemaVersion: 0 })
+  expect(known.state).toEqual({ incarnation: 'two', position: 'p2' })
+  expect(known.lastSequence).toBe(7n)
+  expect(known.tables.get('1')).toMatchObject({ name: 'public.t', rows: 10, schemaVersion: 0 })
 })
 
 test('an empty log knows nothing', () => {
-  const recovered = recover(emptyLogBase, [manifest(0, [], { position_after: '' })])
-  expect(recovered).toMatchObject({ state: undefined, lastSequence: 0n })
+  const known = recovered(emptyLogBase, [manifest(0, [], { position_after: '' })])
+  expect(known).toMatchObject({ state: undefined, lastSequence: 0n })
 })
 
 test('what a purge left counts as if it stood before the manifests', () => {
@@ -98,9 +104,9 @@ test('what a purge left counts as if it stood before the manifests', () => {
     last_sequence: '41',
     tables: [{ table_id: '1', last_commit: 8, entries }],
   }
-  const recovered = recover(base, [manifest(9, [])])
-  const table = recovered.tables.get('1')
-  expect(recovered.lastSequence).toBe(41n)
+  const known = recovered(base, [manifest(9, [])])
+  const table = known.tables.get('1')
+  expect(known.lastSequence).toBe(41n)
   expect(table).toMatchObject({ schemaVersion: 3, isFinished: true })
   expect(table === undefined ? undefined : recoveredState(table)).toBe('streaming')
 })
@@ -108,8 +114,9 @@ test('what a purge left counts as if it stood before the manifests', () => {
 test('trap: after its gateway was removed nothing goes on, and what was staged is superseded', async () => {
   const manifests = [manifest(0, [named(), started(0, 1), chunk(0, 0)]), manifest(1, [finished(0)])]
   const staging = {
-    base: emptyLogBase,
-    manifests,
+    get recovered() {
+      return tell(new RecoveredLog(), emptyLogBase, manifests)
+    },
     publish: async ({ entries, ...draft }: ManifestDraft): Promise<Manifest> => {
       const published = manifest(manifests.length, [...entries], draft)
       manifests.push(published)
@@ -121,9 +128,9 @@ test('trap: after its gateway was removed nothing goes on, and what was staged i
   manifests.push(manifest(3, [], { position_after: '' }))
   await recordEnd(staging, 'why')
   expect(manifests).toHaveLength(4)
-  const ended = recover(emptyLogBase, manifests)
+  const ended = recovered(emptyLogBase, manifests)
   expect(ended.state).toBeUndefined()
   expect([...ended.tables.values()].map(recoveredState)).toEqual(['pending'])
   manifests.push(manifest(4, [], { incarnation: 'two', position_before: 'p4' }))
-  expect(recover(emptyLogBase, manifests).state).toEqual({ incarnation: 'two', position: 'p4' })
+  expect(recovered(emptyLogBase, manifests).state).toEqual({ incarnation: 'two', position: 'p4' })
 })

@@ -9,10 +9,11 @@ import type { TableTools } from '../destination/table-work.ts'
 import type { Log } from '../observe/log.ts'
 import type { CommitNumber, StagedFile } from '../staging/manifest.ts'
 import { mapConcurrent } from '../staging/map-concurrent.ts'
+import type { LogSink } from '../staging/read-log.ts'
 import type { StagingReader } from '../staging/staging-reader.ts'
 import { verifyStagedFile } from '../staging/verify-staged-file.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
-import { FreshnessRecorder } from './freshness.ts'
+import { CommitDelays, FreshnessRecorder } from './freshness.ts'
 import { createNews, type News } from './news.ts'
 import type {
   Pipeline,
@@ -21,12 +22,13 @@ import type {
   UpdateResult,
 } from './pipeline-status.ts'
 import { chooseTarget } from './plan.ts'
-import { StagedTables } from './staged-tables.ts'
+import { type Recall, StagedTables } from './staged-tables.ts'
 import { TableRunner, type StagedView } from './table-runner.ts'
 import {
   anyName,
   checkSelections,
   formatDestinationName,
+  formatSourceName,
   routeTables,
   type DestinationName,
   type NameRules,
@@ -63,6 +65,13 @@ export interface PipelineOptions {
 /** Pauses between looks at staging while nothing happens: doubled from the first to the second. */
 const shortPauseMs = 200
 const longPauseMs = 2000
+/** What a table lacks may turn out only when it is planned: its settings changed. */
+const maximumRecalls = 5
+
+interface NeededRecall {
+  readonly runner: TableRunner
+  readonly recall: Recall
+}
 
 /** Throws PIPELINE_NAME_COLLISION; touches nothing yet. */
 export function createPipeline(options: PipelineOptions): Pipeline {
@@ -75,6 +84,18 @@ class StagedPipeline implements Pipeline {
   readonly #staged = new StagedTables()
   readonly #runners = new Map<string, TableRunner>()
   readonly #freshness = new FreshnessRecorder()
+  readonly #delays = new CommitDelays()
+  /** Is told the staging log. */
+  readonly #told: LogSink = {
+    begin: (base) => {
+      this.#staged.begin(base)
+      this.#delays.clear()
+    },
+    take: (manifest) => {
+      this.#staged.take(manifest)
+      this.#delays.take(manifest)
+    },
+  }
   /** Files found whole; the paths of a volume are never written twice. */
   readonly #verified = new Set<string>()
   #refused: Routing['refused'] = []
@@ -97,13 +118,13 @@ class StagedPipeline implements Pipeline {
   /** What commits left for later may still be at work when it resolves. */
   async #update(signal: AbortSignal): Promise<UpdateResult> {
     const { staging } = this.#options
-    const manifests = await staging.refresh()
+    await staging.refresh(this.#told)
     const base = staging.base()
-    this.#staged.read(base, manifests)
     const newest = this.#staged.newest
     const runners = this.#route()
     if (newest === undefined) return this.#result(undefined, 0, true)
-    const view: StagedView = { base, manifests, newest }
+    const positionAt = (commit: CommitNumber): string => this.#staged.positionAt(commit)
+    const view: StagedView = { base, newest, positionAt }
     const concurrency = this.#options.concurrency ?? 3
     await mapConcurrent(runners.length, concurrency, async (n) => {
       const runner = runners[n]
@@ -114,20 +135,83 @@ class StagedPipeline implements Pipeline {
     )
     const loads = this.#loads()
     let committed = 0
-    await mapConcurrent(runners.length, concurrency, async (n) => {
-      const runner = runners[n]
-      const table = runner === undefined ? undefined : this.#staged.table(runner.route.tableId)
-      if (runner === undefined || table === undefined) return
-      if (signal.aborted) throw new SluiceError('ABORTED', 'the update was stopped')
-      if (!(await runner.update(table, target, view))) return
-      committed++
-      this.#options.failpoints.hit('pipeline.between-tables')
-    })
-    if (committed > 0 && this.#loads() === loads) this.#recordFreshness(target, view)
+    let left = runners
+    for (let recalled = 0; left.length > 0 && recalled < maximumRecalls; recalled++) {
+      const done = await this.#updateTables(left, { target, view, signal })
+      committed += done.committed
+      left = done.recalls.map(({ runner }) => runner)
+      if (
+        !(await this.#recall(
+          done.recalls.map(({ recall }) => recall),
+          newest,
+        ))
+      ) {
+        // A purge went past it: the next plan knows.
+        return await this.#update(signal)
+      }
+    }
+    if (committed > 0 && this.#loads() === loads) {
+      this.#delays.record(this.#freshness, target, this.#options.clock.nowMs())
+    }
+    this.#delays.forget(target)
+    this.#forgetApplied(newest)
     this.#passed = target
     this.#updates++
     this.#verified.clear()
     return this.#result(target, committed, target === newest)
+  }
+
+  async #updateTables(
+    runners: readonly TableRunner[],
+    context: {
+      readonly target: CommitNumber
+      readonly view: StagedView
+      readonly signal: AbortSignal
+    },
+  ): Promise<{ readonly committed: number; readonly recalls: readonly NeededRecall[] }> {
+    const { target, view, signal } = context
+    let committed = 0
+    const recalls: NeededRecall[] = []
+    await mapConcurrent(runners.length, this.#options.concurrency ?? 3, async (n) => {
+      const runner = runners[n]
+      const table = runner === undefined ? undefined : this.#staged.table(runner.route.tableId)
+      if (runner === undefined || table === undefined) return
+      if (signal.aborted) throw new SluiceError('ABORTED', 'the update was stopped')
+      const done = await runner.update(table, target, view)
+      if (done.kind === 'recall') recalls.push({ runner, recall: done.recall })
+      if (done.kind !== 'committed') return
+      committed++
+      this.#options.failpoints.hit('pipeline.between-tables')
+    })
+    return { committed, recalls }
+  }
+
+  /** Reads the log once more, for all of them together. False when a purge went past it meanwhile. */
+  async #recall(recalls: readonly Recall[], newest: CommitNumber): Promise<boolean> {
+    const { staging, log } = this.#options
+    const recalling = this.#staged.recalling(recalls)
+    const { from } = recalling
+    if (from === undefined) return true
+    log.info('the staging log is read again', { from, to: newest, tables: recalls.length })
+    try {
+      await staging.again({ from, end: newest + 1 }, (manifest) => recalling.take(manifest))
+    } catch (error) {
+      if ((await staging.currentBase()).first > from) return false
+      throw error
+    }
+    recalling.end()
+    return true
+  }
+
+  /** Of tables that several destinations have, what the last of them still needs is kept. */
+  #forgetApplied(newest: CommitNumber): void {
+    const needed = new Map<string, CommitNumber | undefined>()
+    for (const { route, needsNothingUpTo: upTo } of this.#runners.values()) {
+      const known = needed.has(route.tableId) ? needed.get(route.tableId) : newest
+      const isAllKept = known === undefined || upTo === undefined
+      needed.set(route.tableId, isAllKept ? undefined : Math.min(known, upTo))
+    }
+    this.#staged.forget((tableId) => (needed.has(tableId) ? needed.get(tableId) : newest))
   }
 
   async run({ signal }: { readonly signal: AbortSignal }): Promise<void> {
@@ -237,18 +321,6 @@ class StagedPipeline implements Pipeline {
     this.#verified.add(file.path)
   }
 
-  /** Two delays per staged commit: of its oldest and of its newest transaction. */
-  #recordFreshness(target: CommitNumber, { manifests }: StagedView): void {
-    const nowMs = this.#options.clock.nowMs()
-    const first = manifests[0]?.commit ?? 0
-    for (let commit = Math.max(this.#passed + 1, first); commit <= target; commit++) {
-      const manifest = manifests[commit - first]
-      for (const time of [manifest?.min_commit_time_us, manifest?.max_commit_time_us]) {
-        if (time !== undefined) this.#freshness.record(nowMs - Number(BigInt(time) / 1000n))
-      }
-    }
-  }
-
   #result(target: CommitNumber | undefined, committed: number, caughtUp: boolean): UpdateResult {
     const failed = this.status().tables.filter((table) => table.problem !== undefined)
     return {
@@ -264,6 +336,7 @@ class StagedPipeline implements Pipeline {
       tableId: route.tableId,
       source: route.source,
       destination: formatDestinationName(route.destination),
+      source: formatSourceName(route.source),
       appliedCommit: undefined,
       version: undefined,
       rowsLoaded: 0,

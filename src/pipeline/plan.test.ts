@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { tell } from '../../test/support/staging-fixtures.ts'
 import { hasCode } from '../base/errors.ts'
 import { digestPoint } from '../destination/destination-state.ts'
 import { emptyLogBase, type LogBase } from '../staging/log-base.ts'
@@ -93,11 +94,8 @@ interface Case {
 
 /** In short: the kind, and for work the copy and the commits of its steps; for refusals the code. */
 function planned({ log, applied = none, target, base = emptyLogBase }: Case): string {
-  const staged = new StagedTables()
-  staged.read(
-    base,
-    log.map((entries, n) => manifest(base.first + n, entries)),
-  )
+  const manifests = log.map((entries, n) => manifest(base.first + n, entries))
+  const staged = tell(new StagedTables(), base, manifests)
   const found = staged.table('1')
   if (found === undefined) return 'unknown table'
   const newest = staged.newest ?? 0
@@ -228,8 +226,7 @@ describe('planTable()', () => {
   })
 
   test('a refusal names the statement to run', () => {
-    const staged = new StagedTables()
-    staged.read(base, [manifest(5, [])])
+    const staged = tell(new StagedTables(), base, [manifest(5, [])])
     const found = staged.table('1')
     const plan = found && planTable({ table: found, applied: none, target: 5, newest: 5, base })
     expect(plan?.kind === 'blocked' && hasCode(plan.error, 'PIPELINE_STAGING_PURGED')).toBe(true)
@@ -250,9 +247,9 @@ test('chooseTarget() stops at the first barrier before which there is work', () 
 })
 
 test('a table named again by another id takes the name over', () => {
-  const staged = new StagedTables()
   const other = { ...table, table_id: '2' }
-  staged.read(emptyLogBase, [manifest(0, [table]), manifest(1, [other])])
+  const manifests = [manifest(0, [table]), manifest(1, [other])]
+  const staged = tell(new StagedTables(), emptyLogBase, manifests)
   expect(staged.current().map(({ tableId }) => tableId)).toEqual(['2'])
 })
 

@@ -4,7 +4,7 @@ import { digestPoint } from '../destination/destination-state.ts'
 import { lostToPurge, type LogBase } from '../staging/log-base.ts'
 import type { SupersedingFile } from '../destination/table-work.ts'
 import type { CommitNumber, SnapshotChunkEntry } from '../staging/manifest.ts'
-import type { StagedSnapshot, StagedStep, StagedTable } from './staged-tables.ts'
+import type { Recall, StagedSnapshot, StagedStep, StagedTable } from './staged-tables.ts'
 
 /** What the destination table says about itself. */
 export interface AppliedState {
@@ -37,6 +37,8 @@ export type TablePlan =
       readonly snapshot: StagedSnapshot
       readonly steps: readonly StagedStep[]
     }
+  /** It can be planned once what is forgotten of a copy was read again. */
+  | { readonly kind: 'recall'; readonly recall: Recall }
   /** The source has the table no more, and everything it left is applied or was never begun. */
   | { readonly kind: 'gone' }
   | { readonly kind: 'blocked'; readonly error: SluiceError }
@@ -110,6 +112,9 @@ function planChanges(
     return blocked('PIPELINE_STAGING_REPLACED', table, text)
   }
   if (lostToPurge(base, table.tableId, applied.commit)) return purged(table, applied, base)
+  // Between the two nothing was staged of it, or it would have been lost.
+  const from = Math.max((applied.commit ?? -1) + 1, base.first)
+  if ((snapshot.forgottenUpTo ?? -1) >= from) return recalled(table, snapshot, from)
   const steps = stepsBetween(snapshot, applied.commit ?? -1, target)
   if (steps.length > 0) return checked(table, { kind: 'changes', snapshot, steps }, applied)
   return gap === undefined ? { kind: 'nothing' } : { kind: 'blocked', error: gap }
@@ -122,6 +127,7 @@ function planLoad(
   if (snapshot.startedAt === undefined || snapshot.startedAt < base.first) {
     return purged(table, applied, base)
   }
+  if (snapshot.forgottenUpTo !== undefined) return recalled(table, snapshot, snapshot.startedAt)
   const chunks = [...snapshot.chunks.values()].toSorted((a, b) => a.chunk - b.chunk)
   const first = snapshot.resumed?.first_chunk ?? 0
   const count = (snapshot.resumed ?? snapshot.started).chunk_count
@@ -143,6 +149,11 @@ function planLoad(
   }
   const superseding = supersedingFiles(chunks, shown)
   return checked(table, { kind: 'load', snapshot, chunks, superseding, steps })
+}
+
+function recalled(table: StagedTable, copy: StagedSnapshot, from: CommitNumber): TablePlan {
+  const { tableId } = table
+  return { kind: 'recall', recall: { tableId, snapshotId: copy.started.snapshot_id, from } }
 }
 
 function supersedingFiles(

@@ -1,7 +1,11 @@
-/** What the staging log says about each table, gathered manifest by manifest. */
+/**
+ * What the staging log says about each table, gathered manifest by manifest. What is applied is
+ * forgotten again, so that it does not grow with the log; who needs it all the same has it recalled.
+ */
 import { groupBy } from './group-by.ts'
 import type { SourceTableName } from '../source/table-schema.ts'
 import type { LogBase } from '../staging/log-base.ts'
+import type { LogSink } from '../staging/read-log.ts'
 import type {
   ChangesEntry,
   CommitNumber,
@@ -12,6 +16,7 @@ import type {
   SnapshotChunkEntry,
   SnapshotResumedEntry,
   SnapshotStartedEntry,
+  StoredManifest,
   TruncateEntry,
 } from '../staging/manifest.ts'
 
@@ -20,21 +25,47 @@ export interface StagedSnapshot {
   readonly started: SnapshotStartedEntry
   /** undefined: the entry was purged, and the files before `LogBase.first` with it. */
   readonly startedAt: CommitNumber | undefined
+  /** Of the commit it began with, or was last resumed with. */
+  place: StagedPlace
   /** The newest time it went on after it had been cut off; undefined: it never was. */
   resumed: SnapshotResumedEntry | undefined
   resumedAt: CommitNumber | undefined
   /** By chunk number; a chunk staged again replaces the earlier one. */
-  readonly chunks: Map<number, SnapshotChunkEntry>
+  chunks: Map<number, SnapshotChunkEntry>
   /** Ascending by commit, inside a commit as the manifest lists them. */
-  readonly steps: StagedStep[]
+  steps: StagedStep[]
+  /** Newest commit of which chunks or steps are no longer above; undefined: all of them are. */
+  forgottenUpTo: CommitNumber | undefined
   finishedAt: CommitNumber | undefined
   /** A gap came after it began: nothing staged later counts for it. */
   isVoid: boolean
+  voidAt: CommitNumber | undefined
+}
+
+export interface StagedPlace {
+  /** Greatest sequence up to and including the commit, decimal; undefined when there was none. */
+  readonly lastSequence: string | undefined
+  readonly createdAtMs: number
 }
 
 export interface StagedStep {
   readonly commit: CommitNumber
   readonly entry: ChangesEntry | TruncateEntry | SchemaChangeEntry
+  /** When the transactions of its commit committed at the source; undefined when it held none. */
+  readonly times: CommitTimes | undefined
+}
+
+/** Microseconds since 1970, decimal. */
+export interface CommitTimes {
+  readonly min: string
+  readonly max: string
+}
+
+/** Chunks and steps of a copy that are needed again, from this commit on. */
+export interface Recall {
+  readonly tableId: string
+  readonly snapshotId: number
+  readonly from: CommitNumber
 }
 
 export interface StagedTable {
@@ -51,29 +82,45 @@ export interface StagedTable {
   refreshedAt?: CommitNumber
 }
 
-/** Grows with the log; every manifest is looked at once. */
-export class StagedTables {
+/** What `takeTableEntry` needs to know of the manifest an entry is in. */
+interface EntryContext {
+  /** -1: known from the log's base only. */
+  readonly commit: CommitNumber
+  readonly place: StagedPlace
+  readonly times: CommitTimes | undefined
+}
+
+export class StagedTables implements LogSink {
   readonly #tables = new Map<string, StagedTable>()
   readonly #barriers: CommitNumber[] = []
-  #next: CommitNumber | undefined
+  /** Of the barriers and of the newest commit. */
+  readonly #positions = new Map<CommitNumber, string>()
   #newest: CommitNumber | undefined
+  #lastSequence: string | undefined
 
-  /** Takes in what is new; `manifests` is ascending and dense, and may start anywhere at or before the first unseen one. */
-  read(base: LogBase, manifests: readonly Manifest[]): void {
-    // A purge may have overtaken us: then we begin again from what it left.
-    if (this.#next === undefined || (manifests[0]?.commit ?? 0) > this.#next) {
-      this.#tables.clear()
-      for (const table of base.tables) for (const entry of table.entries) this.#take(entry, -1)
-      this.#next = base.first
+  begin(base: LogBase): void {
+    this.#tables.clear()
+    this.#positions.clear()
+    this.#barriers.length = 0
+    this.#newest = undefined
+    this.#lastSequence = base.last_sequence
+    const place = { lastSequence: base.last_sequence, createdAtMs: 0 }
+    for (const { entries } of base.tables) {
+      for (const entry of entries) this.#take(entry, { commit: -1, place, times: undefined })
     }
-    const first = manifests[0]?.commit
-    if (first === undefined) return
-    for (const manifest of manifests.slice(Math.max(0, this.#next - first))) {
-      for (const entry of manifest.entries) this.#take(entry, manifest.commit)
-      if (manifest.barrier === true) this.#barriers.push(manifest.commit)
-      this.#newest = manifest.commit
-      this.#next = manifest.commit + 1
+  }
+
+  take(manifest: Manifest): void {
+    const { commit, barrier, position_after: position } = manifest
+    this.#lastSequence = manifest.last_sequence ?? this.#lastSequence
+    const context = contextOf(manifest, this.#lastSequence)
+    for (const entry of manifest.entries) this.#take(entry, context)
+    if (this.#newest !== undefined && this.#newest !== this.#barriers.at(-1)) {
+      this.#positions.delete(this.#newest)
     }
+    if (barrier === true) this.#barriers.push(commit)
+    this.#positions.set(commit, position)
+    this.#newest = commit
   }
 
   /** Number of the newest staged commit; undefined before the first. */
@@ -86,8 +133,35 @@ export class StagedTables {
     return this.#barriers
   }
 
+  /** Place in the source's log after a barrier or the newest commit. */
+  positionAt(commit: CommitNumber): string {
+    return this.#positions.get(commit) ?? ''
+  }
+
   table(tableId: string): StagedTable | undefined {
     return this.#tables.get(tableId)
+  }
+
+  /**
+   * Lets go of what no plan needs whose tables are applied as `appliedOf` says: up to a commit, or not
+   * at all (undefined: what is staged is still needed).
+   */
+  forget(appliedOf: (tableId: string) => CommitNumber | undefined): void {
+    for (const table of this.#tables.values()) {
+      const applied = appliedOf(table.tableId)
+      if (applied === undefined) continue
+      for (const snapshot of table.snapshots.values()) forgetApplied(snapshot, applied)
+    }
+  }
+
+  /** The log from the smallest `from` of `recalls` to the newest commit has to be told to it. */
+  recalling(recalls: readonly Recall[]): Recalling {
+    return new Recalling(
+      recalls.flatMap((recall) => {
+        const snapshot = this.#tables.get(recall.tableId)?.snapshots.get(recall.snapshotId)
+        return snapshot === undefined ? [] : [{ recall, snapshot }]
+      }),
+    )
   }
 
   /**
@@ -107,14 +181,13 @@ export class StagedTables {
     })
   }
 
-  #take(entry: ManifestEntry, commit: CommitNumber): void {
+  #take(entry: ManifestEntry, context: EntryContext): void {
     if (entry.kind === 'table') {
-      this.#name(entry, commit)
+      this.#name(entry, context.commit)
       return
     }
     const table = this.#tables.get(entry.table_id)
-    if (table === undefined) return
-    takeTableEntry(table, entry, commit)
+    if (table !== undefined) takeTableEntry(table, entry, context)
   }
 
   #name(entry: Extract<ManifestEntry, { kind: 'table' }>, commit: CommitNumber): void {
@@ -140,24 +213,34 @@ export class StagedTables {
   }
 }
 
+type TakenManifest = Omit<StoredManifest, 'incarnation'>
+
+function contextOf(manifest: TakenManifest, lastSequence: string | undefined): EntryContext {
+  const { commit, created_at_ms: createdAtMs } = manifest
+  const { min_commit_time_us: min, max_commit_time_us: max } = manifest
+  const times = min === undefined || max === undefined ? undefined : { min, max }
+  return { commit, place: { lastSequence, createdAtMs }, times }
+}
+
 function takeTableEntry(
-  table: StagedTable,
+  table: Pick<StagedTable, 'snapshots' | 'gap' | 'isGone' | 'refreshedAt'>,
   entry: Exclude<ManifestEntry, { kind: 'table' }>,
-  commit: CommitNumber,
+  context: EntryContext,
 ): void {
+  const { commit } = context
   if (entry.kind === 'gap') {
     table.gap = { commit, entry }
     table.isGone = entry.gone === true
     if (entry.full_refresh === true) table.refreshedAt = commit
-    for (const snapshot of table.snapshots.values()) snapshot.isVoid = true
+    for (const snapshot of table.snapshots.values()) {
+      snapshot.isVoid = true
+      snapshot.voidAt ??= commit
+    }
     return
   }
   if (entry.kind === 'snapshot_started') {
     table.isGone = false
-    const startedAt = commit < 0 ? undefined : commit
-    const empty = { resumed: undefined, resumedAt: undefined, chunks: new Map(), steps: [] }
-    const open = { finishedAt: undefined, isVoid: false }
-    table.snapshots.set(entry.snapshot_id, { started: entry, startedAt, ...empty, ...open })
+    table.snapshots.set(entry.snapshot_id, begunSnapshot(entry, context))
     return
   }
   const snapshot = table.snapshots.get(entry.snapshot_id)
@@ -166,6 +249,7 @@ function takeTableEntry(
     case 'snapshot_resumed':
       snapshot.resumed = entry
       snapshot.resumedAt = commit
+      snapshot.place = context.place
       break
     case 'snapshot_chunk':
       snapshot.chunks.set(entry.chunk, entry)
@@ -177,16 +261,113 @@ function takeTableEntry(
     case 'changes':
     case 'truncate':
     case 'schema_change':
-      snapshot.steps.push({ commit, entry })
+      snapshot.steps.push({ commit, entry, times: context.times })
       break
     default:
       entry satisfies never
   }
 }
 
-/** Copies that never finished are superseded; finished ones stay: an update may stop at a barrier before the newest. */
-function forgetOlder(table: StagedTable, snapshotId: number): void {
-  for (const [id, snapshot] of table.snapshots) {
-    if (id < snapshotId && snapshot.finishedAt === undefined) table.snapshots.delete(id)
+function begunSnapshot(started: SnapshotStartedEntry, context: EntryContext): StagedSnapshot {
+  return {
+    started,
+    startedAt: context.commit < 0 ? undefined : context.commit,
+    place: context.place,
+    resumed: undefined,
+    resumedAt: undefined,
+    chunks: new Map(),
+    steps: [],
+    forgottenUpTo: undefined,
+    finishedAt: undefined,
+    isVoid: false,
+    voidAt: undefined,
   }
+}
+
+/** Copies that never finished are superseded; finished ones stay: an update may stop at a barrier before the newest. */
+function forgetOlder({ snapshots }: Pick<StagedTable, 'snapshots'>, snapshotId: number): void {
+  for (const [id, snapshot] of snapshots) {
+    if (id < snapshotId && snapshot.finishedAt === undefined) snapshots.delete(id)
+  }
+}
+
+/**
+ * What was staged up to `applied` is in the destination, and its chunks when that was loaded from it.
+ * Changes of the schema stay: later steps are judged by them, and there are few.
+ */
+function forgetApplied(snapshot: StagedSnapshot, applied: CommitNumber): void {
+  const { chunks, steps, finishedAt } = snapshot
+  let forgotten = snapshot.forgottenUpTo ?? -1
+  const isApplied = ({ commit, entry }: StagedStep): boolean =>
+    commit <= applied && entry.kind !== 'schema_change'
+  const last = steps.findLast(isApplied)
+  if (last !== undefined) {
+    forgotten = Math.max(forgotten, last.commit)
+    snapshot.steps = steps.filter((step) => !isApplied(step))
+  }
+  if (chunks.size > 0 && finishedAt !== undefined && finishedAt <= applied) {
+    forgotten = Math.max(forgotten, finishedAt)
+    snapshot.chunks = new Map()
+  }
+  if (forgotten >= 0) snapshot.forgottenUpTo = forgotten
+}
+
+type RecallingTable = Pick<StagedTable, 'snapshots' | 'gap' | 'isGone'>
+
+interface RecalledCopy {
+  readonly recall: Recall
+  readonly snapshot: StagedSnapshot
+}
+
+interface RecallingCopy extends RecalledCopy {
+  readonly again: RecallingTable
+}
+
+/** Takes in manifests once more, for some copies. */
+export class Recalling {
+  readonly #copies: readonly RecallingCopy[]
+  readonly #byTable: ReadonlyMap<string, readonly RecallingCopy[]>
+
+  constructor(copies: readonly RecalledCopy[]) {
+    this.#copies = copies.map((copy) => ({ ...copy, again: emptiedAt(copy) }))
+    this.#byTable = groupBy(this.#copies, ({ recall }) => recall.tableId)
+  }
+
+  /** From here on; undefined: nothing is to be told. */
+  get from(): CommitNumber | undefined {
+    if (this.#copies.length === 0) return undefined
+    return this.#copies.reduce((least, { recall }) => Math.min(least, recall.from), Infinity)
+  }
+
+  take(manifest: TakenManifest): void {
+    const context = contextOf(manifest, undefined)
+    for (const entry of manifest.entries) {
+      if (entry.kind === 'table') continue
+      for (const { recall, again } of this.#byTable.get(entry.table_id) ?? []) {
+        if (manifest.commit >= recall.from) takeTableEntry(again, entry, context)
+      }
+    }
+  }
+
+  /** All was told: the copies have it. */
+  end(): void {
+    for (const { recall, snapshot, again } of this.#copies) {
+      const { forgottenUpTo, startedAt } = snapshot
+      const taken = again.snapshots.get(recall.snapshotId)
+      if (taken === undefined || forgottenUpTo === undefined || forgottenUpTo < recall.from)
+        continue
+      const earlier = snapshot.steps.filter(({ commit }) => commit < recall.from)
+      snapshot.steps = [...earlier, ...taken.steps]
+      snapshot.chunks = taken.chunks
+      const isWhole = startedAt !== undefined && recall.from <= startedAt
+      snapshot.forgottenUpTo = isWhole ? undefined : recall.from - 1
+    }
+  }
+}
+
+/** The table as it stood before the recalled commits, but for what is forgotten. */
+function emptiedAt({ recall, snapshot }: RecalledCopy): RecallingTable {
+  const isVoid = snapshot.voidAt !== undefined && snapshot.voidAt < recall.from
+  const copy = { ...snapshot, chunks: new Map(), steps: [], isVoid }
+  return { snapshots: new Map([[recall.snapshotId, copy]]), gap: undefined, isGone: false }
 }

@@ -1,40 +1,45 @@
 /** One destination table of a pipeline: its state between updates, its plan and its apply. */
 import { asSluiceError, type SluiceError } from '../base/errors.ts'
 import { applyWork, type ApplyOutcome } from '../destination/apply.ts'
-import type { DestinationColumns, UnfitPolicy } from '../destination/destination-columns.ts'
+import type { UnfitPolicy } from '../destination/destination-columns.ts'
 import {
   destinationState,
-  digestPoint,
   isSameShape,
   type DestinationState,
 } from '../destination/destination-state.ts'
-import { keepsHistory } from '../destination/destination-kind.ts'
 import { emptyQuarantine } from '../destination/quarantine.ts'
-import type {
-  HistoryPlan,
-  TableCopyPoint,
-  TableTools,
-  TableWork,
-} from '../destination/table-work.ts'
+import type { TableTools, TableWork } from '../destination/table-work.ts'
 import { withEnoughMemory } from '../engine/enough-memory.ts'
 import type { Log } from '../observe/log.ts'
 import type { LogBase } from '../staging/log-base.ts'
-import type { CommitNumber, Manifest } from '../staging/manifest.ts'
+import type { CommitNumber } from '../staging/manifest.ts'
 import type { StagingReader } from '../staging/staging-reader.ts'
 import { goneError, othersCodes, troubleOf } from './gone-table.ts'
 import type { PipelineTableStatus } from './pipeline-status.ts'
+import { historyOf, toWork } from './make-work.ts'
 import { isGoneAt, planTable, type AppliedState, type TablePlan } from './plan.ts'
-import type { StagedSnapshot, StagedTable } from './staged-tables.ts'
-import { formatDestinationName, isNamed, type TableRoute } from './table-selection.ts'
-import { TableSchemas, type WorkColumns } from './table-schemas.ts'
+import type { Recall, StagedTable } from './staged-tables.ts'
+import {
+  formatDestinationName,
+  formatSourceName,
+  isNamed,
+  type TableRoute,
+} from './table-selection.ts'
+import { TableSchemas } from './table-schemas.ts'
 
 /** The staging log as one update sees it. */
 export interface StagedView {
   readonly base: LogBase
-  /** Ascending and dense. */
-  readonly manifests: readonly Manifest[]
   readonly newest: CommitNumber
+  /** Place in the source's log after the commit that an update goes to. */
+  readonly positionAt: (target: CommitNumber) => string
 }
+
+export type TableUpdate =
+  | { readonly kind: 'nothing' }
+  | { readonly kind: 'committed' }
+  /** Nothing was done; it is to be asked again once this was read again. */
+  | { readonly kind: 'recall'; readonly recall: Recall }
 
 export interface TableRunnerOptions {
   readonly route: TableRoute
@@ -48,6 +53,15 @@ export interface TableRunnerOptions {
 const maximumPlans = 5
 /** How long a trouble that needs a person is left alone before it is looked at again. */
 const remedyPauseMs = 10_000
+
+const nothingDone: TableUpdate = { kind: 'nothing' }
+
+/** Whatever is staged on top of the copy that the table has, or does not get, is of no use. */
+const endedCodes: ReadonlySet<string> = new Set([
+  ...othersCodes,
+  'PIPELINE_STAGING_PURGED',
+  'PIPELINE_STAGING_REPLACED',
+])
 
 interface Problem {
   readonly error: SluiceError
@@ -113,28 +127,39 @@ export class TableRunner {
       newest: view.newest,
       base: view.base,
     })
-    return plan.kind === 'load' || plan.kind === 'changes'
+    return plan.kind === 'load' || plan.kind === 'changes' || plan.kind === 'recall'
   }
 
-  /** Applies what is staged up to `target`; true when a commit was made. Never throws. */
-  async update(table: StagedTable, target: CommitNumber, view: StagedView): Promise<boolean> {
+  /**
+   * Commit up to which nothing that is staged of the table is needed any more; undefined: all of it
+   * may be.
+   */
+  get needsNothingUpTo(): CommitNumber | undefined {
+    const problem = this.#problem?.error.code
+    if (problem !== undefined) return endedCodes.has(problem) ? Number.POSITIVE_INFINITY : undefined
+    if (this.isForgotten) return Number.POSITIVE_INFINITY
+    return this.#state?.applied
+  }
+
+  /** Applies what is staged up to `target`. Never throws. */
+  async update(table: StagedTable, target: CommitNumber, view: StagedView): Promise<TableUpdate> {
     this.#isGone = isGoneAt(table, target)
-    if (!this.#isGone && this.#isPaused(table, target)) return false
-    let isCommitted = false
+    if (!this.#isGone && this.#isPaused(table, target)) return nothingDone
+    let done: TableUpdate = nothingDone
     try {
       await this.open(this.#isGone)
-      if (this.#state === undefined) return false
-      isCommitted = await this.#apply(table, target, view)
+      if (this.#state === undefined) return done
+      done = await this.#apply(table, target, view)
+      if (done.kind === 'recall') return done
       // What was staged before a gap is applied, and the gap is a problem all the same.
-      if (isCommitted) await this.#plan(table, target, view)
+      if (done.kind === 'committed') await this.#plan(table, target, view)
       await this.#endQuarantine()
       if (this.#problem !== undefined) this.#options.log.info('table goes on', this.#fields())
       this.#problem = undefined
-      return isCommitted
     } catch (error) {
       this.#remember(asSluiceError(error), newestSnapshotId(table, target))
-      return isCommitted
     }
+    return done
   }
 
   status(): PipelineTableStatus {
@@ -144,6 +169,7 @@ export class TableRunner {
       tableId: this.route.tableId,
       source: this.route.source,
       destination: formatDestinationName(this.route.destination),
+      source: formatSourceName(this.route.source),
       scdType: this.route.selection.scdType,
       appliedCommit: this.#state?.applied,
       version: this.#state?.snapshot?.version,
@@ -159,18 +185,19 @@ export class TableRunner {
     return this.#isOthers || (this.#state !== undefined && this.#state.applied === undefined)
   }
 
-  async #apply(table: StagedTable, target: CommitNumber, view: StagedView): Promise<boolean> {
+  async #apply(table: StagedTable, target: CommitNumber, view: StagedView): Promise<TableUpdate> {
     for (let planned = 0; planned < maximumPlans; planned++) {
       const work = await this.#plan(table, target, view)
-      if (work === undefined) return false
+      if (work === undefined) return nothingDone
+      if (work.kind === 'recall') return work
       const outcome = await this.#tryWork(work)
       this.#state = outcome.state
       if (outcome.kind === 'committed') {
         this.#count(work)
-        return true
+        return { kind: 'committed' }
       }
     }
-    return false
+    return nothingDone
   }
 
   /** With more and more of the engine's memory, as long as it is that which lacks. */
@@ -191,7 +218,7 @@ export class TableRunner {
     table: StagedTable,
     target: CommitNumber,
     view: StagedView,
-  ): Promise<TableWork | undefined> {
+  ): Promise<TableWork | Extract<TablePlan, { kind: 'recall' }> | undefined> {
     const input = { table, target, newest: view.newest, base: view.base }
     const state = this.#known()
     let plan = planTable({ ...input, applied: appliedOf(state) })
@@ -211,10 +238,12 @@ export class TableRunner {
       }
     }
     if (plan.kind === 'blocked') throw plan.error
+    if (plan.kind === 'recall') return plan
     if (from === undefined || (plan.kind !== 'load' && plan.kind !== 'changes')) return undefined
     const columns = await this.#schemas.workColumns(plan, from)
     const history = historyOf(plan, { state, columns: columns.columns, table })
-    return toWork(plan, { columns, target, view, history, from: state.applied })
+    const position = view.positionAt(target)
+    return toWork(plan, { columns, target, position, history, from: state.applied })
   }
 
   /** Under another policy the destination has the rows that were held back. */
@@ -285,31 +314,12 @@ function versionOf(
   state: DestinationState,
   table: StagedTable,
 ): number | undefined {
-  if (plan.kind === 'blocked' || plan.kind === 'gone') return undefined
+  if (plan.kind === 'blocked' || plan.kind === 'gone' || plan.kind === 'recall') return undefined
   if (plan.kind === 'load') return plan.snapshot.started.schema_version
   const snapshot =
     plan.kind === 'changes' ? plan.snapshot : table.snapshots.get(state.snapshotId ?? -1)
   if (snapshot === undefined) return undefined
   return state.schemaVersion ?? snapshot.started.schema_version
-}
-
-/** What a load does to the history that the table may have; a full refresh ends it. */
-function historyOf(
-  plan: Extract<TablePlan, { kind: 'load' | 'changes' }>,
-  context: {
-    readonly state: DestinationState
-    readonly columns: DestinationColumns
-    readonly table: StagedTable
-  },
-): HistoryPlan {
-  const { state, columns, table } = context
-  if (plan.kind !== 'load' || !keepsHistory(columns.kind)) return 'replaced'
-  const isRefreshed = (table.refreshedAt ?? -1) > (state.applied ?? Number.POSITIVE_INFINITY)
-  if (state.kind !== columns.kind || isRefreshed) return 'replaced'
-  const { started } = plan.snapshot
-  const isSameCopy =
-    state.snapshotId === started.snapshot_id && state.snapshotPoint === digestPoint(started.point)
-  return isSameCopy && state.applied !== undefined ? 'compared' : 'continued'
 }
 
 /** Of the copies that are finished by `target`: a later one is not what was tried. */
@@ -320,69 +330,4 @@ function newestSnapshotId(table: StagedTable, target: CommitNumber): number | un
     if (isFinished && (newest === undefined || id > newest)) newest = id
   }
   return newest
-}
-
-function toWork(
-  plan: Extract<TablePlan, { kind: 'load' | 'changes' }>,
-  context: {
-    readonly columns: WorkColumns
-    readonly target: CommitNumber
-    readonly view: StagedView
-    readonly history: HistoryPlan
-    readonly from: CommitNumber | undefined
-  },
-): TableWork {
-  const { columns, target, view, from, history } = context
-  const { manifests } = view
-  const first = manifests[0]?.commit ?? 0
-  const times = plan.steps.flatMap(({ commit }) => {
-    const { min_commit_time_us: min, max_commit_time_us: max } = manifests[commit - first] ?? {}
-    return min === undefined || max === undefined ? [] : [{ min: BigInt(min), max: BigInt(max) }]
-  })
-  const { started } = plan.snapshot
-  return {
-    kind: plan.kind,
-    snapshotId: started.snapshot_id,
-    snapshotPoint: digestPoint(started.point),
-    schemaVersion: columns.schemaVersion,
-    columns: columns.columns,
-    ...(columns.evolution === undefined ? {} : { evolution: columns.evolution }),
-    upgrades: columns.upgrades,
-    history,
-    ...(plan.kind === 'load' ? { copy: copyPoint(plan.snapshot, view) } : {}),
-    chunks: plan.kind === 'load' ? plan.chunks : [],
-    superseding: plan.kind === 'load' ? plan.superseding : [],
-    steps: plan.steps.map(({ entry }) => entry),
-    from,
-    target,
-    source: {
-      position: manifests[target - first]?.position_after ?? '',
-      ...(times.length === 0
-        ? {}
-        : {
-            minCommitTimeUs: String(
-              times.reduce((a, b) => (b.min < a ? b.min : a), times[0]?.min ?? 0n),
-            ),
-            maxCommitTimeUs: String(
-              times.reduce((a, b) => (b.max > a ? b.max : a), times[0]?.max ?? 0n),
-            ),
-          }),
-    },
-  }
-}
-
-/**
- * Where a copy stands among the changes. Transactions that were staged before it began are before
- * it; changes that continue it are of later ones.
- */
-function copyPoint(snapshot: StagedSnapshot, { manifests, base }: StagedView): TableCopyPoint {
-  const startedAt = snapshot.resumedAt ?? snapshot.startedAt ?? 0
-  const before = manifests.filter(({ commit }) => commit <= startedAt)
-  const last = before.findLast(({ last_sequence }) => last_sequence !== undefined)?.last_sequence
-  const { taken_at_us: takenAtUs } = snapshot.resumed ?? snapshot.started
-  const created = BigInt(before.at(-1)?.created_at_ms ?? 0) * 1000n
-  return {
-    takenAtUs: takenAtUs === undefined ? created : BigInt(takenAtUs),
-    sequence: BigInt(last ?? base.last_sequence ?? -1) + 1n,
-  }
 }

@@ -30,6 +30,10 @@ export function formatDestinationName(name: DestinationName): string {
   return `${name.catalog}.${name.schema}.${name.table}`
 }
 
+export function formatSourceName({ catalog, schema, table }: SourceTableName): string {
+  return [catalog, schema, table].filter((part) => part !== undefined).join('.')
+}
+
 /** A staged table and one place it goes to. */
 export interface TableRoute {
   readonly tableId: string

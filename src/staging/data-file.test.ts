@@ -19,7 +19,7 @@ import {
 import { createParquetEncoder } from '../columnar/parquet/create-encoder.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
 import { changeFilePath, snapshotFilePath } from './layout.ts'
-import { createStagingReader } from './staging-reader.ts'
+import { readLog } from './read-log.ts'
 import { filesOf } from './orphans.ts'
 import { verifyStagedFile } from './verify-staged-file.ts'
 
@@ -98,7 +98,7 @@ test('a change file reads back through DuckDB, row group by row group', async ()
   const file = await writer.close()
   await log.publish(draftOf([changesEntry('7', 7, file)]))
 
-  const manifests = await createStagingReader({ storage }).refresh()
+  const manifests = (await readLog(storage)).manifests
   const [staged] = manifests.flatMap(filesOf)
   expect(staged).toEqual(file)
   await verifyStagedFile(storage, file)

@@ -1,7 +1,12 @@
 /** The incarnation, which with a thousand tables is a text of tens of kB, is written when it changes. */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { draftOf, openTestLog, tableId } from '../../test/support/staging-fixtures.ts'
+import {
+  collectingReader,
+  draftOf,
+  openTestLog,
+  tableId,
+} from '../../test/support/staging-fixtures.ts'
 import { noFailpoints } from '../base/failpoint.ts'
 import { silentLog } from '../observe/log.ts'
 import { createMemoryStorage } from '../storage/memory-storage.ts'
@@ -10,7 +15,7 @@ import { manifestPath } from './layout.ts'
 import { manifestFormat } from './manifest-codec.ts'
 import { encodeSealedJson } from './sealed-json.ts'
 import { purge } from './retention.ts'
-import { createStagingReader } from './staging-reader.ts'
+import { readLog } from './read-log.ts'
 
 const long = 'x'.repeat(100_000)
 
@@ -37,7 +42,7 @@ test('trap: whatever is published, taken over and purged, every manifest that is
       const clock = { nowMs: () => now }
       let log = await openTestLog(storage, { clock })
       const known = ['']
-      const watching = createStagingReader({ storage })
+      const watching = collectingReader(storage)
       for (const what of steps) {
         now++
         if ('publish' in what) {
@@ -50,7 +55,7 @@ test('trap: whatever is published, taken over and purged, every manifest that is
           const how = { storage, clock, appliedCommits: new Map(), retentionMs: what.keep }
           await purge({ ...how, log: silentLog, failpoints: noFailpoints })
         }
-        for (const reader of [watching, createStagingReader({ storage })]) {
+        for (const reader of [watching, collectingReader(storage)]) {
           const manifests = await reader.refresh()
           const first = reader.firstCommit()
           expect(manifests.map(({ incarnation }) => incarnation)).toEqual(known.slice(first))
@@ -85,7 +90,7 @@ test('volumes of earlier versions, which wrote it always, are read and gone on w
   }
   const log = await openTestLog(storage)
   await log.publish({ ...draftOf([]), incarnation: long })
-  const manifests = await createStagingReader({ storage }).refresh()
+  const manifests = (await readLog(storage)).manifests
   expect(manifests.map(({ incarnation }) => incarnation === long)).toEqual(Array(5).fill(true))
   expect((await sizesOf(storage)).map((size) => size > 1000)).toEqual([
     true,

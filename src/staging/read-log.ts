@@ -1,4 +1,4 @@
-/** Reads the manifests of a volume and proves that none is missing. */
+/** Reads the manifests of a volume, in bounded memory, and proves that none is missing. */
 import { SluiceError } from '../base/errors.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import { logBasePath, logFolder, manifestPath, parseManifestPath } from './layout.ts'
@@ -12,6 +12,24 @@ export interface LogContent {
   /** From `base.first`, ascending and dense; empty only in a volume that never was written to. */
   readonly manifests: readonly Manifest[]
 }
+
+/** Who is told a log manifest by manifest, so that nobody has to hold it whole. */
+export interface LogSink {
+  /** A log is told from its beginning: what was told before does not count. */
+  begin(base: LogBase): void
+  /** Ascending and dense from `base.first`. */
+  take(manifest: Manifest): void
+}
+
+/** The place in the log up to which somebody was told. */
+export interface LogEnd {
+  readonly base: LogBase
+  /** undefined in a volume that never was written to. */
+  readonly last: Manifest | undefined
+}
+
+/** How many manifests are in memory at once. */
+const pieceCommits = 1024
 
 /** undefined when there is no such manifest. Throws STAGING_MANIFEST_UNREADABLE. */
 export async function readManifest(
@@ -28,16 +46,46 @@ export async function readLogBase(storage: ObjectStorage): Promise<LogBase> {
   return bytes === undefined ? emptyLogBase : decodeLogBase(bytes, storage.url)
 }
 
-/** The whole log. A purge or a gateway may be at work meanwhile. Throws STAGING_LOG_GAP. */
-export async function readLog(storage: ObjectStorage): Promise<LogContent> {
+/**
+ * Tells the whole log; from its beginning again when a purge overtakes it. A gateway may be at work
+ * meanwhile. Throws STAGING_LOG_GAP and STAGING_MANIFEST_UNREADABLE.
+ */
+export async function tellLog(storage: ObjectStorage, sink: LogSink): Promise<LogEnd> {
   for (;;) {
     const base = await readLogBase(storage)
     try {
-      return { base, manifests: await readWholeLog(storage, base) }
+      sink.begin(base)
+      return { base, last: await tellWhole(storage, base, sink) }
     } catch (error) {
       // Not a hole when a purge has moved the front since: then there is a newer base to go by.
       if ((await readLogBase(storage)).first === base.first) throw error
     }
+  }
+}
+
+/** The whole log in memory: for logs that are known to be short. Throws as `tellLog`. */
+export async function readLog(storage: ObjectStorage): Promise<LogContent> {
+  let manifests: Manifest[] = []
+  const begin = (): void => {
+    manifests = []
+  }
+  const { base } = await tellLog(storage, { begin, take: (manifest) => manifests.push(manifest) })
+  return { base, manifests }
+}
+
+/** The manifests of commits in [from, end) as their files have them. Throws as `tellLog`. */
+export async function tellStored(
+  storage: ObjectStorage,
+  range: { readonly from: CommitNumber; readonly end: CommitNumber },
+  take: (manifest: StoredManifest) => void,
+): Promise<void> {
+  for (let start = range.from; start < range.end; start += pieceCommits) {
+    const count = Math.min(pieceCommits, range.end - start)
+    const piece = await mapConcurrent(count, readConcurrency, async (n) => {
+      const manifest = await readManifest(storage, start + n)
+      return manifest ?? (await Promise.reject(holeError(storage, start + n)))
+    })
+    for (const manifest of piece) take(manifest)
   }
 }
 
@@ -75,6 +123,21 @@ export async function readNewManifests(
   }
 }
 
+/** Number of the newest manifest; -1 when there is none. */
+export async function newestCommit(storage: ObjectStorage): Promise<CommitNumber> {
+  const { first } = await readLogBase(storage)
+  return (await findEnd(storage, first)) - 1
+}
+
+/** Those that still count. Throws as `tellLog`. */
+export async function manifestsAfter(
+  storage: ObjectStorage,
+  commit: CommitNumber,
+): Promise<readonly Pick<Manifest, 'commit' | 'entries'>[]> {
+  const { first } = await readLogBase(storage)
+  return await readNewManifests(storage, Math.max(first, commit + 1), '')
+}
+
 /**
  * Throws STAGING_LOG_GAP when anything lies beyond `end`, the first number not read, though `end`
  * itself is missing. Lists the log: for now and then.
@@ -88,40 +151,33 @@ export async function assertLogEndsAt(storage: ObjectStorage, end: CommitNumber)
   }
 }
 
-async function readWholeLog(
+async function tellWhole(
   storage: ObjectStorage,
   { first, incarnation = '' }: LogBase,
-): Promise<Manifest[]> {
+  sink: LogSink,
+): Promise<Manifest | undefined> {
   const end = await findEnd(storage, first)
   if (end === first && first > 0) throw holeError(storage, first)
-  const share = sharing(incarnation)
-  const stored = await mapConcurrent(end - first, readConcurrency, async (n) => {
-    const manifest = await readManifest(storage, first + n)
-    return manifest === undefined
-      ? await Promise.reject(holeError(storage, first + n))
-      : share(manifest)
-  })
-  const manifests = stored.map(completing(incarnation))
-  const last = manifests.at(-1)?.incarnation ?? incarnation
-  return [...manifests, ...(await readNewManifests(storage, end, last))]
-}
-
-/** Earlier versions wrote the incarnation into every manifest: those in memory share one. */
-function sharing(known: string): (manifest: StoredManifest) => StoredManifest {
-  return (manifest) => {
-    if (manifest.incarnation === undefined) return manifest
-    if (manifest.incarnation === known) return { ...manifest, incarnation: known }
-    known = manifest.incarnation
-    return manifest
+  const complete = completing(incarnation)
+  let last: Manifest | undefined
+  const tell = (manifest: Manifest): void => {
+    last = manifest
+    sink.take(manifest)
   }
+  await tellStored(storage, { from: first, end }, (stored) => tell(complete(stored)))
+  const before = last as Manifest | undefined
+  const newer = await readNewManifests(storage, end, before?.incarnation ?? incarnation)
+  for (const manifest of newer) tell(manifest)
+  return last
 }
 
-/** For manifests in their order: each has what its file leaves out. */
+/** For manifests in their order: each has what its file leaves out; those in memory share one text. */
 function completing(before: string): (manifest: StoredManifest) => Manifest {
-  const share = sharing(before)
   let last = before
   return (manifest) => {
-    last = share(manifest).incarnation ?? last
+    if (manifest.incarnation !== undefined && manifest.incarnation !== last) {
+      last = manifest.incarnation
+    }
     return { ...manifest, incarnation: last }
   }
 }

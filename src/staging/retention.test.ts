@@ -7,26 +7,28 @@ import {
   stageChanges,
   stopAfter,
   tableId,
+  tell,
+  type TestLog,
 } from '../../test/support/staging-fixtures.ts'
 import { noFailpoints } from '../base/failpoint.ts'
 import { silentLog } from '../observe/log.ts'
 import { createMemoryStorage } from '../storage/memory-storage.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
-import { lostToPurge } from './log-base.ts'
+import { emptyLogBase, lostToPurge } from './log-base.ts'
 import type { Manifest, ManifestEntry } from './manifest.ts'
 import { logBasePath, manifestPath, parseDataFilePath, snapshotFilePath } from './layout.ts'
 import { filesOf } from './orphans.ts'
-import { baseAt, planFirstCommit } from './purge-plan.ts'
+import { BaseFold, PurgePlan } from './purge-plan.ts'
 import { defaultRetentionMs, purge, type PurgeOptions, type PurgeResult } from './retention.ts'
 import type { StagingLog } from './staging-log.ts'
-import { createStagingReader } from './staging-reader.ts'
+import { readLog } from './read-log.ts'
 import { verifyStagedFile } from './verify-staged-file.ts'
 
 const day = 24 * 60 * 60 * 1000
 
 interface Volume {
   readonly storage: ObjectStorage
-  readonly log: StagingLog
+  readonly log: TestLog
   /** One commit a day. */
   readonly publish: (...entries: ManifestEntry[]) => Promise<Manifest>
   readonly purge: (options?: Partial<PurgeOptions>) => Promise<PurgeResult>
@@ -111,7 +113,7 @@ async function createAged(days: number, storage?: ObjectStorage): Promise<Volume
 
 /** Whatever counts is whole; nothing else is left but what a stopped purge has still to remove. */
 async function expectWhole(storage: ObjectStorage): Promise<readonly Manifest[]> {
-  const manifests = await createStagingReader({ storage }).refresh()
+  const manifests = (await readLog(storage)).manifests
   for (const file of manifests.flatMap(filesOf)) await verifyStagedFile(storage, file)
   return manifests
 }
@@ -343,12 +345,14 @@ test('a purged log tells the same state as the whole one, and never cuts a copy'
             entries,
           }
         })
-        let content = { base: { first: 0, tables: [] } as ReturnType<typeof baseAt>, manifests }
+        let content = { base: emptyLogBase, manifests }
         for (const cut of cuts.toSorted((a, b) => a - b)) {
-          const first = planFirstCommit(content, cut)
+          const { first } = tell(new PurgePlan(cut), content.base, content.manifests)
           expect(first).toBeGreaterThanOrEqual(content.base.first)
+          const fold = new BaseFold(content.base)
+          for (const purged of content.manifests) if (purged.commit < first) fold.take(purged)
           content = {
-            base: baseAt(content, first),
+            base: fold.baseAt(first),
             manifests: content.manifests.filter(({ commit }) => commit >= first),
           }
           const kept = content.manifests.flatMap(({ entries }) => entries)

@@ -16,11 +16,11 @@ import type { ObjectStorage } from '../storage/object-storage.ts'
 import { logBasePath, logFolder, manifestPath, parseManifestPath } from './layout.ts'
 import type { BaseTable, LogBase } from './log-base.ts'
 import { encodeLogBase } from './manifest-codec.ts'
-import type { CommitNumber, StoredManifest } from './manifest.ts'
+import type { CommitNumber } from './manifest.ts'
 import { mapConcurrent, readConcurrency } from './map-concurrent.ts'
 import { filesOf } from './orphans.ts'
-import { baseAt, planFirstCommit } from './purge-plan.ts'
-import { type LogContent, readLog, readLogBase, readManifest } from './read-log.ts'
+import { BaseFold, PurgePlan } from './purge-plan.ts'
+import { readLogBase, readManifest, tellLog, tellStored } from './read-log.ts'
 import { onVolume } from './volume-error.ts'
 
 export const defaultRetentionMs = 30 * 24 * 60 * 60 * 1000
@@ -58,6 +58,9 @@ export interface PurgeResult {
   readonly agedOutSnapshots: readonly string[]
 }
 
+/** Manifests that are removed together. */
+const pieceCommits = 1024
+
 /** A purge reads the whole log: it waits until this share of the retention is to be removed at once. */
 const purgeShare = 1 / 30
 
@@ -81,22 +84,33 @@ export async function isPurgeDue(
 export async function purge(options: PurgeOptions): Promise<PurgeResult> {
   const { storage, clock, retentionMs = defaultRetentionMs } = options
   try {
-    const content = await readLog(storage)
-    const first = planFirstCommit(content, clock.nowMs() - retentionMs)
-    const base = first === content.base.first ? content.base : baseAt(content, first)
-    if (base !== content.base) await moveFront(storage, content.base, base)
-    const removed = await removeBefore(first, content, options)
+    const plan = new PurgePlan(clock.nowMs() - retentionMs)
+    const { base: before } = await tellLog(storage, plan)
+    const { first } = plan
+    const base = first === before.first ? before : await foldUpTo(storage, before, first)
+    if (base !== before) await moveFront(storage, before, base)
+    const removed = await removeBefore(first, before.first, options)
     const result: PurgeResult = {
       firstCommit: first,
       base,
       ...removed,
-      ...losses(content, base, options),
+      ...losses({ before, base, plan }, options),
     }
     report(result, options)
     return result
   } catch (error) {
     throw onVolume(storage, error)
   }
+}
+
+async function foldUpTo(
+  storage: ObjectStorage,
+  before: LogBase,
+  first: CommitNumber,
+): Promise<LogBase> {
+  const fold = new BaseFold(before)
+  await tellStored(storage, { from: before.first, end: first }, (manifest) => fold.take(manifest))
+  return fold.baseAt(first)
 }
 
 /** The commit point. Two purges at once would let the front go back; that is refused when seen. */
@@ -111,60 +125,62 @@ async function moveFront(storage: ObjectStorage, from: LogBase, to: LogBase): Pr
 
 type Removed = Pick<PurgeResult, 'removedManifests' | 'removedFiles' | 'removedBytes'>
 
+/** In pieces, each of which goes before the next is looked at: there may be many. */
 async function removeBefore(
   first: CommitNumber,
-  content: LogContent,
+  formerFirst: CommitNumber,
   { storage, failpoints }: PurgeOptions,
 ): Promise<Removed> {
-  const purged = [
-    ...(await readLeftovers(storage, content.base.first)),
-    ...content.manifests.filter(({ commit }) => commit < first),
-  ]
-  const files = purged.flatMap(filesOf)
-  await mapConcurrent(files.length, readConcurrency, async (n) => {
-    const file = files[n]
-    if (file !== undefined) await storage.delete(file.path)
-  })
-  if (purged.length > 0) failpoints.hit('staging.purge-data-removed')
-  // One after the other: what a stop leaves is again a dense run that ends at the front.
-  for (const { commit } of purged) await storage.delete(manifestPath(commit))
-  return {
-    removedManifests: purged.length,
-    removedFiles: files.length,
-    removedBytes: files.reduce((sum, file) => sum + file.bytes, 0),
+  let [removedManifests, removedFiles, removedBytes] = [0, 0, 0]
+  const remove = async (commits: readonly CommitNumber[]): Promise<void> => {
+    const manifests = await mapConcurrent(commits.length, readConcurrency, (n) =>
+      readManifest(storage, commits[n] ?? first),
+    )
+    const purged = manifests.filter((manifest) => manifest !== undefined)
+    const files = purged.flatMap(filesOf)
+    await mapConcurrent(files.length, readConcurrency, async (n) => {
+      const file = files[n]
+      if (file !== undefined) await storage.delete(file.path)
+    })
+    if (purged.length > 0) failpoints.hit('staging.purge-data-removed')
+    // One after the other: what a stop leaves is again a dense run that ends at the front.
+    for (const { commit } of purged) await storage.delete(manifestPath(commit))
+    removedManifests += purged.length
+    removedFiles += files.length
+    for (const { bytes } of files) removedBytes += bytes
   }
+  let piece: CommitNumber[] = []
+  for await (const commit of commitsBefore(first, formerFirst, storage)) {
+    piece.push(commit)
+    if (piece.length === pieceCommits) await remove(piece.splice(0))
+  }
+  await remove(piece)
+  return { removedManifests, removedFiles, removedBytes }
 }
 
-/** Manifests before the front: an earlier purge was stopped before it removed them. */
-async function readLeftovers(
-  storage: ObjectStorage,
+/** Ascending. Those before the former front are there when an earlier purge was stopped. */
+async function* commitsBefore(
   first: CommitNumber,
-): Promise<StoredManifest[]> {
-  const leftovers: StoredManifest[] = []
+  formerFirst: CommitNumber,
+  storage: ObjectStorage,
+): AsyncGenerator<CommitNumber, void, undefined> {
   for await (const { path } of storage.list(logFolder)) {
     const commit = parseManifestPath(path)
-    if (commit === undefined || commit >= first) break
-    const manifest = await readManifest(storage, commit)
-    if (manifest !== undefined) leftovers.push(manifest)
+    if (commit === undefined || commit >= formerFirst) break
+    yield commit
   }
-  return leftovers
+  for (let commit = formerFirst; commit < first; commit++) yield commit
 }
 
 function losses(
-  before: LogContent,
-  base: LogBase,
+  purged: { readonly before: LogBase; readonly base: LogBase; readonly plan: PurgePlan },
   { appliedCommits }: PurgeOptions,
 ): Pick<PurgeResult, 'gaps' | 'agedOutSnapshots'> {
-  const known = new Map(before.base.tables.map((table) => [table.table_id, table]))
-  const aged = base.tables.filter((table) => table.last_commit >= before.base.first)
-  const copiedAnew = new Set<string>()
-  for (const { commit, entries } of before.manifests) {
-    if (commit < base.first) continue
-    for (const entry of entries)
-      if (entry.kind === 'snapshot_finished') copiedAnew.add(entry.table_id)
-  }
+  const { before, base, plan } = purged
+  const known = new Map(before.tables.map((table) => [table.table_id, table]))
+  const aged = base.tables.filter((table) => table.last_commit >= before.first)
   // Who has lost changes of such a table loads its newer copy instead.
-  const lost = aged.filter(({ table_id }) => !copiedAnew.has(table_id))
+  const lost = aged.filter(({ table_id }) => (plan.finishedAt(table_id) ?? -1) < base.first)
   const gaps = [...appliedCommits].map(([pipelineId, applied]) => ({
     pipelineId,
     tableIds: lost

@@ -16,7 +16,7 @@ import { type BaseTable, emptyLogBase, type LogBase } from './log-base.ts'
 import { encodeLogBase } from './manifest-codec.ts'
 import type { CommitNumber, Manifest, StoredManifest, TableEntry } from './manifest.ts'
 import { publishManifest } from './publish-manifest.ts'
-import { readLog, readLogBase, readManifest } from './read-log.ts'
+import { readLogBase, readManifest, tellLog } from './read-log.ts'
 import { onVolume } from './volume-error.ts'
 
 export interface SalvageOptions {
@@ -30,13 +30,16 @@ export interface SalvageOptions {
 export async function salvageLog(options: SalvageOptions): Promise<CommitNumber | undefined> {
   const { storage } = options
   try {
-    await readLog(storage)
+    await tellLog(storage, { begin: ignore, take: ignore })
     return undefined
   } catch (error) {
     if (isDamage(error)) return await beginAfresh(options)
     throw onVolume(storage, error)
   }
 }
+
+/** It is only read to see whether it can be. */
+function ignore(): void {}
 
 function isDamage(error: unknown): boolean {
   return hasCode(error, 'STAGING_MANIFEST_UNREADABLE') || hasCode(error, 'STAGING_LOG_GAP')

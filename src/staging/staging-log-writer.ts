@@ -3,11 +3,10 @@ import { SluiceError } from '../base/errors.ts'
 import type { ParquetColumn } from '../columnar/parquet-encoder.ts'
 import type { TableId, TableSchema } from '../source/table-schema.ts'
 import { parseDataFilePath, schemaPath } from './layout.ts'
-import type { LogBase } from './log-base.ts'
 import { manifestFormat } from './manifest-codec.ts'
 import type { Manifest } from './manifest.ts'
 import { publishManifest } from './publish-manifest.ts'
-import type { LogContent } from './read-log.ts'
+import type { RecoveredLog } from './recovered-log.ts'
 import { readSchemaFile, writeSchemaFile } from './schema-files.ts'
 import { openStagedFile } from './staged-file-writer.ts'
 import type {
@@ -18,25 +17,27 @@ import type {
 } from './staging-log.ts'
 import { onVolume } from './volume-error.ts'
 
+/** A log that was read whole and taken over. */
+export interface TakenLog {
+  /** The manifest that took the volume over. */
+  readonly last: Manifest
+  readonly recovered: RecoveredLog
+}
+
 export class StagingLogWriter implements StagingLog {
-  readonly base: LogBase
+  readonly recovered: RecoveredLog
   readonly epoch: number
-  readonly #manifests: Manifest[]
+  #last: Manifest
   readonly #options: StagingLogOptions
   /** Why nothing may be written any more. */
   #ended: SluiceError | undefined
   #isPublishing = false
 
-  /** `content` ends with the manifest that took the volume over. */
-  constructor(content: LogContent, epoch: number, options: StagingLogOptions) {
-    this.base = content.base
-    this.epoch = epoch
-    this.#manifests = [...content.manifests]
+  constructor({ last, recovered }: TakenLog, options: StagingLogOptions) {
+    this.recovered = recovered
+    this.epoch = last.epoch
+    this.#last = last
     this.#options = options
-  }
-
-  get manifests(): readonly Manifest[] {
-    return this.#manifests
   }
 
   async publish(draft: ManifestDraft): Promise<Manifest> {
@@ -55,16 +56,17 @@ export class StagingLogWriter implements StagingLog {
   async #publish(draft: ManifestDraft): Promise<Manifest> {
     const { storage, writer, clock, failpoints } = this.#options
     failpoints.hit('staging.data-durable')
-    const last = this.#manifests.at(-1)
+    const last = this.#last
     const manifest = manifestOf(draft, {
-      commit: (last?.commit ?? -1) + 1,
+      commit: last.commit + 1,
       epoch: this.epoch,
       writer,
       created_at_ms: Math.max(0, Math.floor(clock.nowMs())),
     })
     const outcome = await publishManifest(storage, manifest, last)
     if (outcome.kind === 'taken') throw this.#end(lostRace(manifest, outcome.manifest, storage.url))
-    this.#manifests.push(outcome.manifest)
+    this.#last = outcome.manifest
+    this.recovered.take(outcome.manifest)
     failpoints.hit('staging.manifest-published')
     return outcome.manifest
   }

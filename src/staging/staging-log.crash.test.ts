@@ -13,7 +13,7 @@ import { createMemoryStorage } from '../storage/memory-storage.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import { parseDataFilePath } from './layout.ts'
 import { filesOf } from './orphans.ts'
-import { createStagingReader } from './staging-reader.ts'
+import { readLog } from './read-log.ts'
 import type { StagingLogOptions } from './staging-log.ts'
 import { verifyStagedFile } from './verify-staged-file.ts'
 
@@ -50,7 +50,7 @@ async function work(
 }
 
 async function expectExact(storage: ObjectStorage): Promise<void> {
-  const manifests = await createStagingReader({ storage }).refresh()
+  const manifests = (await readLog(storage)).manifests
   const sequences = manifests.flatMap(({ first_sequence }) => first_sequence ?? [])
   expect(sequences).toEqual(Array.from({ length: target }, (_, n) => String(n)))
   const files = manifests.flatMap(filesOf)
@@ -60,7 +60,7 @@ async function expectExact(storage: ObjectStorage): Promise<void> {
 }
 
 async function expectNothingLost(storage: ObjectStorage, acknowledged: Set<string>): Promise<void> {
-  const manifests = await createStagingReader({ storage }).refresh()
+  const manifests = (await readLog(storage)).manifests
   const staged = new Set(manifests.map(({ last_sequence }) => last_sequence))
   for (const sequence of acknowledged) expect(staged).toContain(sequence)
   for (const file of manifests.flatMap(filesOf)) await verifyStagedFile(storage, file)

@@ -1,12 +1,12 @@
 /** Several gateways on one volume over a storage that fails and loses answers at random. */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { draftOf, openTestLog } from '../../test/support/staging-fixtures.ts'
+import { draftOf, openTestLog, type TestLog } from '../../test/support/staging-fixtures.ts'
 import { SluiceError } from '../base/errors.ts'
 import { createFaultyStorage, type Fault } from '../storage/faulty-storage.ts'
 import { createMemoryStorage } from '../storage/memory-storage.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
-import { createStagingReader } from './staging-reader.ts'
+import { readLog } from './read-log.ts'
 import type { StagingLog } from './staging-log.ts'
 
 const allowed = ['STAGING_FENCED', 'STORAGE_FAILED', 'STORAGE_FULL']
@@ -48,7 +48,7 @@ test('what was acknowledged is there once, the log is dense, and the last to com
           inner,
           () => faults[writes++ % faults.length],
         )
-        const gateways: (StagingLog | undefined)[] = []
+        const gateways: (TestLog | undefined)[] = []
         const done: string[] = []
         let newest = 0
         const run = async (slot: number, isRestart: boolean, name: string): Promise<void> => {
@@ -77,7 +77,7 @@ test('what was acknowledged is there once, the log is dense, and the last to com
           if (isSame) for (const each of running) await each()
           else await Promise.all(running.map((each) => each()))
         }
-        const manifests = await createStagingReader({ storage: inner }).refresh()
+        const manifests = (await readLog(inner)).manifests
         expect(manifests.map(({ commit }) => commit)).toEqual(manifests.map((_, n) => n))
         const epochs = manifests.map(({ epoch }) => epoch)
         expect(epochs).toEqual(epochs.toSorted((a, b) => a - b))

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import {
+  collectingReader,
   batchOf,
   draftOf,
   openTestLog,
@@ -16,7 +17,7 @@ import { createLocalStorage } from '../storage/local-storage.ts'
 import { createMemoryStorage } from '../storage/memory-storage.ts'
 import type { TableSchema } from '../source/table-schema.ts'
 import { changeFilePath, manifestPath } from './layout.ts'
-import { createStagingReader } from './staging-reader.ts'
+import { readLog } from './read-log.ts'
 import { verifyStagedFile } from './verify-staged-file.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'sluice-staging-'))
@@ -108,7 +109,7 @@ describe('openStagingLog()', () => {
       for (let n = 0; n < 11; n++) await log.publish(draftOf([]))
       await storage.delete(manifestPath(hole))
       await expect(openTestLog(storage), `${hole}`).rejects.toThrow(withCode('STAGING_LOG_GAP'))
-      const reader = createStagingReader({ storage })
+      const reader = collectingReader(storage)
       await expect(reader.refresh()).rejects.toThrow(manifestPath(hole))
     }
   })
@@ -144,7 +145,7 @@ describe('fencing', () => {
     const lost = published.flatMap((each, n) => (each.status === 'rejected' ? [n] : []))
     expect(lost).toEqual([logs.findIndex((log) => log.epoch === 1)])
     expect(published[lost[0] ?? 0]).toMatchObject({ reason: withCode('STAGING_FENCED') })
-    const manifests = await createStagingReader({ storage }).refresh()
+    const manifests = (await readLog(storage)).manifests
     expect(manifests.map(({ commit }) => commit)).toEqual(manifests.map((_, n) => n))
     expect(manifests.filter(({ epoch }) => epoch === 2)).toHaveLength(21)
   })
@@ -211,7 +212,7 @@ describe('publish()', () => {
     expect(await pathsOf(storage)).toEqual(before)
     storage.decide = () => undefined
     await log.publish(draftOf([entry, await stageChanges(log, '7', 2)]))
-    const [, manifest] = await createStagingReader({ storage }).refresh()
+    const [, manifest] = (await readLog(storage)).manifests
     expect(manifest?.entries).toHaveLength(2)
   })
 
@@ -274,7 +275,7 @@ describe('a transaction of millions of rows', () => {
     const entries = []
     for (let n = 0; n < 600; n++) entries.push(await stageChanges(log, `${n % 3}`, n))
     await log.publish(draftOf(entries))
-    const [, manifest] = await createStagingReader({ storage }).refresh()
+    const [, manifest] = (await readLog(storage)).manifests
     expect(manifest?.entries).toEqual(entries)
     await openTestLog(storage)
     expect(await pathsOf(storage, 'tables/')).toHaveLength(600)

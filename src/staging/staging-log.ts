@@ -13,11 +13,12 @@ import type { Log } from '../observe/log.ts'
 import type { TableId, TableSchema } from '../source/table-schema.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import type { LogBase } from './log-base.ts'
-import type { Manifest, StagedFile } from './manifest.ts'
-import { removeOrphans } from './orphans.ts'
+import type { CommitNumber, Manifest, StagedFile } from './manifest.ts'
+import { NamedFiles, removeOrphans } from './orphans.ts'
 import { publishManifest } from './publish-manifest.ts'
-import { type LogContent, readLog } from './read-log.ts'
-import { manifestOf, StagingLogWriter } from './staging-log-writer.ts'
+import { tellLog } from './read-log.ts'
+import { RecoveredLog } from './recovered-log.ts'
+import { manifestOf, StagingLogWriter, type TakenLog } from './staging-log-writer.ts'
 import { onVolume } from './volume-error.ts'
 
 /** What the gateway fills in; number, epoch, writer and time are the log's. */
@@ -34,16 +35,10 @@ export type ManifestDraft = Pick<
 
 export interface StagingLog {
   /**
-   * State of the tables before `manifests`, left by the purge. Who rebuilds state from the log
-   * takes the entries of `base.tables` and `base.last_sequence` first, then the manifests.
+   * What the log says of its past up to the newest manifest, which is the one that took the volume
+   * over, or a later one; goes on with every publish.
    */
-  readonly base: LogBase
-  /**
-   * All manifests present, ascending, dense; grows with every publish. Never empty: the newest is
-   * the one that took the volume over, or a later one. `incarnation` and positions are empty texts
-   * until the first publish of a gateway.
-   */
-  readonly manifests: readonly Manifest[]
+  readonly recovered: RecoveredLog
   /** Of this gateway, from 1; part of the name of every data file it writes. */
   readonly epoch: number
   /**
@@ -94,38 +89,44 @@ export interface StagingLogOptions {
  */
 export async function openStagingLog(options: StagingLogOptions): Promise<StagingLog> {
   const { storage, log, failpoints } = options
-  const { content, epoch } = await claimEpoch(options).catch((error: unknown) => {
+  const { taken, named, firstCommit } = await claimEpoch(options).catch((error: unknown) => {
     throw onVolume(storage, error)
   })
+  const { epoch, commit: lastCommit } = taken.last
   failpoints.hit('staging.epoch-claimed')
-  const removedFiles = await removeOrphans({ storage, manifests: content.manifests, epoch }).catch(
-    (error: unknown) => {
-      // They are in nobody's way; the next gateway tries again.
-      const { code, message } = asSluiceError(onVolume(storage, error))
-      log.warn('unpublished files were not removed', { code, message })
-      return 0
-    },
-  )
-  log.info('staging volume taken over', {
-    volume: storage.url,
-    epoch,
-    firstCommit: content.base.first,
-    lastCommit: content.manifests.at(-1)?.commit,
-    removedFiles,
+  const removedFiles = await removeOrphans({ storage, named, epoch }).catch((error: unknown) => {
+    // They are in nobody's way; the next gateway tries again.
+    const { code, message } = asSluiceError(onVolume(storage, error))
+    log.warn('unpublished files were not removed', { code, message })
+    return 0
   })
-  return new StagingLogWriter(content, epoch, options)
+  const volume = storage.url
+  log.info('staging volume taken over', { volume, epoch, firstCommit, lastCommit, removedFiles })
+  return new StagingLogWriter(taken, options)
+}
+
+interface Claim {
+  readonly taken: TakenLog
+  readonly named: NamedFiles
+  readonly firstCommit: CommitNumber
 }
 
 /** Every lost race shows somebody else's manifest, so that the next attempt begins further on. */
-async function claimEpoch(
-  options: StagingLogOptions,
-): Promise<{ readonly content: LogContent; readonly epoch: number }> {
+async function claimEpoch(options: StagingLogOptions): Promise<Claim> {
   const { storage, writer, clock } = options
-  let content = await readLog(storage)
+  const recovered = new RecoveredLog()
+  const named = new NamedFiles()
+  const take = (manifest: Manifest): void => {
+    recovered.take(manifest)
+    named.take(manifest)
+  }
+  const begin = (base: LogBase): void => {
+    recovered.begin(base)
+    named.begin()
+  }
+  let { base, last } = await tellLog(storage, { begin, take })
   for (;;) {
-    const last = content.manifests.at(-1)
     const position = last?.position_after ?? ''
-    const epoch = (last?.epoch ?? 0) + 1
     const claim = manifestOf(
       {
         incarnation: last?.incarnation ?? '',
@@ -135,14 +136,16 @@ async function claimEpoch(
       },
       {
         commit: (last?.commit ?? -1) + 1,
-        epoch,
+        epoch: (last?.epoch ?? 0) + 1,
         writer,
         created_at_ms: Math.max(0, Math.floor(clock.nowMs())),
       },
     )
     const outcome = await publishManifest(storage, claim, last)
-    const manifests = [...content.manifests, outcome.manifest]
-    content = { base: content.base, manifests }
-    if (outcome.kind === 'published') return { content, epoch }
+    last = outcome.manifest
+    take(last)
+    if (outcome.kind === 'published') {
+      return { taken: { last, recovered }, named, firstCommit: base.first }
+    }
   }
 }

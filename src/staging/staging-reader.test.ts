@@ -1,10 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { draftOf, openTestLog } from '../../test/support/staging-fixtures.ts'
+import { collectingReader, draftOf, openTestLog } from '../../test/support/staging-fixtures.ts'
 import { createMemoryStorage } from '../storage/memory-storage.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import { logBasePath, manifestPath } from './layout.ts'
 import { encodeLogBase } from './manifest-codec.ts'
-import { createStagingReader } from './staging-reader.ts'
 
 const withCode = (code: string): unknown => expect.objectContaining({ code })
 
@@ -21,7 +20,7 @@ function counting(inner: ObjectStorage): ObjectStorage & { readonly calls: strin
 
 describe('refresh()', () => {
   test('of a volume nobody wrote to is empty', async () => {
-    const reader = createStagingReader({ storage: createMemoryStorage() })
+    const reader = collectingReader(createMemoryStorage())
     expect(await reader.refresh()).toEqual([])
     expect(reader.firstCommit()).toBe(0)
   })
@@ -29,13 +28,13 @@ describe('refresh()', () => {
   test('fetches only what is new, and next to nothing when nothing is', async () => {
     const storage = counting(createMemoryStorage())
     const log = await openTestLog(storage)
-    const reader = createStagingReader({ storage })
+    const reader = collectingReader(storage)
     expect(await reader.refresh()).toEqual(log.manifests)
     for (let n = 0; n < 100; n++) await log.publish(draftOf([]))
     const before = await reader.refresh()
     expect(before).toEqual(log.manifests)
     storage.calls.length = 0
-    expect(await reader.refresh()).toBe(before)
+    expect(await reader.refresh()).toEqual(before)
     expect(storage.calls).toEqual([
       `read ${logBasePath}`,
       `read ${manifestPath(101)}`,
@@ -51,7 +50,7 @@ describe('refresh()', () => {
   test('sees every state of a log that grows beside it as dense', async () => {
     const storage = createMemoryStorage()
     const log = await openTestLog(storage)
-    const reader = createStagingReader({ storage })
+    const reader = collectingReader(storage)
     let isWriting = true
     const writing = (async () => {
       for (let n = 0; n < 300; n++) await log.publish(draftOf([]))
@@ -66,17 +65,19 @@ describe('refresh()', () => {
   })
 
   test('calls at the same time share one read', async () => {
-    const storage = createMemoryStorage()
-    await openTestLog(storage)
-    const reader = createStagingReader({ storage })
+    const storage = counting(createMemoryStorage())
+    const { manifests } = await openTestLog(storage)
+    const reader = collectingReader(storage)
+    storage.calls.length = 0
     const [one, two] = await Promise.all([reader.refresh(), reader.refresh()])
-    expect(one).toBe(two)
+    expect([one, two]).toEqual([manifests, manifests])
+    expect(storage.calls.filter((call) => call === `read ${manifestPath(0)}`)).toHaveLength(1)
   })
 
   test('notices a hole that appears behind its back', async () => {
     const storage = createMemoryStorage()
     const log = await openTestLog(storage)
-    const reader = createStagingReader({ storage })
+    const reader = collectingReader(storage)
     await reader.refresh()
     for (let n = 0; n < 5; n++) await log.publish(draftOf([]))
     await storage.delete(manifestPath(3))
@@ -87,7 +88,7 @@ describe('refresh()', () => {
   test('notices a wide hole in the long run', async () => {
     const storage = createMemoryStorage()
     const log = await openTestLog(storage)
-    const reader = createStagingReader({ storage })
+    const reader = collectingReader(storage)
     const quiet = async (): Promise<void> => {
       for (let n = 0; n < 1024; n++) await reader.refresh()
     }
@@ -102,14 +103,14 @@ describe('refresh()', () => {
     const storage = createMemoryStorage()
     const log = await openTestLog(storage)
     for (let n = 0; n < 9; n++) await log.publish(draftOf([]))
-    const [slow, quick] = [createStagingReader({ storage }), createStagingReader({ storage })]
+    const [slow, quick] = [collectingReader(storage), collectingReader(storage)]
     await slow.refresh()
     for (let n = 0; n < 10; n++) await log.publish(draftOf([]))
     await quick.refresh()
     const base = { first: 15, last_sequence: '3', tables: [] }
     await storage.write(logBasePath, encodeLogBase(base))
     for (let n = 0; n < 12; n++) await storage.delete(manifestPath(n))
-    for (const reader of [slow, quick, createStagingReader({ storage })]) {
+    for (const reader of [slow, quick, collectingReader(storage)]) {
       const seen = await reader.refresh()
       expect(seen.map(({ commit }) => commit)).toEqual([15, 16, 17, 18, 19])
       expect(reader.firstCommit()).toBe(15)
@@ -133,7 +134,7 @@ describe('refresh()', () => {
         return inner.read(path)
       },
     }
-    const reader = createStagingReader({ storage })
+    const reader = collectingReader(storage)
     expect((await reader.refresh()).map(({ commit }) => commit)).toEqual([4, 5, 6, 7, 8, 9])
   })
 
@@ -141,7 +142,7 @@ describe('refresh()', () => {
     const storage = createMemoryStorage()
     await openTestLog(storage)
     await storage.write(logBasePath, encodeLogBase({ first: 0, tables: [] }).subarray(1))
-    const reader = createStagingReader({ storage })
+    const reader = collectingReader(storage)
     await expect(reader.refresh()).rejects.toThrow(withCode('STAGING_MANIFEST_UNREADABLE'))
   })
 })

@@ -2,22 +2,36 @@
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import type { TableSchema } from '../source/table-schema.ts'
 import { emptyLogBase, type LogBase } from './log-base.ts'
-import type { CommitNumber, Manifest } from './manifest.ts'
-import { assertLogEndsAt, readLog, readLogBase, readNewManifests } from './read-log.ts'
+import type { CommitNumber, Manifest, StoredManifest } from './manifest.ts'
+import {
+  assertLogEndsAt,
+  type LogSink,
+  readLogBase,
+  readNewManifests,
+  tellLog,
+  tellStored,
+} from './read-log.ts'
 import { readSchemaFile } from './schema-files.ts'
 
+/** Told by one reader to one sink; what was told is not kept here. */
 export interface StagingReader {
   readonly storage: ObjectStorage
   /**
-   * All manifests present, ascending and dense; remembers what it has read and only fetches the
-   * new. Throws STAGING_LOG_GAP and STAGING_MANIFEST_UNREADABLE.
+   * Tells `sink` the manifests that it was not told yet, ascending and dense: all of them the first
+   * time, and again from the beginning when a purge went past what it knows. The sink is always the
+   * same one. Throws STAGING_LOG_GAP and STAGING_MANIFEST_UNREADABLE.
    */
-  refresh(): Promise<readonly Manifest[]>
+  refresh(sink: LogSink): Promise<void>
+  /** Commits in [from, end) once more, as their files have them. Throws as `refresh`. */
+  again(
+    range: { readonly from: CommitNumber; readonly end: CommitNumber },
+    take: (manifest: StoredManifest) => void,
+  ): Promise<void>
   readSchema(tableId: string, schemaVersion: number): Promise<TableSchema>
-  /** Number of the first manifest that is still there (older ones were purged). */
-  firstCommit(): CommitNumber
   /** What the purge left of older manifests, as of the last `refresh`. See `lostToPurge`. */
   base(): LogBase
+  /** The same as of now. */
+  currentBase(): Promise<LogBase>
 }
 
 /** Refreshes that find nothing between two looks for a hole that hides what is new. */
@@ -27,43 +41,45 @@ const quietPerCheck = 1024
 export function createStagingReader(options: { readonly storage: ObjectStorage }): StagingReader {
   const { storage } = options
   let base = emptyLogBase
-  let manifests: readonly Manifest[] = []
+  let last: Pick<Manifest, 'commit' | 'incarnation'> | undefined
   let quiet = 0
-  let running: Promise<readonly Manifest[]> | undefined
-  const fetch = async (): Promise<readonly Manifest[]> => {
-    const last = manifests.at(-1)
+  let running: Promise<void> | undefined
+  const fetch = async (sink: LogSink): Promise<void> => {
     const newBase = await readLogBase(storage)
     if (last === undefined || last.commit < newBase.first) {
-      ;({ base, manifests } = await readLog(storage))
-      return manifests
+      last = undefined
+      ;({ base, last } = await tellLog(storage, sink))
+      return
     }
-    const added = await readNewManifests(storage, last.commit + 1, last.incarnation).catch(
+    const { commit, incarnation } = last
+    const added = await readNewManifests(storage, commit + 1, incarnation).catch(
       async (error: unknown) => {
         // Not a hole when a purge has meanwhile gone past what we know.
-        if ((await readLogBase(storage)).first > last.commit) return undefined
+        if ((await readLogBase(storage)).first > commit) return undefined
         throw error
       },
     )
-    if (added === undefined) return fetch()
+    if (added === undefined) return fetch(sink)
     if (added.length === 0 && ++quiet % quietPerCheck === 0) {
-      await assertLogEndsAt(storage, last.commit + 1)
+      await assertLogEndsAt(storage, commit + 1)
     }
-    const purged = newBase.first - base.first
-    // A new array only when something changed: callers may compare.
-    if (added.length > 0 || purged > 0) manifests = [...manifests.slice(purged), ...added]
     base = newBase
-    return manifests
+    for (const manifest of added) {
+      last = manifest
+      sink.take(manifest)
+    }
   }
   return {
     storage,
-    refresh() {
-      running ??= fetch().finally(() => {
+    refresh(sink) {
+      running ??= fetch(sink).finally(() => {
         running = undefined
       })
       return running
     },
+    again: (range, take) => tellStored(storage, range, take),
     readSchema: (tableId, schemaVersion) => readSchemaFile(storage, tableId, schemaVersion),
-    firstCommit: () => base.first,
     base: () => base,
+    currentBase: () => readLogBase(storage),
   }
 }

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openDeltaTable } from '../../src/delta/open-delta-table.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../support/embedded-postgres.ts'
 import type { Manifest, ManifestEntry } from '../../src/staging/manifest.ts'
-import { createStagingReader } from '../../src/staging/staging-reader.ts'
+import { readLog } from '../../src/staging/read-log.ts'
 import { createLocalStorage } from '../../src/storage/local-storage.ts'
 import {
   changeChinook,
@@ -60,7 +60,7 @@ const tableFolder = (table: string): string => join(folder, '.sluice/lake/main/c
 
 async function manifests(): Promise<readonly Manifest[]> {
   const storage = createLocalStorage(join(folder, '.sluice/volumes/main/staging/db'))
-  return await createStagingReader({ storage }).refresh()
+  return (await readLog(storage)).manifests
 }
 
 async function versions(): Promise<readonly unknown[]> {

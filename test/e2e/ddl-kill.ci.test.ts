@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { openEngine } from '../../src/engine/duckdb.ts'
-import { createStagingReader } from '../../src/staging/staging-reader.ts'
+import { readLog } from '../../src/staging/read-log.ts'
 import { createLocalStorage } from '../../src/storage/local-storage.ts'
 import { readDestination } from '../support/ddl-world.ts'
 import { startEmbeddedPostgres } from '../support/embedded-postgres.ts'
@@ -62,7 +62,7 @@ test(`SLUICE_DDL_SEED=${seed}: tables and rows change, the process is killed ${l
     const verified = await runSluice(['verify', '--data', 'data'], options)
     expect(verified.exitCode, verified.stdout + verified.stderr).toBe(0)
     const staging = createLocalStorage(join(folder, 'data', 'volumes', 'main', 'staging', 'db'))
-    const manifests = await createStagingReader({ storage: staging }).refresh()
+    const manifests = (await readLog(staging)).manifests
     const kinds = manifests.flatMap(({ entries }) => entries.map(({ kind }) => kind))
     const steps = kinds.filter((kind) => kind === 'schema_change').length
     console.log(`seed ${seed}: ${ddl.changes} statements, ${steps} followed in place`)

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { startProxy } from '../../src/source/postgres/testing/proxy.ts'
-import { createStagingReader } from '../../src/staging/staging-reader.ts'
+import { readLog } from '../../src/staging/read-log.ts'
 import { createLocalStorage } from '../../src/storage/local-storage.ts'
 import { postgresVersion, startEmbeddedPostgres } from '../support/embedded-postgres.ts'
 import { resourceFile, runSluice, startSluice } from '../support/sluice-process.ts'
@@ -24,7 +24,7 @@ afterEach(async () => {
 
 async function copiesBegun(folder: string): Promise<number> {
   const storage = createLocalStorage(join(folder, 'data', 'volumes', 'main', 'staging', 'db'))
-  const manifests = await createStagingReader({ storage }).refresh()
+  const manifests = (await readLog(storage)).manifests
   return manifests.flatMap(({ entries }) =>
     entries.filter(({ kind }) => kind === 'snapshot_started'),
   ).length

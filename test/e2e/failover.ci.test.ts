@@ -12,7 +12,7 @@ import {
   startStream,
   tableNamed,
 } from '../../src/source/postgres/testing/postgres-fixture.ts'
-import { createStagingReader } from '../../src/staging/staging-reader.ts'
+import { readLog } from '../../src/staging/read-log.ts'
 import { createLocalStorage } from '../../src/storage/local-storage.ts'
 import {
   type EmbeddedPostgres,
@@ -61,7 +61,7 @@ async function untilSynced(pair: Pair, read: () => Promise<unknown>): Promise<vo
 
 async function copiesBegun(folder: string): Promise<number> {
   const storage = createLocalStorage(join(folder, 'data', 'volumes', 'main', 'staging', 'db'))
-  const manifests = await createStagingReader({ storage }).refresh()
+  const manifests = (await readLog(storage)).manifests
   return manifests.flatMap(({ entries }) =>
     entries.filter(({ kind }) => kind === 'snapshot_started'),
   ).length

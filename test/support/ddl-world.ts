@@ -19,7 +19,7 @@ import { installScript } from '../../src/source/postgres/ddl-trigger.ts'
 import { sourceOf } from '../../src/source/postgres/testing/postgres-fixture.ts'
 import type { ManifestEntry } from '../../src/staging/manifest.ts'
 import { openStagingLog, type StagingLog } from '../../src/staging/staging-log.ts'
-import { createStagingReader } from '../../src/staging/staging-reader.ts'
+import { readLog } from '../../src/staging/read-log.ts'
 import { createLocalStorage } from '../../src/storage/local-storage.ts'
 import type { ObjectStorage } from '../../src/storage/object-storage.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.ts'
@@ -197,7 +197,7 @@ export class DdlWorld {
 
   /** What staging says of the tables, in order. */
   async entries(kind?: ManifestEntry['kind']): Promise<readonly ManifestEntry[]> {
-    const manifests = await createStagingReader({ storage: this.#staging }).refresh()
+    const manifests = (await readLog(this.#staging)).manifests
     const all = manifests.flatMap(({ entries }) => entries)
     return kind === undefined ? all : all.filter((entry) => entry.kind === kind)
   }

@@ -6,7 +6,7 @@
 import { existsSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SluiceError } from '../../src/base/errors.ts'
-import { createStagingReader } from '../../src/staging/staging-reader.ts'
+import { readLog } from '../../src/staging/read-log.ts'
 import { createLocalStorage } from '../../src/storage/local-storage.ts'
 import { verifyStagedFile } from '../../src/staging/verify-staged-file.ts'
 import { filesOf } from '../../src/staging/orphans.ts'
@@ -67,7 +67,7 @@ const midst = await attempt(async () => {
   for (; written < 1000; written++) await writer.write(batchOf(1))
 })
 const isGivenBack = statfsSync(folder).bavail >= freeBefore
-const manifests = await createStagingReader({ storage }).refresh()
+const manifests = (await readLog(storage)).manifests
 for (const file of manifests.flatMap(filesOf)) await verifyStagedFile(storage, file)
 const report = {
   full,

@@ -6,13 +6,17 @@ import type { ParquetEncoder } from '../../src/columnar/parquet-encoder.ts'
 import { silentLog } from '../../src/observe/log.ts'
 import type { TableId } from '../../src/source/table-schema.ts'
 import { changeFilePath, snapshotFilePath } from '../../src/staging/layout.ts'
+import type { LogBase } from '../../src/staging/log-base.ts'
 import type { Manifest, ManifestEntry, StagedFile } from '../../src/staging/manifest.ts'
+import { type LogContent, type LogSink, readLog } from '../../src/staging/read-log.ts'
 import {
   type ManifestDraft,
   openStagingLog,
   type StagingLog,
   type StagingLogOptions,
 } from '../../src/staging/staging-log.ts'
+import { StagingLogWriter } from '../../src/staging/staging-log-writer.ts'
+import { createStagingReader } from '../../src/staging/staging-reader.ts'
 import type { ObjectStorage } from '../../src/storage/object-storage.ts'
 
 export const tableId = (text: string): TableId => text as TableId
@@ -36,11 +40,17 @@ export const batchOf = (rowCount: number): ColumnBatch => ({ columns: [], rowCou
 
 let writers = 0
 
-export function openTestLog(
+/** A log that also knows what was read when it was opened, and what it published since. */
+export interface TestLog extends StagingLog {
+  readonly base: LogBase
+  readonly manifests: readonly Manifest[]
+}
+
+export async function openTestLog(
   storage: ObjectStorage,
   options: Partial<StagingLogOptions> = {},
-): Promise<StagingLog> {
-  return openStagingLog({
+): Promise<TestLog> {
+  const log = await openStagingLog({
     storage,
     writer: `writer-${writers++}`,
     createEncoder: createTextEncoder,
@@ -49,6 +59,59 @@ export function openTestLog(
     failpoints: noFailpoints,
     ...options,
   })
+  const content = await readSurely(storage)
+  // Others may have taken it over since.
+  const claim = content.manifests.findIndex(({ epoch }) => epoch === log.epoch)
+  const manifests = content.manifests.slice(0, claim + 1)
+  return Object.assign(log, {
+    base: content.base,
+    manifests,
+    publish: async (draft: ManifestDraft) => {
+      const manifest = await StagingLogWriter.prototype.publish.call(log as StagingLogWriter, draft)
+      manifests.push(manifest)
+      return manifest
+    },
+  })
+}
+
+/** Over a storage that fails now and then too. */
+async function readSurely(storage: ObjectStorage): Promise<LogContent> {
+  for (let failures = 0; ; failures++) {
+    try {
+      return await readLog(storage)
+    } catch (error) {
+      if (failures > 100) throw error
+    }
+  }
+}
+
+export function tell<S extends LogSink>(sink: S, base: LogBase, manifests: readonly Manifest[]): S {
+  sink.begin(base)
+  for (const manifest of manifests) sink.take(manifest)
+  return sink
+}
+
+/** A reader that keeps what counts of all that it was told. */
+export interface CollectingReader {
+  refresh(): Promise<readonly Manifest[]>
+  firstCommit(): number
+  base(): LogBase
+}
+
+export function collectingReader(storage: ObjectStorage): CollectingReader {
+  const reader = createStagingReader({ storage })
+  let manifests: Manifest[] = []
+  const begin = (): void => {
+    manifests = []
+  }
+  return {
+    async refresh() {
+      await reader.refresh({ begin, take: (manifest) => manifests.push(manifest) })
+      return manifests.filter(({ commit }) => commit >= reader.base().first)
+    },
+    firstCommit: () => reader.base().first,
+    base: () => reader.base(),
+  }
 }
 
 export const draftOf = (entries: readonly ManifestEntry[], position = 'p'): ManifestDraft => ({

@@ -153,8 +153,8 @@ export class GatewayWorld {
 }
 
 /** I1: nothing is acknowledged before a manifest holds it. */
-function assertDurable({ manifests }: StagingLog, position: number): void {
-  const staged = Number(manifests.at(-1)?.position_after)
+function assertDurable({ recovered }: StagingLog, position: number): void {
+  const staged = Number(recovered.place?.position)
   if (staged < position) throw new Error(`acknowledged ${position}, staged ${staged}`)
 }
 

@@ -4,7 +4,10 @@ import type { ColumnBatch } from '../../../src/columnar/column-batch.ts'
 import type { TableSchema } from '../../../src/source/table-schema.ts'
 import { emptyLogBase } from '../../../src/staging/log-base.ts'
 import type { Manifest } from '../../../src/staging/manifest.ts'
+import { RecoveredLog } from '../../../src/staging/recovered-log.ts'
 import type { StagedFileWriter, StagingLog } from '../../../src/staging/staging-log.ts'
+
+import { tell } from '../staging-fixtures.ts'
 
 export class StagingDisk {
   readonly manifests: Manifest[] = []
@@ -38,10 +41,9 @@ export function openMemoryStaging({ disk, step, nowMs }: MemoryStagingOptions): 
     entries: [],
   })
   return {
-    base: emptyLogBase,
     epoch,
-    get manifests() {
-      return disk.manifests
+    get recovered() {
+      return tell(new RecoveredLog(), emptyLogBase, disk.manifests)
     },
     async publish(draft) {
       await before('before publish')
