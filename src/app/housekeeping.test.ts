@@ -34,7 +34,6 @@ interface House {
 const tableStatus: PipelineTableStatus = {
   tableId: '7',
   destination: 'main.shop.t',
-  source: 'public.t',
   appliedCommit: 2,
   version: 0n,
   rowsLoaded: 0,

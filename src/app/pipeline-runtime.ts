@@ -6,7 +6,7 @@ import type { Engine } from '../engine/duckdb.ts'
 import type { News } from '../pipeline/news.ts'
 import { createPipeline } from '../pipeline/pipeline.ts'
 import type { Pipeline, PipelineTableStatus } from '../pipeline/pipeline-status.ts'
-import type { TableSelection } from '../pipeline/table-selection.ts'
+import { formatSourceName, type TableSelection } from '../pipeline/table-selection.ts'
 import { createStagingReader } from '../staging/staging-reader.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import type { Context } from './context.ts'
@@ -93,7 +93,7 @@ export async function createPipelineRuntime(
           name,
           pipelineId: definition.id,
           tableId,
-          source,
+          source: source === undefined ? tableId : formatSourceName(source),
           scdType,
           location: locationOf(name),
         })

@@ -26,7 +26,6 @@ function applied(name: string, appliedCommit?: number): PipelineTableStatus {
   return {
     tableId: name,
     destination: `main.shop.${name}`,
-    source: 'public.t',
     appliedCommit,
     version: undefined,
     rowsLoaded: 0,

@@ -8,8 +8,6 @@ export interface PipelineTableStatus {
   readonly source?: SourceTableName
   /** `catalog.schema.table` of the destination. */
   readonly destination: string
-  /** `[catalog.]schema.table` at the source. */
-  readonly source: string
   readonly scdType?: ScdType
   /** Staged commit the table is applied up to; undefined before its first load. */
   readonly appliedCommit: number | undefined

@@ -19,12 +19,7 @@ import type { PipelineTableStatus } from './pipeline-status.ts'
 import { historyOf, toWork } from './make-work.ts'
 import { isGoneAt, planTable, type AppliedState, type TablePlan } from './plan.ts'
 import type { Recall, StagedTable } from './staged-tables.ts'
-import {
-  formatDestinationName,
-  formatSourceName,
-  isNamed,
-  type TableRoute,
-} from './table-selection.ts'
+import { formatDestinationName, isNamed, type TableRoute } from './table-selection.ts'
 import { TableSchemas } from './table-schemas.ts'
 
 /** The staging log as one update sees it. */
@@ -169,7 +164,6 @@ export class TableRunner {
       tableId: this.route.tableId,
       source: this.route.source,
       destination: formatDestinationName(this.route.destination),
-      source: formatSourceName(this.route.source),
       scdType: this.route.selection.scdType,
       appliedCommit: this.#state?.applied,
       version: this.#state?.snapshot?.version,

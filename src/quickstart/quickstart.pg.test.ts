@@ -37,7 +37,6 @@ function progressAfter(
   const tables = shopTables.map((table) => ({
     tableId: table,
     destination: `main.shop.${table}`,
-    source: 'public.t',
     appliedCommit: looks > 2 ? 1 : undefined,
     version: undefined,
     rowsLoaded: 0,
