@@ -96,6 +96,12 @@ function entryOf([id, kind]: Step, copies: Map<string, Copy>, commit: number): M
   }
 }
 
+const begun: Step[] = [
+  ['1', 'start'],
+  ['1', 'chunk'],
+  ['1', 'finish'],
+]
+
 const logs = fc
   .array(
     fc.array(fc.tuple(fc.constantFrom('1', '2'), fc.constantFrom(...kinds)), { maxLength: 3 }),
@@ -106,12 +112,7 @@ const logs = fc
   )
   .map((commits) => {
     const copies = new Map<string, Copy>()
-    const begin: Step[] = [
-      ['1', 'start'],
-      ['1', 'chunk'],
-      ['1', 'finish'],
-    ]
-    return [begin, ...commits].map((steps, commit): Manifest => {
+    return [begun, ...commits].map((steps, commit): Manifest => {
       const entries = steps.flatMap((step) => entryOf(step, copies, commit))
       const head = { format: 1, commit, epoch: 1, writer: 'w', created_at_ms: commit } as const
       const places = { incarnation: '', position_before: '', position_after: `p${commit}` }
@@ -200,17 +201,38 @@ test('whatever was forgotten, a plan is the same once it was recalled', () => {
   )
 })
 
+test('of a long log that is told from its beginning, old commits are not kept', () => {
+  const copies = new Map<string, Copy>()
+  const staged = new StagedTables()
+  staged.begin(emptyLogBase)
+  let most = 0
+  for (let commit = 0; commit < 45_000; commit++) {
+    const steps: Step[] = commit === 0 ? begun : [['1', 'changes']]
+    const entries = steps.flatMap((step) => entryOf(step, copies, commit))
+    const head = { format: 1, commit, epoch: 1, writer: 'w', created_at_ms: 0 } as const
+    const places = { incarnation: '', position_before: '', position_after: '' }
+    staged.take({ ...head, ...places, entries })
+    most = Math.max(most, staged.table('1')?.snapshots.get(0)?.steps.length ?? 0)
+  }
+  expect(most).toBeGreaterThanOrEqual(10_000)
+  expect(most).toBeLessThanOrEqual(20_001)
+  const [table, applied] = [staged.table('1'), appliedAt(staged, '1', 44_990)]
+  const of = { applied, target: 44_999, newest: 44_999, base: emptyLogBase }
+  const plan = table && planTable({ table, ...of })
+  expect(plan?.kind === 'changes' && plan.steps.map(({ commit }) => commit)).toEqual([
+    44_991, 44_992, 44_993, 44_994, 44_995, 44_996, 44_997, 44_998, 44_999,
+  ])
+  const behind = table && planTable({ table, ...of, applied: { ...applied, commit: 7 } })
+  const recall = { tableId: '1', snapshotId: 0, from: 8 }
+  expect(behind).toEqual({ kind: 'recall', recall })
+})
+
 test('what is applied is no longer kept, however much it was', () => {
   const copies = new Map<string, Copy>()
-  const first: Step[] = [
-    ['1', 'start'],
-    ['1', 'chunk'],
-    ['1', 'finish'],
-  ]
   const staged = new StagedTables()
   staged.begin(emptyLogBase)
   for (let commit = 0; commit < 1000; commit++) {
-    const steps: Step[] = commit === 0 ? first : [['1', 'changes']]
+    const steps: Step[] = commit === 0 ? begun : [['1', 'changes']]
     const entries = steps.flatMap((step) => entryOf(step, copies, commit))
     const head = { format: 1, commit, epoch: 1, writer: 'w', created_at_ms: 0 } as const
     const places = { incarnation: '', position_before: '', position_after: '' }

@@ -90,6 +90,12 @@ interface EntryContext {
   readonly times: CommitTimes | undefined
 }
 
+/**
+ * How many of the newest commits are kept whole, at least, while a log is told from its beginning:
+ * what is applied is not known yet, and the log may be longer than memory.
+ */
+const keptAtStart = 10_000
+
 export class StagedTables implements LogSink {
   readonly #tables = new Map<string, StagedTable>()
   readonly #barriers: CommitNumber[] = []
@@ -97,8 +103,11 @@ export class StagedTables implements LogSink {
   readonly #positions = new Map<CommitNumber, string>()
   #newest: CommitNumber | undefined
   #lastSequence: string | undefined
+  /** Nothing was said yet about what is applied. */
+  #isBeginning = true
 
   begin(base: LogBase): void {
+    this.#isBeginning = true
     this.#tables.clear()
     this.#positions.clear()
     this.#barriers.length = 0
@@ -121,6 +130,7 @@ export class StagedTables implements LogSink {
     if (barrier === true) this.#barriers.push(commit)
     this.#positions.set(commit, position)
     this.#newest = commit
+    if (this.#isBeginning && commit % keptAtStart === 0) this.#forgetUpTo(commit - keptAtStart)
   }
 
   /** Number of the newest staged commit; undefined before the first. */
@@ -147,10 +157,17 @@ export class StagedTables implements LogSink {
    * at all (undefined: what is staged is still needed).
    */
   forget(appliedOf: (tableId: string) => CommitNumber | undefined): void {
+    this.#isBeginning = false
     for (const table of this.#tables.values()) {
       const applied = appliedOf(table.tableId)
       if (applied === undefined) continue
       for (const snapshot of table.snapshots.values()) forgetApplied(snapshot, applied)
+    }
+  }
+
+  #forgetUpTo(commit: CommitNumber): void {
+    for (const { snapshots } of this.#tables.values()) {
+      for (const snapshot of snapshots.values()) forgetApplied(snapshot, commit)
     }
   }
 
