@@ -58,3 +58,27 @@ test('the same, described by the event triggers', async () => {
   await DdlWorld.installTriggers(server)
   await addDefaults()
 })
+
+const rename = (from: string, to: string): string => `ALTER TABLE t RENAME ${from} TO ${to};`
+const swap = `${rename('a', 'x')} ${rename('b', 'a')} ${rename('x', 'b')}`
+/** Whatever their names: of columns 1, 2 and 3, by partitions whose columns stand otherwise. */
+const rows = (n: number): string =>
+  `INSERT INTO t VALUES (${n}, 'second ${n}', 'third ${n}'), (${10 + n}, 'second ${n}', 'third ${n}');`
+
+test.each([
+  ['before the swap', `${rows(2)} ${swap}`],
+  ['after it', `${swap} ${rows(2)}`],
+  ['on both sides', `${rows(2)} ${swap} ${rows(3)}`],
+  ['between two', `${swap} ${rows(2)} ${swap} ${rows(3)}`],
+  ['before one and a drop', `${rows(2)} ${swap} ${rows(3)} ALTER TABLE t DROP gone`],
+])(
+  'trap: columns swap their names, which partitions have in another order: rows %s',
+  async (_how, sql) => {
+    await world.sql(`DROP TABLE t; CREATE TABLE t (id int PRIMARY KEY, a text, b text, gone int) PARTITION BY RANGE (id);
+    CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (10);
+    CREATE TABLE t2 (b text, id int PRIMARY KEY, dropped int, gone int, a text); ALTER TABLE t2 DROP dropped;
+    ALTER TABLE t ATTACH PARTITION t2 FOR VALUES FROM (10) TO (20); ${rows(1)}`)
+    await world.sync()
+    await change(sql)
+  },
+)

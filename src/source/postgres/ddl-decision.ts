@@ -47,6 +47,8 @@ export interface DecideOptions {
   readonly isCertain?: boolean
   /** The log says that rows were written anew. */
   readonly isRewritten?: boolean
+  /** Nobody can tell which columns are meant. */
+  readonly isUncertain?: boolean
 }
 
 export type Decision =
@@ -87,6 +89,7 @@ export class DdlDecisions {
     if (catalog !== undefined && catalog.persistence !== 'p') {
       return anew('it is unlogged: its changes are not in the log')
     }
+    if (told.isUncertain === true) return anew('columns were renamed and others dropped')
     const found = isCertain
       ? certainColumns(seen.columns)
       : identifyColumns(from, catalog, isCatalog ? undefined : seen.columns)

@@ -21,6 +21,23 @@ export interface PartitionShape {
   readonly places: Int32Array
 }
 
+/**
+ * Names of the partition's columns in the order of the root, which announces its own names no more
+ * than the partition its numbers: names move when columns swap them, places only when one is dropped.
+ * So the columns that have these places now say which ones of the root they are. All names are in
+ * order; `root` and `partition` as the catalog has them now.
+ */
+export function inOrderOfRoot(
+  announced: readonly string[],
+  now: { readonly root: readonly string[]; readonly partition: readonly string[] },
+): readonly string[] {
+  const rank = new Map(now.root.map((name, place) => [name, place]))
+  return announced
+    .map((name, place) => ({ name, rank: rank.get(now.partition[place] ?? '') ?? place }))
+    .toSorted((a, b) => a.rank - b.rank)
+    .map(({ name }) => name)
+}
+
 /** Columns that the root does not have (any more) come last, in the partition's order. */
 export function asRoot(partition: Relation, root: RootRelation): PartitionShape {
   const rank = new Map(root.columns.map((name, place) => [name, place]))

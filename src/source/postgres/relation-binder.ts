@@ -24,7 +24,7 @@ import {
   mapColumn,
   unfitNotice,
 } from './discover.ts'
-import { asRoot, bindPartition } from './partition-binding.ts'
+import { asRoot, bindPartition, inOrderOfRoot } from './partition-binding.ts'
 import {
   bindRelation,
   type PartitionWatch,
@@ -114,22 +114,22 @@ export class RelationBinder {
   /** As if the root had announced itself, but for the places of cells in tuples. */
   async #bindPartition(relation: Relation, announced: SourceTable): Promise<RelationOutcome> {
     const { control } = this.#options
-    const [catalog] = await discoverById(control, [announced.id], this.#options)
+    const id = String(relation.oid) as TableId
+    const found = await discoverById(control, [announced.id, id], this.#options)
+    const catalog = found.find(({ table }) => table.id === announced.id)
     const { name, schema } = catalog?.table ?? announced
     const base = this.followed(announced.id) ?? announced
-    const before = base.schema.columns.map((column) => column.name)
-    const now = catalog?.columns.map((column) => column.name) ?? []
-    const names = new Set(relation.columns.map((column) => column.name))
-    const isAsBefore = before.length === names.size && before.every((one) => names.has(one))
+    const partition = found.find(({ table }) => table.id === id)
+    const order = orderOfRoot(relation, base, { catalog, partition })
     const root = Number(announced.id)
     const shape = asRoot(relation, {
       oid: root,
       schema: name.schema,
       table: name.table,
-      columns: [...new Set(isAsBefore ? before : [...now, ...before])],
+      columns: order.names,
       key: schema.key,
     })
-    const outcome = await this.#bindTable(shape.relation)
+    const outcome = await this.#bindTable(shape.relation, order.isUncertain)
     const bound = this.relations.get(root)
     this.relations.set(
       relation.oid,
@@ -140,7 +140,7 @@ export class RelationBinder {
     return outcome
   }
 
-  async #bindTable(relation: Relation): Promise<RelationOutcome> {
+  async #bindTable(relation: Relation, isUncertain = false): Promise<RelationOutcome> {
     const announced = this.#announced.get(String(relation.oid))
     if (announced === undefined) {
       this.relations.set(relation.oid, 'ignored')
@@ -148,7 +148,8 @@ export class RelationBinder {
     }
     const base = this.followed(announced.id)
     const { described } = this.#options
-    const isUnchanged = base !== undefined && described?.isUnchanged(announced.id) === true
+    const isUnchanged =
+      base !== undefined && !isUncertain && described?.isUnchanged(announced.id) === true
     const told = base === undefined ? undefined : described?.take(base.id, base.schema, relation)
     const catalog = told?.catalog ?? (await this.#catalogOf(announced))
     // A publication of version 18 may send generated columns, which no copy has.
@@ -173,7 +174,8 @@ export class RelationBinder {
       }
       return this.#bindAs(relation, { ...announced, name, schema }, seen) ?? { kind: 'bound' }
     }
-    const decision = this.#decisions.decide(base, catalog, { seen, isCatalog: false, ...told })
+    const how = { seen, isCatalog: false, isUncertain, ...told }
+    const decision = this.#decisions.decide(base, catalog, how)
     if (decision.kind === 'same') return this.#bindAs(relation, base, seen) ?? { kind: 'bound' }
     const { table, change } = decision
     return this.#bindAs(relation, table, seen) ?? { kind: 'bound', changed: { table, change } }
@@ -237,6 +239,35 @@ export class RelationBinder {
       return { ...type, name, isNotNull, attnum: undefined }
     })
   }
+}
+
+/**
+ * Which columns of its root those of a partition are. What was dropped since moves places, and what
+ * was renamed as well then says nothing certain.
+ */
+function orderOfRoot(
+  relation: Relation,
+  { schema }: SourceTable,
+  now: { readonly catalog: CatalogTable | undefined; readonly partition: CatalogTable | undefined },
+): { readonly names: readonly string[]; readonly isUncertain: boolean } {
+  const namesOf = (columns: readonly { readonly name: string }[] = []): string[] =>
+    columns.map(({ name }) => name)
+  const announced = namesOf(relation.columns)
+  const [root, partition] = [namesOf(now.catalog?.columns), namesOf(now.partition?.columns)]
+  const later = new Map(now.catalog?.columns.map(({ attnum, name }) => [attnum, name]))
+  const isDropped = schema.columns.some(({ id }) => id !== undefined && !later.has(id))
+  const isNow = isDeepStrictEqual(announced, partition)
+  if (isNow || (!isDropped && announced.length <= partition.length)) {
+    return { names: inOrderOfRoot(announced, { root, partition }), isUncertain: false }
+  }
+  const before = namesOf(schema.columns)
+  const names = new Set(announced)
+  const isAsBefore = before.length === names.size && before.every((name) => names.has(name))
+  const isRenamed = schema.columns.some(
+    ({ id, name }) => id !== undefined && (later.get(id) ?? name) !== name,
+  )
+  const columns = [...new Set(isAsBefore ? before : [...root, ...before])]
+  return { names: columns, isUncertain: isRenamed }
 }
 
 /** The stream announces just what is on record, whatever the catalog says by now. */
