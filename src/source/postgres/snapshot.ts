@@ -217,10 +217,25 @@ async function tryTake(
   const name = await currentName(context.control, table)
   const doing = `taking a snapshot of ${name}`
   await leader.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', doing)
-  const isPartitioned = table.isPartitioned === true
-  const locked = isPartitioned ? name : `ONLY ${name}`
+  const locked = table.isPartitioned === true ? name : `ONLY ${name}`
   await leader.query(`LOCK TABLE ${locked} IN ACCESS SHARE MODE`, doing)
   const exact = context.isStandby ? await importExact(context, leader) : undefined
+  try {
+    return await lookThrough(leader, table, name, exact)
+  } catch (error) {
+    // Its slot would hold log and old rows at the source for as long as this process lives.
+    await exact?.close()
+    throw error
+  }
+}
+
+/** What the leader's snapshot, its first query's or an exact one, shows of the table. */
+async function lookThrough(
+  leader: WireConnection,
+  table: SourceTable,
+  name: string,
+  exact: ExactSnapshot | undefined,
+): Promise<Taken> {
   const own =
     exact === undefined
       ? 'pg_current_snapshot(), pg_current_wal_insert_lsn(), pg_export_snapshot()'
@@ -228,11 +243,8 @@ async function tryTake(
   const sql = `SELECT ${own}, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
       pg_relation_size(c.oid, 'main'), current_setting('block_size'), pg_relation_filenode(c.oid)
     FROM pg_class c WHERE c.oid = ${table.id} AND c.oid = to_regclass(${quoteLiteral(name)})`
-  const [row] = await leader.query(sql, doing)
-  if (row === undefined) {
-    await exact?.close()
-    throw missing(table)
-  }
+  const [row] = await leader.query(sql, `taking a snapshot of ${name}`)
+  if (row === undefined) throw missing(table)
   const [snapshot, lsn, exported, at, bytes, blockSize, filenode] = row
   const blockBytes = Number(blockSize)
   const blocks = Math.ceil(Number(bytes) / blockBytes)
@@ -242,9 +254,10 @@ async function tryTake(
       ? { ...parsePgSnapshot(snapshot ?? ''), lsn: parseLsn(lsn ?? ''), takenAtUs }
       : pointBefore(fromPosition(exact.position), takenAtUs)
   const whole = { relation: table.id, filenode: filenode ?? '', name, blocks }
-  const shown = isPartitioned
-    ? await shownPartitions(leader, table, name, blockBytes)
-    : { relations: [whole] }
+  const shown =
+    table.isPartitioned === true
+      ? await shownPartitions(leader, table, name, blockBytes)
+      : { relations: [whole] }
   const release = exact === undefined ? undefined : async (): Promise<void> => await exact.close()
   const snapshotName = exact?.snapshotName ?? exported ?? ''
   const parts = { relations: [], ...shown, isHeld: shown !== undefined }

@@ -1,0 +1,67 @@
+/** What is left at the source of copies that could not be begun. */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import {
+  type EmbeddedPostgres,
+  postgresVersion,
+  startEmbeddedPostgres,
+} from '../../../test/support/embedded-postgres.ts'
+import { systemClock } from '../../base/clock.ts'
+import { SluiceError } from '../../base/errors.ts'
+import { silentLog } from '../../observe/log.ts'
+import { parsePostgresOptions } from './connection-options.ts'
+import { createControl } from './control.ts'
+import { IdleSessions } from './idle-sessions.ts'
+import { beginTableSnapshot } from './snapshot.ts'
+import { connectionOptions, sourceOf, tableNamed } from './testing/postgres-fixture.ts'
+import type { WireConnection } from './wire/wire-connection.ts'
+
+let server: EmbeddedPostgres
+
+beforeAll(async () => {
+  server = await startEmbeddedPostgres({ settings: { autovacuum: 'off' } })
+})
+
+afterAll(async () => await server.stop())
+
+/** Whose sessions break when they look at a table under their snapshot. */
+class BreakingSessions extends IdleSessions {
+  override async open(options: Parameters<IdleSessions['open']>[0]): Promise<WireConnection> {
+    const session = await super.open(options)
+    const query = session.query.bind(session)
+    session.query = async (sql, doing) => {
+      if (sql.includes('pg_relation_size')) throw new SluiceError('SOURCE_CONNECTION_LOST', 'broke')
+      return await query(sql, doing)
+    }
+    return session
+  }
+}
+
+test('trap: a copy that fails under an exact snapshot leaves no slot and no session behind', async () => {
+  await server.sql('create table e1 (id int primary key)')
+  const source = sourceOf(server, { name: 'e1' })
+  const table = await tableNamed(source, 'e1')
+  const options = parsePostgresOptions(connectionOptions(server), systemClock)
+  const control = createControl(options)
+  const context = {
+    options,
+    control,
+    sessions: new BreakingSessions(),
+    log: silentLog,
+    publicationName: 'e1',
+    clock: systemClock,
+    serverVersion: postgresVersion * 10_000,
+    // As a standby is copied; an exact snapshot can be had of a primary as well.
+    isStandby: true,
+    timeoutMs: 10_000,
+    chunkBytes: 2 ** 20,
+  }
+  const request = { table, delivered: [], since: 0n }
+  await expect(beginTableSnapshot(context, request)).rejects.toMatchObject({
+    code: 'SOURCE_CONNECTION_LOST',
+  })
+  const left = `select from pg_replication_slots where temporary
+    union all select from pg_stat_activity where backend_type = 'walsender'`
+  while ((await server.sql(left)).length > 0);
+  await control.close()
+  await source.close()
+})
