@@ -382,3 +382,19 @@ test('a source that replaced its log is survived only when a full refresh was as
   world.assertExact()
   expect(positionOf(2)).toBe(world.disk.manifests.at(-1)?.position_after)
 })
+
+test('trap: a full refresh of many tables looks at each of them, not at all of them for each', async () => {
+  const ids = Array.from({ length: 12 }, (_, n) => String(n + 1))
+  const world = worldOf(...ids)
+  await world.process({ mode: 'once' })
+  const looks: string[] = []
+  const again = await world.process({
+    mode: 'once',
+    refresh: 'all',
+    atStep: ({ name }) => looks.push(name),
+  })
+  expect(again.source.copies).toHaveLength(12)
+  expect(looks.filter((name) => name === 'describe')).toHaveLength(12)
+  expect(looks.filter((name) => name === 'discover')).toHaveLength(1)
+  world.assertExact()
+})

@@ -145,9 +145,10 @@ export class TablePlan {
   async describe(table: FollowedTable): Promise<SourceTable | undefined> {
     const { name, id } = table.table
     const { source, selection } = this.#options
-    const found = await source.discoverTables([name.schema])
-    const described = found.find((candidate) => candidate.id === id)
-    return described === undefined ? undefined : withIdentity(described, selection)
+    const described = await source.describeTable(id)
+    // Whether it is still wanted under the name of another schema, the next look at all tables tells.
+    if (described?.name.schema !== name.schema) return undefined
+    return withIdentity(described, selection)
   }
 
   applyRefresh(): void {

@@ -126,6 +126,8 @@ export interface Source {
   check(tables: readonly SourceTable[] | undefined): Promise<readonly Finding[]>
   /** All ordinary tables of the schemas, also those that cannot be captured (see `check`). */
   discoverTables(schemas: readonly string[]): Promise<readonly SourceTable[]>
+  /** One of them as it is now, whatever its name; undefined when it is gone. */
+  describeTable(id: TableId): Promise<SourceTable | undefined>
   /**
    * Makes sure the log is kept for us and that `tables` are in it (PostgreSQL: publication and slot).
    * With `saved`: proves that the log still is the one we read and reaches back to the position,

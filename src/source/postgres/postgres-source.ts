@@ -20,7 +20,8 @@ import { parsePostgresOptions, type PostgresOptions } from './connection-options
 import { type Control, createControl } from './control.ts'
 import { confirmSlot } from './confirm-slot.ts'
 import { type CatalogLook, DescribedOrder, lookAtCatalog, type LookOptions } from './ddl-watch.ts'
-import { discoverSchemas } from './discover.ts'
+import { describedTables } from './described-tables.ts'
+import { discoverById, discoverSchemas } from './discover.ts'
 import { canFailOver, markForFailover } from './failover.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { type ExactSnapshot, exactSnapshot } from './exact-snapshot.ts'
@@ -38,7 +39,6 @@ import type { PostgresSourceOptions } from './postgres-source-options.ts'
 import { checkServer } from './prerequisites.ts'
 import { publicationsFrom } from './insert-publication.ts'
 import { PartitionGuard } from './partition-guard.ts'
-import { withPartitionSizes } from './partition-sizes.ts'
 import { PublicationGuard } from './publication-guard.ts'
 import { PublicationHole } from './publication-hole.ts'
 import { expectSlotReaches, readSlot } from './replication-slot.ts'
@@ -82,6 +82,7 @@ class ComposedSource implements PostgresSource {
   readonly #options: PostgresOptions
   readonly #control: Control
   readonly #blockedTimeoutMs: number
+  readonly #slotWaitMs: number
   readonly #publication: PublicationGuard
   readonly #partitions: PartitionGuard
   readonly #hole: PublicationHole
@@ -104,6 +105,7 @@ class ComposedSource implements PostgresSource {
     this.#options = parsePostgresOptions(how.options, how.clock)
     this.#control = createControl(this.#options)
     this.#blockedTimeoutMs = how.blockedTimeoutMs ?? 60_000
+    this.#slotWaitMs = Math.min(slotWaitMs, this.#blockedTimeoutMs)
     const { log, clock, publicationName, heartbeatIntervalMs: intervalMs = 0 } = how
     const control = this.#control
     const distrust = (table: TableId): Promise<void> => this.#publication.distrust(table)
@@ -138,10 +140,6 @@ class ComposedSource implements PostgresSource {
     })
   }
 
-  get #slotWaitMs(): number {
-    return Math.min(slotWaitMs, this.#blockedTimeoutMs)
-  }
-
   async #serverState(): Promise<ServerState> {
     return (this.#server ??= await readServerState(this.#control))
   }
@@ -169,11 +167,12 @@ class ComposedSource implements PostgresSource {
 
   async discoverTables(schemas: readonly string[]): Promise<readonly SourceTable[]> {
     const found = await discoverSchemas(this.#control, schemas, this.#how)
-    for (const { table } of found) this.#order.note(table.schema)
-    return await withPartitionSizes(
-      this.#control,
-      found.map(({ table }) => table),
-    )
+    return await describedTables(this.#looks, found)
+  }
+
+  async describeTable(id: TableId): Promise<SourceTable | undefined> {
+    const found = await discoverById(this.#control, [id], this.#how)
+    return (await describedTables(this.#looks, found))[0]
   }
 
   async prepare(

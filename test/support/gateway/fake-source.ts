@@ -120,6 +120,11 @@ export class FakeSource implements Source {
     return tables.filter((table) => schemas.includes(table.name.schema))
   }
 
+  async describeTable(id: string): Promise<SourceTable | undefined> {
+    await this.#options.step('describe')
+    return this.#options.database.tables.get(id)
+  }
+
   async prepare(
     _tables: readonly SourceTable[],
     saved: SourceState | undefined,
