@@ -16,7 +16,8 @@ import { readDeltaRows } from '../support/delta-rows.ts'
 const digits = (n: number): string => String(n).padStart(20, '0')
 
 function lsn(position: string): bigint {
-  const [high, low] = position.split('/')
+  // Behind the place stands what is known of the log before it.
+  const [high, low] = (position.split(' ', 1)[0] ?? '').split('/')
   return (BigInt(`0x${high}`) << 32n) + BigInt(`0x${low}`)
 }
 
