@@ -1,6 +1,6 @@
 /** A folder of a local (or NFS-like) disk as object storage. Durable and atomic; see durable-file.ts. */
-import { constants, type Dirent } from 'node:fs'
-import { copyFile, link, open, readFile, readdir, stat, unlink } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { copyFile, link, open, opendir, readFile, stat, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -227,20 +227,19 @@ async function* listFolder(
   folder = '',
 ): AsyncGenerator<ObjectInfo, void, undefined> {
   const base = folder === '' ? deepestFolder(range.prefix) : folder
-  const paths = (await readFolder(join(root, base)))
-    .filter((entry) => !isTemporaryName(entry.name))
-    .map((entry) => base + entry.name + (entry.isDirectory() ? '/' : ''))
-    .toSorted(comparePaths)
-  for (const path of paths) {
-    if (path.endsWith('/')) {
-      const mayMatch = path.startsWith(range.prefix) || range.prefix.startsWith(path)
-      const isBehind = path < range.startAfter && !range.startAfter.startsWith(path)
-      if (mayMatch && !isBehind) yield* listFolder(root, range, path)
-    } else if (path.startsWith(range.prefix) && path > range.startAfter) {
+  for (const path of (await readFolder(root, base, range)).toSorted(comparePaths)) {
+    if (path.endsWith('/')) yield* listFolder(root, range, path)
+    else {
       const info = await statFile(root, path)
       if (info !== undefined) yield info
     }
   }
+}
+
+function isInRange(path: string, { prefix, startAfter }: ListRange): boolean {
+  if (!path.endsWith('/')) return path.startsWith(prefix) && path > startAfter
+  const mayMatch = path.startsWith(prefix) || prefix.startsWith(path)
+  return mayMatch && (path >= startAfter || startAfter.startsWith(path))
 }
 
 /** The part of a prefix that names whole folders, with its slash; '' for the root. */
@@ -248,11 +247,19 @@ function deepestFolder(prefix: string): string {
   return prefix.slice(0, prefix.lastIndexOf('/') + 1)
 }
 
-async function readFolder(folder: string): Promise<Dirent[]> {
+/** What of a folder is in range; of millions of others nothing is kept. */
+async function readFolder(root: string, base: string, range: ListRange): Promise<string[]> {
+  const folder = join(root, base)
+  const paths: string[] = []
   try {
-    return await readdir(folder, { withFileTypes: true })
+    for await (const entry of await opendir(folder, { bufferSize: 1024 })) {
+      if (isTemporaryName(entry.name)) continue
+      const path = base + entry.name + (entry.isDirectory() ? '/' : '')
+      if (isInRange(path, range)) paths.push(path)
+    }
   } catch (error) {
     if (isMissing(error)) return []
     throw storageError('list', folder, error)
   }
+  return paths
 }
