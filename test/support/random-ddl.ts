@@ -1,6 +1,7 @@
 /**
  * Random but repeatable statements that change a few tables and their rows: transactions with rows
- * before and after, savepoints and rollbacks. Every statement can be executed.
+ * before and after, savepoints and rollbacks. Every statement can be executed. The last table is
+ * partitioned, on two levels, and its partitions come, go and are written anew.
  */
 import type { Random } from './random.ts'
 
@@ -14,6 +15,8 @@ interface Column {
 interface Table {
   readonly name: string
   readonly columns: readonly Column[]
+  /** Of a partitioned table: how many were made for keys from 100 on. */
+  readonly partitions?: number
 }
 
 const types = ['text', 'varchar(8)', 'numeric(8,2)', 'int', 'bool', 'timestamp', 'numeric'] as const
@@ -25,6 +28,15 @@ const initial: readonly Column[] = [
   { name: 'c', type: 'numeric(8,2)', isKey: false, isRequired: false },
 ]
 
+const partitioned = ` PARTITION BY RANGE (id);
+  CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (MINVALUE) TO (4);
+  CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (4) TO (100) PARTITION BY RANGE (id);
+  CREATE TABLE p21 (junk int, c numeric(8,2), b varchar(8), id int NOT NULL, a text);
+  ALTER TABLE p21 DROP COLUMN junk;
+  ALTER TABLE p2 ATTACH PARTITION p21 FOR VALUES FROM (4) TO (8);
+  CREATE TABLE p22 PARTITION OF p2 DEFAULT`
+const leaves = ['p1', 'p21', 'p22'] as const
+
 const names = ['a', 'b', 'c', 'd', 'e', 'f'] as const
 
 export class RandomDdl {
@@ -33,10 +45,13 @@ export class RandomDdl {
   /** Statements that change a table's columns, committed or not. */
   changes = 0
 
-  constructor(random: Random, tableCount = 2) {
+  constructor(random: Random, tableCount = 2, { hasPartitions = true } = {}) {
     this.#random = random
     const numbers = Array.from({ length: tableCount }, (_, n) => n)
-    this.#tables = numbers.map((n) => ({ name: `t${n}`, columns: initial }))
+    const plain = numbers.map((n) => ({ name: `t${n}`, columns: initial }))
+    this.#tables = hasPartitions
+      ? [...plain, { name: 'p', columns: initial, partitions: 0 }]
+      : plain
   }
 
   get tableNames(): readonly string[] {
@@ -46,9 +61,8 @@ export class RandomDdl {
   create(): string {
     return this.#tables
       .map(
-        ({
-          name,
-        }) => `CREATE TABLE ${name} (id int PRIMARY KEY, a text, b varchar(8), c numeric(8,2));
+        ({ name, partitions }) =>
+          `CREATE TABLE ${name} (id int PRIMARY KEY, a text, b varchar(8), c numeric(8,2))${partitions === undefined ? '' : partitioned};
           INSERT INTO ${name} SELECT g, 'a' || g, NULL, g FROM generate_series(1, 5) g;`,
       )
       .join('\n')
@@ -56,7 +70,11 @@ export class RandomDdl {
 
   /** One or more statements to be sent in one go; each list is one message. */
   script(): string {
-    if (this.#random.chance(0.05)) return `VACUUM FULL ${this.#random.pick(this.#tables).name}`
+    if (this.#random.chance(0.05)) {
+      const { name, partitions } = this.#random.pick(this.#tables)
+      const isPart = partitions !== undefined && this.#random.chance(0.5)
+      return `VACUUM FULL ${isPart ? this.#random.pick(leaves) : name}`
+    }
     const before = this.#tables
     const parts = ['BEGIN', ...this.#statements(4)]
     if (this.#random.chance(0.3)) {
@@ -103,7 +121,14 @@ export class RandomDdl {
         break
       default:
     }
-    const given = others.filter(({ isRequired }) => isRequired || this.#random.chance(0.7))
+    return this.#insert({ name, columns }, id)
+  }
+
+  #insert({ name, columns }: Table, id: number): string {
+    const key = columns.find(({ isKey }) => isKey)?.name ?? 'id'
+    const given = columns.filter(
+      ({ isKey, isRequired }) => !isKey && (isRequired || this.#random.chance(0.7)),
+    )
     const list = [key, ...given.map((column) => column.name)]
     const values = [String(id), ...given.map((column) => this.#value(column))]
     return `INSERT INTO ${name} (${list.join(', ')}) VALUES (${values.join(', ')}) ON CONFLICT DO NOTHING`
@@ -133,6 +158,7 @@ export class RandomDdl {
   #alter(): string {
     this.changes++
     const table = this.#random.pick(this.#tables)
+    if (table.partitions !== undefined && this.#random.chance(0.2)) return this.#partition(table)
     const others = table.columns.filter(({ isKey }) => !isKey)
     const one = others[this.#random.int(0, others.length)]
     const free = names.filter((name) => !table.columns.some((column) => column.name === name))
@@ -152,6 +178,37 @@ export class RandomDdl {
       return `ALTER TABLE ${table.name} ALTER ${one.name} TYPE text USING upper(${one.name})`
     }
     return this.#widen(table, one)
+  }
+
+  #partition(table: Table): string {
+    const { partitions = 0 } = table
+    const apart = 'ALTER TABLE p2 DETACH PARTITION p21'
+    const together = 'ALTER TABLE p2 ATTACH PARTITION p21 FOR VALUES FROM (4) TO (8)'
+    switch (this.#random.int(0, 4)) {
+      case 0:
+        return `TRUNCATE ${this.#random.pick(leaves)}`
+      case 1:
+        return `${apart}; ${together}`
+      case 2: {
+        // Older rows have one value in the partition and another in the rest of the table.
+        const free = names.find((name) => !table.columns.some((column) => column.name === name))
+        if (free === undefined) return `${apart}; ${together}`
+        this.#replace(table, [
+          ...table.columns,
+          { name: free, type: 'int', isKey: false, isRequired: false },
+        ])
+        const value = this.#random.chance(0.5) ? ' DEFAULT 1' : ''
+        const other = this.#random.pick(['', ' DEFAULT 1', ' DEFAULT 2'])
+        return `${apart}; ALTER TABLE p ADD COLUMN ${free} int${value}; ALTER TABLE p21 ADD COLUMN ${free} int${other}; ${together}`
+      }
+      default: {
+        const start = 100 + 10 * partitions
+        this.#tables = this.#tables.map((one) =>
+          one.name === table.name ? { ...one, partitions: partitions + 1 } : one,
+        )
+        return `CREATE TABLE p${start} PARTITION OF p FOR VALUES FROM (${start}) TO (${start + 10}); ${this.#insert(table, start)}`
+      }
+    }
   }
 
   #replace(table: Table, columns: readonly Column[]): void {

@@ -12,7 +12,7 @@ import { sqlStateOf } from './server-error.ts'
 import { quoteIdentifier } from './sql-text.ts'
 
 /** Of the script; another one is installed anew. */
-export const triggerVersion = 2
+export const triggerVersion = 3
 
 const events = ['ddl_command_end', 'sql_drop', 'table_rewrite'] as const
 const comment = `sluice: changes of tables, version ${triggerVersion}`

@@ -153,9 +153,10 @@ const filesOfPartitions = `(WITH RECURSIVE below (id) AS (
   ) SELECT md5(string_agg(l.relfilenode::text, ' ' ORDER BY l.oid))
     FROM below JOIN pg_class l ON l.oid = below.id)`
 
+/** The partitions that hold rows, here or elsewhere. */
 const partitions = `ARRAY(WITH RECURSIVE below (id) AS (
     SELECT pg_class.oid UNION ALL SELECT i.inhrelid FROM pg_inherits i JOIN below b ON i.inhparent = b.id
-  ) SELECT id FROM below)`
+  ) SELECT l.oid FROM below JOIN pg_class l ON l.oid = below.id WHERE l.relkind <> 'p')`
 
 const columnsSqlWith = (stored: string): string => `
   SELECT a.id, a.name, a.place::text AS attnum, a.type_oid::text, a.typmod::text, a.not_null, a.generated, ${stored} AS publishes_stored,
@@ -165,16 +166,17 @@ const columnsSqlWith = (stored: string): string => `
     ${labelsOfType} AS labels, ${typeColumns}
   FROM (SELECT p.attrelid::text AS id, p.attname AS name, p.atttypid AS type_oid, p.atttypmod AS typmod,
       p.attnotnull AS not_null, p.attgenerated::text AS generated, p.attnum AS place, p.xmin::text AS xmin,
-      p.atthasmissing OR l.missing IS NOT NULL AS has_missing, c.relnatts::text AS last, c.file,
-      -- Several values, none of them certain, have none here.
-      coalesce(p.attmissingval::text, CASE cardinality(l.missing) WHEN 1 THEN l.missing[1] END) AS missing
+      p.atthasmissing OR l.has_missing AS has_missing, coalesce(p.attmissingval::text, l.missing) AS missing,
+      c.relnatts::text AS last, c.file
     FROM pg_attribute p
     JOIN (SELECT oid, relnatts, CASE relkind WHEN 'p' THEN ${partitions} END AS partitions,
         CASE relkind WHEN 'p' THEN ${filesOfPartitions} ELSE relfilenode::text END AS file
-      FROM pg_class WHERE oid = ANY ($1::oid[])) c ON c.oid = p.attrelid
-    -- A partitioned table has no rows, so nothing of what older ones have in a column is with it.
-    CROSS JOIN LATERAL (SELECT array_agg(DISTINCT m.attmissingval::text) AS missing FROM pg_attribute m
-      WHERE m.attrelid = ANY (c.partitions) AND m.attname = p.attname AND m.atthasmissing) l
+      FROM pg_class WHERE oid = ANY ($1::oid[]) OFFSET 0) c ON c.oid = p.attrelid
+    -- A partitioned table has no rows, so what older ones have in a column is with its partitions: a
+    -- value that only some of them have, as others were attached or written since, is none for all.
+    CROSS JOIN LATERAL (SELECT coalesce(bool_or(m.atthasmissing), false) AS has_missing,
+        CASE WHEN count(DISTINCT coalesce(m.attmissingval::text, '')) = 1 THEN min(m.attmissingval::text) END AS missing
+      FROM pg_attribute m WHERE m.attrelid = ANY (c.partitions) AND m.attname = p.attname) l
     WHERE p.attnum > 0 AND NOT p.attisdropped) a
   ${typeJoins}
   ORDER BY a.id, a.place`
