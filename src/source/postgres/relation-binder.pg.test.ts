@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   type EmbeddedPostgres,
+  postgresVersion,
   startEmbeddedPostgres,
 } from '../../../test/support/embedded-postgres.ts'
 import { sourceOf, tableNamed } from './testing/postgres-fixture.ts'
@@ -50,7 +51,8 @@ test('trap: rows of a table that inherits are not rows of its parent, in a copy 
   const table = await tableNamed(source, 'i1')
   const state = await source.prepare([table], undefined)
   const snapshot = await source.beginSnapshot(table, { delivered: [] })
-  expect(snapshot.chunks.length).toBeGreaterThan(1)
+  // Before 14 a range of ctids is no range of blocks to the server.
+  expect(snapshot.chunks.length > 1).toBe(postgresVersion >= 14)
   const copied = new RecordingSnapshotSink(table)
   const { signal } = new AbortController()
   for (const chunk of snapshot.chunks) await snapshot.readChunk(chunk, copied, signal)
