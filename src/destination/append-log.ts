@@ -13,7 +13,7 @@ import {
   ordinalColumn,
   sequenceColumn,
 } from './destination-kind.ts'
-import { anyOf, exactRow, exactTerm, isLast } from './exact-value.ts'
+import { anyOf, exactRow, exactTerm, isLast, partitionTerms } from './exact-value.ts'
 import {
   filledChangesSql,
   opColumn,
@@ -143,7 +143,7 @@ function foldSql(columns: DestinationColumns, changes: string, history: StagedHi
   const folded = 'sluice_folded'
   const rename = `; DROP TABLE ${nextTable}; ALTER TABLE ${folded} RENAME TO ${nextTable}`
   if (columns.key.length > 0) {
-    const keys = columns.key.map(quoteIdentifier).join(', ')
+    const keys = partitionTerms(columns.key, columns.columns)
     return `CREATE TEMP TABLE ${folded} AS SELECT ${list} FROM (${all} QUALIFY ${isLast(keys, orderColumn)}) WHERE ${opColumn} <> 'd'${rename}`
   }
   const values = columns.columns.map((column, n) => `${anyOf(column)} AS __sluice_c${n}`)

@@ -12,7 +12,7 @@ import {
   type DestinationKind,
   type StoredColumn,
 } from './destination-kind.ts'
-import { anyOf, exactTerm, isLast } from './exact-value.ts'
+import { anyOf, exactTerm, isLast, partitionTerms } from './exact-value.ts'
 
 /** `__SEQUENCE` and `__ORDINAL` as one number. */
 const place = `(${sequenceColumn}::HUGEINT * 4294967296 + ${ordinalColumn})`
@@ -40,7 +40,7 @@ export function currentRowsSql(relation: string, { kind, columns, key }: Current
   const live = `(SELECT * FROM ${relation} WHERE ${place} > coalesce(
     (SELECT max(${place}) FROM ${relation} WHERE ${changeTypeColumn} = 'truncate'), -4294967296))`
   if (key.length === 0) return foldMultiset(live, columns)
-  const keys = key.map(quoteIdentifier).join(', ')
+  const keys = partitionTerms(key, columns)
   return `(SELECT ${list} FROM (SELECT * FROM ${live} QUALIFY ${isLast(keys, place)})
     WHERE ${changeTypeColumn} <> 'delete')`
 }

@@ -9,7 +9,7 @@ import { parseDeltaStats } from '../delta/statistics.ts'
 import { quoteIdentifier } from '../engine/quote.ts'
 import type { DestinationState } from './destination-state.ts'
 import { endColumn, startColumn } from './destination-kind.ts'
-import { exactRow, isLast } from './exact-value.ts'
+import { exactRow, isLast, partitionTerms } from './exact-value.ts'
 import {
   filledChangesSql,
   opColumn,
@@ -160,6 +160,7 @@ function statesSql({ columns }: TableWork, plan: StatesPlan): string {
   const { baseUs, comparesCopy, isSameKey } = plan
   const list = columns.columns.map(({ name }) => quoteIdentifier(name)).join(', ')
   const keys = columns.key.map(quoteIdentifier).join(', ')
+  const partition = partitionTerms(columns.key, columns.columns)
   const nowhere = `NULL::INTEGER AS ${fileColumn}, NULL::BIGINT AS ${positionColumn}`
   const selects = [
     `SELECT ${list}, __sluice_op, __sluice_ord, t.__sluice_at, ${nowhere}
@@ -176,7 +177,7 @@ function statesSql({ columns }: TableWork, plan: StatesPlan): string {
   const all = [
     plan.collapses
       ? `SELECT * REPLACE (${baseUs} AS __sluice_at) FROM (${incoming})
-         QUALIFY ${isLast(keys, '__sluice_ord')}`
+         QUALIFY ${isLast(partition, '__sluice_ord')}`
       : incoming,
   ]
   if (isSameKey) {
@@ -187,7 +188,7 @@ function statesSql({ columns }: TableWork, plan: StatesPlan): string {
   const row = exactRow(columns.columns)
   return `CREATE TEMP TABLE ${statesTable} AS
     SELECT *, lag(__sluice_op) OVER w AS __sluice_before, lag(${row}) OVER w IS NOT DISTINCT FROM ${row} AS __sluice_same
-    FROM (${all.map((select) => `(${select})`).join(' UNION ALL ')}) WINDOW w AS (PARTITION BY ${keys} ORDER BY __sluice_ord)`
+    FROM (${all.map((select) => `(${select})`).join(' UNION ALL ')}) WINDOW w AS (PARTITION BY ${partition.join(', ')} ORDER BY __sluice_ord)`
 }
 
 /** The last state of each key in each transaction; a truncate is a delete of every key. */
@@ -215,13 +216,13 @@ function eventsSql(
       FROM (${all}) CROSS JOIN (VALUES ${places.join(', ')}) AS t (__sluice_ord, ${transactionColumn})`)
   }
   return `SELECT * FROM (${selects.join(' UNION ALL ')}) QUALIFY
-    ${isLast(`${keys}, ${transactionColumn}`, '__sluice_ord')}`
+    ${isLast([...partitionTerms(columns.key, columns.columns), transactionColumn], '__sluice_ord')}`
 }
 
 /** The states that make a difference, each with the time at which the next one ends it. */
 function versionsSql({ columns }: TableWork, { baseUs, isSameKey }: StatesPlan): string {
   const list = columns.columns.map(({ name }) => quoteIdentifier(name)).join(', ')
-  const keys = columns.key.map(quoteIdentifier).join(', ')
+  const keys = partitionTerms(columns.key, columns.columns).join(', ')
   const lives = `coalesce(__sluice_before, 'd') <> 'd'`
   const select = `SELECT ${list}, __sluice_op, __sluice_at, ${fileColumn}, ${positionColumn},
       lead(__sluice_at) OVER (PARTITION BY ${keys} ORDER BY __sluice_ord) AS __sluice_until
