@@ -124,6 +124,11 @@ const postgresTypes: readonly (readonly [string, PostgresColumnType, string])[] 
     'text; a domain of an extension (`lo`) is as its base type',
   ],
   [
+    'regclass, regtype, regproc and the other names of objects',
+    unlisted('b'),
+    'text: the name at the time of the change, as the log has no other. A rename of the object later is no change of the row. Not in a key: refused, with the statement that makes it an `oid`',
+  ],
+  [
     'everything else',
     unlisted('b'),
     'text: bit, varbit, inet, cidr, macaddr, xml, tsvector, geometric types, pg_lsn, jsonpath, …',

@@ -271,6 +271,7 @@ describe('check() of tables', () => {
       create table z.generated (id int primary key,
         twice int generated always as (id * 2) ${postgresVersion >= 18 ? 'virtual' : 'stored'});
       create table z.clash (id int primary key, "ID" int);
+      create table z.named (what regclass primary key);
       create table z."odd ""name" (id int primary key)`)
     const source = sourceOf(server, { name: 'tables' })
     const tables = await source.discoverTables(['z'])
@@ -284,6 +285,7 @@ describe('check() of tables', () => {
       ['warning', 'SOURCE_COLUMN_NOT_CAPTURED', 'z.generated'],
       ['error', 'SOURCE_TABLE_WITHOUT_KEY', 'z.keyless'],
       ['error', 'SOURCE_PARTITION_TWICE', 'z.leaf'],
+      ['error', 'SOURCE_TABLE_UNSUPPORTED', 'z.named'],
       ['error', 'SOURCE_REPLICA_IDENTITY', 'z.nothing'],
       ['error', 'SOURCE_TABLE_UNSUPPORTED', 'z.unlogged'],
     ])

@@ -71,6 +71,25 @@ function unmetKey(table: CatalogTable): UnmetRequirement | undefined {
   }
 }
 
+/** Types whose values are numbers of other objects and are told by the names of these. */
+const namedTypes =
+  /^reg(class|collation|config|dictionary|namespace|oper|operator|proc|procedure|role|type)$/
+
+/** The key of a row would become another one without any change of the row. */
+function unmetNamedKey({ table, kind }: CatalogTable): UnmetRequirement | undefined {
+  const { key, columns } = table.schema
+  const column = columns.find(
+    ({ name, sourceType }) => key.includes(name) && namedTypes.test(sourceType),
+  )
+  if (column === undefined) return undefined
+  const name = quoteIdentifier(column.name)
+  return {
+    code: 'SOURCE_TABLE_UNSUPPORTED',
+    message: `Its key has column ${name} of type ${column.sourceType}, whose text changes without the row when the object it names is renamed`,
+    remedy: `ALTER TABLE ${kind === 'p' ? '' : 'ONLY '}${quoteTable(table.name)} ALTER COLUMN ${name} TYPE oid;`,
+  }
+}
+
 const insertsOnly = '-- or scd_type: APPEND_ONLY wherever it is wanted, for its inserts alone'
 
 /** Nothing of a table's own is in them. */
@@ -158,7 +177,8 @@ export function unmetRequirements(
   if (kind !== undefined && table.kind === 'f') return [kind]
   const identity = wanted === 'insert-only' ? undefined : unmetIdentity(table)
   const full = wanted === 'insert-only' ? undefined : unmetFullIdentity(table)
-  const all = [kind, identity, full, unmetNames(table)]
+  const named = wanted === 'insert-only' ? undefined : unmetNamedKey(table)
+  const all = [kind, identity, full, named, unmetNames(table)]
   return all.filter((unmet) => unmet !== undefined)
 }
 
