@@ -6,11 +6,12 @@
 import type { SteadyClock } from '../base/clock.ts'
 import { asSluiceError, hasCode, SluiceError } from '../base/errors.ts'
 import type { Log } from '../observe/log.ts'
-import type { SnapshotPoint, Source, TableSnapshot } from '../source/source.ts'
+import type { Source, TableSnapshot } from '../source/source.ts'
 import type { SourceTable } from '../source/table-schema.ts'
 import type { ManifestEntry, TableEntry } from '../staging/manifest.ts'
 import type { StagingLog } from '../staging/staging-log.ts'
 import { clashingColumn } from './change-columns.ts'
+import { CopyBoundary } from './copy-boundary.ts'
 import { CopyLedger } from './copy-ledger.ts'
 import { CopyPoints } from './copy-points.ts'
 import type { DeliveredTransactions } from './delivered-transactions.ts'
@@ -39,7 +40,7 @@ export async function beginCopy(
   table: FollowedTable,
   options: BeginCopyOptions,
 ): Promise<TableCopy | undefined> {
-  const { gate, log } = options
+  const { gate, delivered, log } = options
   const described = table.mustDescribe ? await options.describe(table) : table.table
   if (described === undefined) throw tableGone(table.table)
   expectNoClash(described)
@@ -48,15 +49,16 @@ export async function beginCopy(
   const schemaVersion = isNewSchema
     ? await writeNextSchema(described, table.schemaVersion + 1, options.staging)
     : table.schemaVersion
-  const release = await gate.hold()
+  const boundary = new CopyBoundary(gate, delivered)
   try {
-    const copy = await beginAtBoundary({ table, described, schemaVersion, isNewSchema }, options)
+    const plan = { table, described, schemaVersion, isNewSchema }
+    const copy = await beginAtBoundary(plan, boundary, options)
     if (copy === undefined) return undefined
     const fields = { table: nameOf(described), snapshotId: copy.snapshotId }
     log.info('copy begun', { ...fields, chunks: copy.snapshot.chunks.length })
     return copy
   } finally {
-    release()
+    boundary.give()
   }
 }
 
@@ -85,17 +87,15 @@ interface Plan {
 
 async function beginAtBoundary(
   plan: Plan,
-  { source, progress, delivered, log, clock, signal }: BeginCopyOptions,
+  boundary: CopyBoundary,
+  { source, progress, log, clock, signal }: BeginCopyOptions,
 ): Promise<TableCopy | undefined> {
   const { table, described, schemaVersion } = plan
-  const mark = delivered.count
-  const snapshot = await source.beginSnapshot(described, {
-    delivered: delivered.recent(),
-    signal,
-  })
+  const asked = { delivered: [], stream: boundary, signal }
+  const snapshot = await source.beginSnapshot(described, asked)
   try {
     const point = source.parseSnapshotPoint(snapshot.point)
-    const isExact = (): boolean => showsAll(point, delivered, mark)
+    const isExact = (): boolean => boundary.isExact(point)
     if (!isExact()) throw overtaken(described)
     if (table.state === 'pending') {
       await progress.publish({ entries: startEntries(plan, snapshot) })
@@ -119,15 +119,6 @@ async function beginAtBoundary(
   }
   await closeQuietly(snapshot, log)
   return undefined
-}
-
-/** What the stream delivered after `mark`, although it was held, must be in the copy. */
-export function showsAll(
-  point: SnapshotPoint,
-  delivered: DeliveredTransactions,
-  mark: number,
-): boolean {
-  return delivered.since(mark)?.every((transaction) => point.covers(transaction)) ?? false
 }
 
 function startEntries(plan: Plan, snapshot: TableSnapshot): ManifestEntry[] {

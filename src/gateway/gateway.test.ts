@@ -156,7 +156,7 @@ test('continuous outlasts a source that goes away at the start and in the middle
       if (moment.name === 'discover' && refusals++ < 12) throw new Error('no connection')
       if (moment.name === 'stream' && ++streamed % 7 === 0) throw new Error('connection reset')
       if (streamed === 20) write(world, 5)
-      if (streamed > 60) moment.stop()
+      if (streamed > 90) moment.stop()
     },
   })
   expect(end.kind).toBe('resolved')

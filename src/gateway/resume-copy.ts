@@ -7,14 +7,8 @@ import { asSluiceError } from '../base/errors.ts'
 import type { TableSnapshot } from '../source/source.ts'
 import type { SourceTable } from '../source/table-schema.ts'
 import type { ManifestEntry } from '../staging/manifest.ts'
-import {
-  type BeginCopyOptions,
-  closeQuietly,
-  overtaken,
-  showsAll,
-  tableGone,
-  takenAt,
-} from './begin-copy.ts'
+import { type BeginCopyOptions, closeQuietly, overtaken, tableGone, takenAt } from './begin-copy.ts'
+import { CopyBoundary } from './copy-boundary.ts'
 import type { CopyLedger } from './copy-ledger.ts'
 import type { FollowedTable } from './followed-table.ts'
 import { nameOf } from './followed-tables.ts'
@@ -39,10 +33,9 @@ export async function resumeCopy(
   if (ledger.schemaVersion !== table.schemaVersion || !table.hasSchema(described.schema)) {
     return { kind: 'refused', reason: 'the table has a new schema', table: described }
   }
-  const release = await gate.hold()
+  const boundary = new CopyBoundary(gate, delivered)
   try {
-    const mark = delivered.count
-    const asked = { delivered: delivered.recent(), signal }
+    const asked = { delivered: [], stream: boundary, signal }
     // The staged schema, not the present one: it is what the chunks so far were read with.
     const staged = { ...described, schema: table.table.schema }
     const outcome = await source.resumeSnapshot(staged, ledger.copy, asked)
@@ -53,7 +46,7 @@ export async function resumeCopy(
       return { kind: 'forgotten' }
     }
     const point = source.parseSnapshotPoint(snapshot.point)
-    if (!showsAll(point, delivered, mark)) {
+    if (!boundary.isExact(point)) {
       await closeQuietly(snapshot, log)
       throw overtaken(described)
     }
@@ -73,7 +66,7 @@ export async function resumeCopy(
     log.info('copy resumed', { ...fields, chunks: snapshot.chunks.length })
     return { kind: 'resumed', copy }
   } finally {
-    release()
+    boundary.give()
   }
 }
 

@@ -54,6 +54,12 @@ interface ChunkTurn {
   readonly onRead: () => void
 }
 
+/** Tries of a table that is locked count as one. */
+const lockedTries = 6
+
+/** Longest pause between two of them, in ms. */
+const lockedPauseMs = 5_000
+
 /** How long a table rests whose copy the source does not allow yet. */
 const notYetMs = 100
 
@@ -331,6 +337,12 @@ export class Snapshots {
     this.#wakeAll()
   }
 
+  #lockPauseMs({ copyFailures }: FollowedTable): number {
+    const { settings, random } = this.#options
+    const { firstMs, capMs } = settings.backoff
+    return backoffMs(copyFailures, { firstMs, capMs: Math.min(capMs, lockedPauseMs) }, random)
+  }
+
   /** The copy of the table, begun or not, came to nothing. */
   async #lose(table: FollowedTable, thrown: unknown): Promise<void> {
     const { tables, settings, random, clock, log, maxFailures, signal } = this.#options
@@ -349,7 +361,11 @@ export class Snapshots {
     table.copyFailures++
     table.retryAtMs = clock.elapsedMs() + backoffMs(table.copyFailures, settings.backoff, random)
     const { code, message, remedy, retry } = error
-    if (retry !== 'backoff' || table.copyFailures >= maxFailures) {
+    // Its lock is waited for in many short turns, because other tables wait for their turn too.
+    const isLocked = code === 'SOURCE_TABLE_LOCKED'
+    if (isLocked) table.retryAtMs = clock.elapsedMs() + this.#lockPauseMs(table)
+    const triesLeft = (isLocked ? maxFailures * lockedTries : maxFailures) - table.copyFailures
+    if (retry !== 'backoff' || triesLeft <= 0) {
       const pauseMs = backoffMs(++table.timesGivenUp, settings.givenUpBackoff, () => 1)
       table.retryAtMs = retry === 'never' ? Infinity : clock.elapsedMs() + pauseMs
       return tables.refuse(table, error)

@@ -40,12 +40,25 @@ export interface SnapshotChunk {
   readonly refresh?: true
 }
 
-export interface BeginSnapshotOptions {
+/** Of a stream that runs beside a copy. */
+export interface StreamHold {
   /**
-   * Transactions the stream has delivered lately, newest last: the copy shows every one of them
-   * (the call waits until it does).
+   * Resolves when the stream stands between two transactions, where it stays. Tells what it has
+   * delivered lately, newest last: the copy shows every one of them.
    */
+  take(): Promise<readonly TransactionInfo[]>
+  /** Lets it go on. */
+  give(): void
+}
+
+export interface BeginSnapshotOptions {
+  /** The copy shows every one of these (the call waits until it does). */
   readonly delivered: readonly TransactionInfo[]
+  /**
+   * Left out: no stream runs. All tables stand still while it is taken, so that is done as late as
+   * can be, and it is given while anything is waited for. It is held when the call resolves.
+   */
+  readonly stream?: StreamHold
   /** Aborted: the call rejects soon. */
   readonly signal?: AbortSignal
 }

@@ -8,7 +8,7 @@ import type { SteadyClock } from '../../base/clock.ts'
 import { SluiceError } from '../../base/errors.ts'
 import type { Log } from '../../observe/log.ts'
 import type { TransactionInfo } from '../change-sink.ts'
-import type { ResumedSnapshot, TableSnapshot, UnfinishedCopy } from '../source.ts'
+import type { ResumedSnapshot, StreamHold, TableSnapshot, UnfinishedCopy } from '../source.ts'
 import type { SourceTable } from '../table-schema.ts'
 import type { PostgresOptions } from './connection-options.ts'
 import type { Control } from './control.ts'
@@ -21,6 +21,7 @@ import {
   planWholeCopy,
 } from './copy-chunks.ts'
 import { type CatalogTable, discoverById } from './discover.ts'
+import { beginLocked, relock, tableMissing } from './leader-lock.ts'
 import { parseLsn } from './lsn.ts'
 import { type ExactSnapshot, exactSnapshot } from './exact-snapshot.ts'
 import { fromPosition } from './position.ts'
@@ -30,7 +31,7 @@ import type { PartitionTree } from './partition-tree.ts'
 import type { IdleSessions } from './idle-sessions.ts'
 import { describeBlockers } from './replication-slot.ts'
 import { parsePgSnapshot, pointBefore, shows, type SnapshotPointRecord } from './snapshot-point.ts'
-import { quoteLiteral, quoteTable, shownTable } from './sql-text.ts'
+import { quoteLiteral, shownTable } from './sql-text.ts'
 import { expectCapturable } from './table-requirements.ts'
 import { pushLog } from './wal-flush.ts'
 import type { WireConnection } from './wire/wire-connection.ts'
@@ -55,6 +56,8 @@ export interface SnapshotRequest {
   readonly table: SourceTable
   /** Transactions that the copy has to show. */
   readonly delivered: readonly TransactionInfo[]
+  /** Held when the copy has begun. */
+  readonly stream?: StreamHold
   /** The copy has to show every transaction below this 64-bit id. */
   readonly since: bigint
   readonly signal?: AbortSignal | undefined
@@ -180,23 +183,24 @@ async function takeSnapshot(
   }
 }
 
-/** Takes snapshots until one shows all it has to. */
+/**
+ * Takes snapshots until one shows all it has to. Locks are waited for while the stream goes on, and
+ * it goes on again when a snapshot does not come soon that shows what it has delivered.
+ */
 async function takeShowing(
   context: SnapshotContext,
   request: SnapshotRequest,
   leader: WireConnection,
 ): Promise<Taken> {
   const { control, clock, timeoutMs } = context
-  const { table, delivered, since } = request
+  const { table, since, stream } = request
   const deadline = clock.elapsedMs() + timeoutMs
-  for (let pauseMs = 5; ; pauseMs = Math.min(250, pauseMs * 2)) {
-    const taken = await tryTake(context, table, leader)
-    const lacks = delivered.filter((transaction) => !shows(taken.point, transaction))
-    // A snapshot of an exact place was waited for until all older transactions had ended.
-    const isLate = context.isStandby || taken.point.xmin >= since
-    if (isLate && lacks.length === 0 && taken.isHeld) return taken
-    await taken.release?.()
-    await leader.query('ROLLBACK', 'giving a snapshot up')
+  for (let pauseMs = 5; ; pauseMs = Math.min(1_000, pauseMs * 2)) {
+    const name = await beginLocked(control, table, leader)
+    const delivered = [...request.delivered, ...((await stream?.take()) ?? [])]
+    const taken = await takeHeld(context, { ...request, delivered }, leader, name)
+    if (taken !== undefined) return taken
+    stream?.give()
     if (clock.elapsedMs() >= deadline) {
       const who = await describeBlockers(control, since)
       throw new SluiceError(
@@ -208,17 +212,44 @@ async function takeShowing(
   }
 }
 
-/** The lock comes before the snapshot: what truncates or rewrites a table is not hidden by one. */
-async function tryTake(
+/** How long all tables stand still for a transaction that was delivered before queries see it. */
+const mostHeldMs = 500
+
+/** The stream is held and the table locked. undefined: it is to go on first; nothing is open then. */
+async function takeHeld(
+  context: SnapshotContext,
+  { table, delivered, since }: SnapshotRequest,
+  leader: WireConnection,
+  lockedAs: string,
+): Promise<Taken | undefined> {
+  const { clock, control, isStandby } = context
+  const until = clock.elapsedMs() + mostHeldMs
+  let name: string | undefined = lockedAs
+  for (let pauseMs = 5; name !== undefined; pauseMs = Math.min(50, pauseMs * 2)) {
+    const taken = await take(context, table, leader, name)
+    const lacks = delivered.filter((transaction) => !shows(taken.point, transaction))
+    // A snapshot of an exact place was waited for until all older transactions had ended.
+    const isLate = isStandby || taken.point.xmin >= since
+    if (isLate && lacks.length === 0 && taken.isHeld) {
+      await leader.query('SET LOCAL lock_timeout TO DEFAULT', 'beginning a copy')
+      return taken
+    }
+    await taken.release?.()
+    await leader.query('ROLLBACK', 'giving a snapshot up')
+    // Older transactions take their time, and so does an exact snapshot.
+    if (!isLate || isStandby || clock.elapsedMs() >= until) return undefined
+    await sleep(pauseMs)
+    name = await relock(control, table, leader)
+  }
+  return undefined
+}
+
+async function take(
   context: SnapshotContext,
   table: SourceTable,
   leader: WireConnection,
+  name: string,
 ): Promise<Taken> {
-  const name = await currentName(context.control, table)
-  const doing = `taking a snapshot of ${name}`
-  await leader.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', doing)
-  const locked = table.isPartitioned === true ? name : `ONLY ${name}`
-  await leader.query(`LOCK TABLE ${locked} IN ACCESS SHARE MODE`, doing)
   const exact = context.isStandby ? await importExact(context, leader) : undefined
   try {
     return await lookThrough(leader, table, name, exact)
@@ -244,7 +275,7 @@ async function lookThrough(
       pg_relation_size(c.oid, 'main'), current_setting('block_size'), pg_relation_filenode(c.oid)
     FROM pg_class c WHERE c.oid = ${table.id} AND c.oid = to_regclass(${quoteLiteral(name)})`
   const [row] = await leader.query(sql, `taking a snapshot of ${name}`)
-  if (row === undefined) throw missing(table)
+  if (row === undefined) throw tableMissing(table)
   const [snapshot, lsn, exported, at, bytes, blockSize, filenode] = row
   const blockBytes = Number(blockSize)
   const blocks = Math.ceil(Number(bytes) / blockBytes)
@@ -280,29 +311,13 @@ async function importExact(
   }
 }
 
-function missing(table: SourceTable): SluiceError {
-  return new SluiceError(
-    'SOURCE_TABLE_MISSING',
-    `${shownTable(table.name)} (oid ${table.id}) does not exist any more`,
-  )
-}
-
-/** The table's name now, quoted: it may have been renamed. */
-async function currentName(control: Control, table: SourceTable): Promise<string> {
-  const sql = `SELECT n.nspname AS schema, c.relname AS name FROM pg_class c
-    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::oid`
-  const [row] = await control.query(sql, [table.id])
-  if (row === undefined) throw missing(table)
-  return quoteTable({ schema: row['schema'] ?? '', table: row['name'] ?? '' })
-}
-
 /** Throws SOURCE_TABLE_CHANGED when the table is not the one that was asked for any more. */
 async function expectUnchanged(
   context: SnapshotContext,
   table: SourceTable,
 ): Promise<CatalogTable> {
   const [now] = await discoverById(context.control, [table.id], context)
-  if (now === undefined) throw missing(table)
+  if (now === undefined) throw tableMissing(table)
   expectCapturable(now, table.schema.identity)
   const before = table.schema.columns
   const after = now.table.schema.columns

@@ -18,7 +18,6 @@ import type {
   UnfinishedCopy,
 } from '../../../src/source/source.ts'
 import { SluiceError } from '../../../src/base/errors.ts'
-import type { TransactionInfo } from '../../../src/source/change-sink.ts'
 import type { SourceTable } from '../../../src/source/table-schema.ts'
 import type { Change, FakeDatabase, Row, Transaction } from './fake-database.ts'
 
@@ -149,11 +148,8 @@ export class FakeSource implements Source {
     return true
   }
 
-  async beginSnapshot(
-    table: SourceTable,
-    { delivered }: BeginSnapshotOptions,
-  ): Promise<TableSnapshot> {
-    const taken = await this.#take(table, delivered)
+  async beginSnapshot(table: SourceTable, options: BeginSnapshotOptions): Promise<TableSnapshot> {
+    const taken = await this.#take(table, options)
     this.copies.push(table.id)
     await this.#options.step('snapshot')
     const whole = { from: 0, to: slotCount, asOf: -1 }
@@ -163,9 +159,9 @@ export class FakeSource implements Source {
   async resumeSnapshot(
     table: SourceTable,
     copy: UnfinishedCopy,
-    { delivered }: BeginSnapshotOptions,
+    options: BeginSnapshotOptions,
   ): Promise<ResumedSnapshot> {
-    const taken = await this.#take(table, delivered)
+    const taken = await this.#take(table, options)
     const known = copy.chunks.map(({ range, point }) => ({ ...parsePart(range), asOf: point }))
     if (known.some(({ file }) => file !== taken.file)) {
       return { kind: 'refused', reason: 'another file' }
@@ -191,8 +187,10 @@ export class FakeSource implements Source {
     return { kind: 'resumed', snapshot: this.#snapshot(taken, [...fresh, ...stale], shown) }
   }
 
-  async #take(table: SourceTable, delivered: readonly TransactionInfo[]): Promise<Taken> {
+  async #take(table: SourceTable, { stream }: BeginSnapshotOptions): Promise<Taken> {
     const { database, step } = this.#options
+    await step('lock')
+    const delivered = (await stream?.take()) ?? []
     await step('before snapshot')
     const tags = new Set(delivered.map(({ tag }) => tag))
     database.showAll(({ tag }) => tags.has(tag))

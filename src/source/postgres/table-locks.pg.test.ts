@@ -1,0 +1,90 @@
+/** Tables that somebody else has locked: nothing but the table itself waits for them. */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import {
+  type EmbeddedPostgres,
+  startEmbeddedPostgres,
+} from '../../../test/support/embedded-postgres.ts'
+import type { TransactionInfo } from '../change-sink.ts'
+import { sourceOf, tableNamed } from './testing/postgres-fixture.ts'
+
+let server: EmbeddedPostgres
+
+beforeAll(async () => {
+  server = await startEmbeddedPostgres({ settings: { autovacuum: 'off' } })
+})
+
+afterAll(async () => await server.stop())
+
+/** Notes when the stream was asked to stand still and to go on. */
+class NotedStream {
+  readonly calls: string[] = []
+  #delivered: readonly TransactionInfo[]
+
+  constructor(delivered: readonly TransactionInfo[] = []) {
+    this.#delivered = delivered
+  }
+
+  get isHeld(): boolean {
+    return this.calls.at(-1) === 'take'
+  }
+
+  async take(): Promise<readonly TransactionInfo[]> {
+    this.calls.push('take')
+    return this.#delivered
+  }
+
+  give(): void {
+    this.calls.push('give')
+  }
+}
+
+test('trap: while a copy waits for the lock of its table no other table stands still', async () => {
+  await server.sql('create table l1 (id int primary key)')
+  const source = sourceOf(server, { name: 'l1' })
+  const table = await tableNamed(source, 'l1')
+  await source.prepare([table], undefined)
+  const holder = await server.connect()
+  const [pid] = (await holder.query<{ pid: number }>('select pg_backend_pid() as pid')).rows
+  await holder.query('begin; lock table l1')
+  const stream = new NotedStream()
+  const beganMs = performance.now()
+  await expect(source.beginSnapshot(table, { delivered: [], stream })).rejects.toMatchObject({
+    code: 'SOURCE_TABLE_LOCKED',
+    message: expect.stringContaining(`process ${pid?.pid} `) as string,
+  })
+  // Other tables that are to be copied wait for this one.
+  expect(performance.now() - beganMs).toBeLessThan(10_000)
+  expect(stream.calls).toEqual([])
+  const beginning = source.beginSnapshot(table, { delivered: [], stream })
+  const waits = `select from pg_locks where relation = 'l1'::regclass and not granted`
+  while ((await server.sql(waits)).length === 0);
+  expect(stream.calls).toEqual([])
+  await holder.query('commit')
+  await holder.end()
+  const copy = await beginning
+  expect(stream.calls).toEqual(['take'])
+  await copy.close()
+  await source.dispose()
+  await source.close()
+})
+
+test('trap: the stream goes on while a snapshot does not show what was delivered', async () => {
+  await server.sql('create table l2 (id int primary key)')
+  const source = sourceOf(server, { name: 'l2' })
+  const table = await tableNamed(source, 'l2')
+  await source.prepare([table], undefined)
+  const writer = await server.connect()
+  await writer.query('begin; insert into l2 values (1)')
+  const [row] = (await writer.query<{ id: string }>('select pg_current_xact_id()::text as id')).rows
+  // As if it waited for a synchronous standby: in the log, and not yet to be seen.
+  const stream = new NotedStream([{ tag: Number(row?.id), commitTimeUs: 0n }])
+  const beginning = source.beginSnapshot(table, { delivered: [], stream })
+  while (!stream.calls.includes('give')) await server.sql('select pg_sleep(0.01)')
+  await writer.query('commit')
+  await writer.end()
+  const copy = await beginning
+  expect(stream.isHeld).toBe(true)
+  await copy.close()
+  await source.dispose()
+  await source.close()
+})
