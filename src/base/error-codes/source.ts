@@ -211,7 +211,8 @@ export const sourceErrors = {
   },
   SOURCE_TABLE_LOCKED: {
     when: 'Another session holds a lock on a table for longer than we wait.',
-    remedy: 'Find the session in pg_locks and end it, or wait until it is done.',
+    remedy:
+      'Wait until the session that the message names is done, or end it: SELECT pg_terminate_backend(<process>); The table is tried again by itself, and the others go on.',
     retry: 'backoff',
     exitCode: 1,
   },

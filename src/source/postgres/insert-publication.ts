@@ -14,6 +14,7 @@ import {
   dropMember,
   dropPublication,
   ensurePublication,
+  type LockedTables,
   ourComment,
   type PublicationState,
   readPublication,
@@ -70,29 +71,34 @@ export async function readPublications(
   }
 }
 
+export interface Ensured {
+  /** Wanted tables that stay out, because they have no identity. */
+  readonly unidentified: ReadonlySet<TableId>
+  readonly locked: LockedTables
+}
+
 /**
- * Makes, extends and repairs both; see `ensurePublication`. Tables without an identity stay out;
- * returns them.
+ * Makes, extends and repairs both; see `ensurePublication`. Tables without an identity stay out.
  */
 export async function ensurePublications(
   control: Control,
   name: string,
   tables: readonly SourceTable[],
   server: ServerState,
-): Promise<ReadonlySet<TableId>> {
+): Promise<Ensured> {
   const inserts = tables.filter(isInsertOnly)
   const { ids: unidentified } = await dropUnidentified(control, name, tables, server)
   const whole = tables.filter((table) => !isInsertOnly(table) && !unidentified.has(table.id))
-  await ensurePublication(control, name, whole, server)
-  if (inserts.length === 0) return unidentified
+  const locked = await ensurePublication(control, name, whole, server)
+  if (inserts.length === 0) return { unidentified, locked }
   const second = insertsNameOf(name)
   if (!server.isStandby) {
     await ensurePublication(control, second, [], server, 'inserts')
     await noteBegin(control, second)
   }
   // Only now: what is published is published from a place on that is on record.
-  await ensurePublication(control, second, inserts, server, 'inserts')
-  return unidentified
+  const alsoLocked = await ensurePublication(control, second, inserts, server, 'inserts')
+  return { unidentified, locked: new Map([...locked, ...alsoLocked]) }
 }
 
 /** Members of the publication $1, and tables among $2, that have a part without an identity. */

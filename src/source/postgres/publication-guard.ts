@@ -20,6 +20,7 @@ import type { Lsn } from './lsn.ts'
 import {
   addTablesStatement,
   fingerprint,
+  type LockedTables,
   notAfter,
   publicationGaps,
   type PublicationFingerprint,
@@ -29,6 +30,7 @@ import {
 import { describeBlockers } from './replication-slot.ts'
 import { SessionTrust } from './session-trust.ts'
 import { shownTable } from './sql-text.ts'
+import { lockedError } from './table-locks.ts'
 import { insertedTo, pushLog } from './wal-flush.ts'
 
 export interface PublicationGuardOptions {
@@ -70,6 +72,9 @@ export class PublicationGuard {
   readonly #distrustedSince = new Map<TableId, bigint>()
   /** Wanted tables that are not published, because they have no identity. */
   #unidentified: ReadonlySet<TableId> = new Set()
+  /** Wanted tables that are to be published once others have let them go. */
+  #locked: LockedTables = new Map()
+  #turn: Promise<unknown> = Promise.resolve()
   /** Since when a copy waits for older transactions. */
   readonly #waitingMs = new Map<TableId, number>()
 
@@ -94,7 +99,14 @@ export class PublicationGuard {
     server: ServerState,
     before: PublicationBefore | undefined,
   ): Promise<void> {
-    const { control, name } = this.#options
+    await this.#inTurn(async () => await this.#prepare(tables, server, before))
+  }
+
+  async #prepare(
+    tables: readonly SourceTable[],
+    server: ServerState,
+    before: PublicationBefore | undefined,
+  ): Promise<void> {
     this.#server = server
     this.#tables = tables
     // What stood before it is repaired tells whether changes are missing.
@@ -102,7 +114,7 @@ export class PublicationGuard {
       const state = await this.#read()
       this.#recordGaps(publicationGaps(before.fingerprint, state, before.position))
     }
-    this.#unidentified = await ensurePublications(control, name, tables, server)
+    await this.#ensure()
     await this.#takeFingerprint(before?.fingerprint, before?.isPromoted === true)
     if (before !== undefined) {
       this.#fingerprint = withGaps(this.#fingerprint, this.#gaps, before.position)
@@ -119,6 +131,10 @@ export class PublicationGuard {
 
   /** Looks whether the publication still is what it was, and repairs it; runs while streaming. */
   async watch(): Promise<void> {
+    await this.#inTurn(async () => await this.#watch())
+  }
+
+  async #watch(): Promise<void> {
     const { control, name } = this.#options
     // Always: the server refuses the application's own updates of such a table.
     const { ids, wereDropped } = await dropUnidentified(control, name, this.#tables, this.#server)
@@ -127,10 +143,40 @@ export class PublicationGuard {
     if (gaps.size === 0 && !wereDropped && !isMended) return
     this.#recordGaps(gaps)
     try {
-      this.#unidentified = await ensurePublications(control, name, this.#tables, this.#server)
+      await this.#ensure()
     } finally {
       await this.#takeFingerprint(this.#fingerprint, false)
     }
+  }
+
+  /** What is found and what is made of it belong together. */
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.#turn.then(work)
+    this.#turn = next.catch(() => undefined)
+    return await next
+  }
+
+  async #ensure(): Promise<void> {
+    const { control, name } = this.#options
+    const ensured = await ensurePublications(control, name, this.#tables, this.#server)
+    this.#unidentified = ensured.unidentified
+    this.#locked = ensured.locked
+  }
+
+  /** Tries again to publish a table that was locked. Throws SOURCE_TABLE_LOCKED. */
+  async #publishLocked(table: SourceTable): Promise<void> {
+    const { control, name } = this.#options
+    if (!this.#locked.has(table.id)) return
+    const { locked } = await ensurePublications(control, name, [table], this.#server)
+    const others = [...this.#locked].filter(([id]) => id !== table.id)
+    this.#locked = new Map([...others, ...locked])
+    this.#expectUnlocked(table)
+    await this.#takeFingerprint(this.#fingerprint, false)
+  }
+
+  #expectUnlocked(table: SourceTable): void {
+    const holders = this.#locked.get(table.id)
+    if (holders !== undefined) throw lockedError(table, 'it can not be published yet', holders)
   }
 
   /** The table may be copied only once the stream has begun anew after now. */
@@ -153,8 +199,9 @@ export class PublicationGuard {
     return distrusted > published ? distrusted : published
   }
 
-  /** Throws SOURCE_PUBLICATION_INCOMPLETE for a table that cannot be followed. */
+  /** Throws SOURCE_PUBLICATION_INCOMPLETE, SOURCE_TABLE_LOCKED for a table that cannot be followed. */
   expectPublished(table: SourceTable): void {
+    this.#expectUnlocked(table)
     const problem = this.#problems.get(table.id)
     if (problem === undefined) return
     const name = isInsertOnly(table) ? insertsNameOf(this.#options.name) : this.#options.name
@@ -167,9 +214,11 @@ export class PublicationGuard {
 
   /**
    * False while transactions older than the table's place in the publication are open, and until
-   * the stream has begun anew after them. Throws SOURCE_SLOT_BLOCKED when they do not end.
+   * the stream has begun anew after them. Throws SOURCE_SLOT_BLOCKED when they do not end, and
+   * SOURCE_TABLE_LOCKED while others keep the table from being published.
    */
   async canCopy(table: SourceTable): Promise<boolean> {
+    if (this.#locked.has(table.id)) await this.#inTurn(() => this.#publishLocked(table))
     const { clock, blockedTimeoutMs, control } = this.#options
     const since = this.sinceOf(table.id)
     if (this.trust.of(table.id, since) === 'open') await this.#lookForEnd(table.id, since)

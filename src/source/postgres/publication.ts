@@ -10,7 +10,8 @@ import type { Control } from './control.ts'
 import type { ServerState } from './log-guard.ts'
 import { formatLsn, type Lsn, parseLsn } from './lsn.ts'
 import { sqlStateOf } from './server-error.ts'
-import { idArray, quoteIdentifier, quoteTable } from './sql-text.ts'
+import { idArray, quoteIdentifier, quoteLiteral, quoteTable } from './sql-text.ts'
+import { describeHolders, isLockTimeout } from './table-locks.ts'
 
 /** How one table stands in the publication. */
 export interface TablePublication {
@@ -182,6 +183,9 @@ export function makeForRoleStatements(
   return `${createStatement(name, [], publishes)} ALTER PUBLICATION ${quoteIdentifier(name)} OWNER TO ${quoteIdentifier(role)};`
 }
 
+/** Tables that could not be published because others had locked them, and who, for people. */
+export type LockedTables = ReadonlyMap<TableId, string>
+
 /**
  * Makes the publication if it is missing, adds tables, and repairs one that we made. What it may
  * not do it leaves; read the outcome with `readPublication`. Throws SOURCE_PUBLICATION_MISSING when
@@ -193,11 +197,12 @@ export async function ensurePublication(
   tables: readonly SourceTable[],
   server: ServerState,
   publishes: Publishes = 'everything',
-): Promise<void> {
+): Promise<LockedTables> {
   const ids = tables.map((table) => table.id)
   const state = await readPublication(control, name, ids, server.version, publishes)
+  const locked = new Map<TableId, string>()
   if (server.isStandby) {
-    if (state.exists) return
+    if (state.exists) return locked
     throw new SluiceError(
       'SOURCE_PUBLICATION_MISSING',
       `Publication "${name}" does not exist, and the server is a standby: it can only be made on the primary`,
@@ -211,15 +216,17 @@ export async function ensurePublication(
       `ALTER PUBLICATION ${quoteIdentifier(name)} SET (${optionsFor(publishes, server.version)})`,
     )
   }
-  if (state.publishesAll) return
+  if (state.publishesAll) return locked
   for (const table of tables) {
-    if (!state.signatures.has(table.id)) await tryAlter(control, name, 'ADD', table)
-    else if (state.isOurs && state.problems.has(table.id)) {
-      // Takes a row filter or a column list away.
-      await tryAlter(control, name, 'DROP', table)
-      await tryAlter(control, name, 'ADD', table)
-    }
+    const isMember = state.signatures.has(table.id)
+    if (isMember && !(state.isOurs && state.problems.has(table.id))) continue
+    const waitMs = locked.size < mostWaits ? lockWaitMs : 1
+    // First takes a row filter or a column list away.
+    const isDropped = !isMember || (await tryAlter(control, name, 'DROP', table, waitMs)) === 'done'
+    if (isDropped && (await tryAlter(control, name, 'ADD', table, waitMs)) === 'done') continue
+    locked.set(table.id, await describeHolders(control, table.id, 'publish'))
   }
+  return locked
 }
 
 /** With its comment at once: what has none is not ours to drop. */
@@ -242,20 +249,33 @@ async function create(
   }
 }
 
-/** Insufficient privilege, a table that is gone or of the wrong kind: seen in the state afterwards. */
+/** Everything that is asked of the server waits behind a statement that waits for a lock. */
+const lockWaitMs = 300
+
+/** Locks of so many tables are waited for in one go; of further ones, only looked at. */
+const mostWaits = 3
+
+/**
+ * Insufficient privilege, a table that is gone or of the wrong kind: seen in the state afterwards.
+ * 'locked': another session works on the table (VACUUM, CREATE INDEX, ALTER TABLE, …).
+ */
 async function tryAlter(
   control: Control,
   name: string,
   action: 'ADD' | 'DROP',
   table: Pick<SourceTable, 'name'>,
-): Promise<void> {
-  const sql = `ALTER PUBLICATION ${quoteIdentifier(name)} ${action} TABLE ONLY ${quoteTable(table.name)}`
+  waitMs: number,
+): Promise<'done' | 'locked'> {
+  const sql = `ALTER PUBLICATION ${quoteIdentifier(name)} ${action} TABLE ONLY ${quoteTable(table.name)};`
+  const body = `BEGIN PERFORM set_config('lock_timeout', '${waitMs}', true); ${sql} END`
   try {
-    await control.query(sql)
+    await control.query(`DO ${quoteLiteral(body)}`)
   } catch (error) {
+    if (isLockTimeout(error)) return 'locked'
     const state = sqlStateOf(error)
     if (state === undefined || !/^(42|22|0A|55)/.test(state)) throw error
   }
+  return 'done'
 }
 
 /** Takes a table out of a publication; one that is not in it any more is no matter. */
@@ -264,7 +284,7 @@ export async function dropMember(
   name: string,
   table: SourceTable['name'],
 ): Promise<void> {
-  await tryAlter(control, name, 'DROP', { name: table })
+  await tryAlter(control, name, 'DROP', { name: table }, lockWaitMs)
 }
 
 /** Drops the publication if we made it; else false. */

@@ -5,7 +5,8 @@ import {
   startEmbeddedPostgres,
 } from '../../../test/support/embedded-postgres.ts'
 import type { TransactionInfo } from '../change-sink.ts'
-import { sourceOf, tableNamed } from './testing/postgres-fixture.ts'
+import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
+import { RecordingSnapshotSink } from './testing/recording-sink.ts'
 
 let server: EmbeddedPostgres
 
@@ -85,6 +86,58 @@ test('trap: the stream goes on while a snapshot does not show what was delivered
   const copy = await beginning
   expect(stream.isHeld).toBe(true)
   await copy.close()
+  await source.dispose()
+  await source.close()
+})
+
+test('trap: a table that is locked while it is to be published is published later, and stops nobody', async () => {
+  await server.sql(
+    `create table p1 (id int primary key); create table p2 (id int primary key);
+    create table p3 (id int primary key); create table p4 (id int primary key)`,
+  )
+  const source = sourceOf(server, { name: 'p' })
+  const names = ['p1', 'p2', 'p3', 'p4']
+  const tables = await Promise.all(names.map((name) => tableNamed(source, name)))
+  const [free, locked] = tables
+  if (free === undefined || locked === undefined) throw new Error('no tables')
+  // As VACUUM, ANALYZE and CREATE INDEX CONCURRENTLY lock it.
+  const holder = await server.connect()
+  const [pid] = (await holder.query<{ pid: number }>('select pg_backend_pid() as pid')).rows
+  await holder.query('begin; lock table p2, p3, p4 in share update exclusive mode')
+  const beganMs = performance.now()
+  const state = await source.prepare(tables, undefined)
+  expect(performance.now() - beganMs).toBeLessThan(15_000)
+  expect(await source.canBeginCopy(free)).toBe(true)
+  const refused = {
+    code: 'SOURCE_TABLE_LOCKED',
+    message: expect.stringContaining(`process ${pid?.pid} `) as string,
+  }
+  await expect(source.canBeginCopy(locked)).rejects.toMatchObject(refused)
+  await expect(source.beginSnapshot(locked, { delivered: [] })).rejects.toMatchObject(refused)
+  const stream = startStream({ source, state, tables })
+  await server.sql('insert into p1 values (1)')
+  await stream.reach(await source.currentPosition())
+  await expect(source.canBeginCopy(locked)).rejects.toMatchObject(refused)
+  await holder.query('commit; insert into p2 values (1)')
+  await holder.end()
+  // Its stream has to begin anew, as one of any table that is published later.
+  while (!(await source.canBeginCopy(locked))) {
+    if ((await stream.ended) === 'renew') break
+  }
+  const second = startStream({ source, state: { position: stream.reached }, tables })
+  await second.reach(await source.currentPosition())
+  expect(await source.canBeginCopy(locked)).toBe(true)
+  const copy = await source.beginSnapshot(locked, { delivered: [] })
+  const sink = new RecordingSnapshotSink(locked)
+  const never = new AbortController().signal
+  for (const chunk of copy.chunks) await copy.readChunk(chunk, sink, never)
+  expect(sink.rows()).toHaveLength(1)
+  await copy.close()
+  await server.sql('insert into p2 values (2)')
+  await second.reach(await source.currentPosition())
+  const rows = second.sink.transactions.flatMap((transaction) => transaction.rows)
+  expect(rows.map(({ cells }) => cells[0])).toContain('2')
+  await second.stop()
   await source.dispose()
   await source.close()
 })
