@@ -1,6 +1,7 @@
 /** The inputs of the type test: every type with the limits and the ugliest values that its documentation names. */
 
 import { postgresVersion } from './embedded-postgres.ts'
+import { limitCases } from './postgres-limit-cases.ts'
 
 export interface TypeCase {
   readonly type: string
@@ -42,6 +43,11 @@ const moments = [
   ...quoted('0001-01-01 00:00:00', '9999-12-31 23:59:59.999999', '2000-02-29 12:34:56.1'),
   ...quoted('1900-02-28 23:59:59.000001', '2024-02-29 00:00:00.123456', '1582-10-10 01:02:03.04'),
   ...quoted('4713-01-01 00:00:00 BC', '0001-12-31 23:59:59 BC', '294276-12-31 23:59:59.999999'),
+  ...quoted(
+    '4714-11-24 00:00:00 BC',
+    '4714-11-24 00:00:00.000001 BC',
+    '9999-12-31 23:59:59.9999996',
+  ),
   ...quoted('10000-01-01 00:00:00', '2038-01-19 03:14:08', '1883-11-18 12:03:58'),
 ]
 
@@ -164,6 +170,7 @@ const exactCases: readonly TypeCase[] = [
     values: [
       ...quoted('infinity', '-infinity', '1970-01-01', '1969-12-31', '0001-01-01', '9999-12-31'),
       ...quoted('2000-02-29', '1900-02-28', '0044-03-15 BC', '10000-01-01', '5874897-12-31'),
+      ...quoted('4714-11-24 BC', '0001-12-31 BC', '1582-10-15'),
     ],
     truth: `case when ${finite('date')} then (c - '1970-01-01'::date)::text end`,
   },
@@ -299,6 +306,6 @@ const textCases: readonly TypeCase[] = [
   { type: 'tid', values: quoted('(1,2)') },
 ]
 
-export const typeCases = [...exactCases, ...domainCases, ...textCases].filter(
+export const typeCases = [...exactCases, ...domainCases, ...textCases, ...limitCases].filter(
   ({ since = 0 }) => postgresVersion >= since,
 )

@@ -19,6 +19,7 @@ import {
   readingSettings,
 } from '../../../test/support/postgres-both-ways.ts'
 import type { ChangeSink, RowTarget } from '../change-sink.ts'
+import { limitTypes } from '../../../test/support/postgres-limit-cases.ts'
 import { typeCases } from '../../../test/support/postgres-type-cases.ts'
 
 const tableName = (index: number): string => `type_${index}`
@@ -59,6 +60,7 @@ beforeAll(async () => {
     create domain colours as text[];
     create domain numbers as int[];
     create domain deep as numbers check (cardinality(value) < 9);
+    ${limitTypes}
     create extension hstore; create extension citext; create extension ltree; create extension cube;
     create publication everything for all tables`)
   await client.query(`select pg_create_logical_replication_slot('types', 'pgoutput')`)

@@ -1,0 +1,71 @@
+/**
+ * Every input of the type test in one table, from the server through staging to the destination and
+ * back to `verify`, copied and followed, under every policy for values that do not fit. The judge is
+ * the text that the server prints of its own cells.
+ */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { createScene, type Scene } from '../support/bad-input.ts'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../support/embedded-postgres.ts'
+import { limitTypes } from '../support/postgres-limit-cases.ts'
+import { typeCases } from '../support/postgres-type-cases.ts'
+import { expectTextsOfServer, typedTable } from '../support/typed-table.ts'
+
+const cases = typeCases.map(({ type, values, kind = 'string' }) => ({ type, values, kind }))
+const table = typedTable('limits', cases)
+const places = (takes: (kind: string) => boolean): readonly number[] =>
+  cases.flatMap(({ kind }, n) => (takes(kind) ? [n] : []))
+const texts = places((kind) => kind === 'string')
+const unfit = ['decimal', 'date', 'timestamp', 'timestamp_ntz']
+
+let server: EmbeddedPostgres
+let scene: Scene
+
+beforeAll(async () => {
+  server = await startEmbeddedPostgres()
+  scene = await createScene(server, 'limits')
+  await scene.sql(
+    'CREATE EXTENSION hstore; CREATE EXTENSION citext; CREATE EXTENSION ltree; CREATE EXTENSION cube',
+  )
+  await scene.sqlAsRole(`SET search_path = app, public;
+    CREATE TYPE mood AS ENUM ('sad', 'it''s, "odd"\\', '日本');
+    CREATE TYPE pair AS (a int, b text);
+    CREATE DOMAIN amount AS numeric(10,2);
+    CREATE DOMAIN positive_amount AS amount CHECK (value > 0);
+    CREATE DOMAIN cash AS money;
+    CREATE DOMAIN label AS text;
+    CREATE DOMAIN instant AS timestamptz;
+    CREATE DOMAIN colours AS text[];
+    CREATE DOMAIN numbers AS int[];
+    CREATE DOMAIN deep AS numbers CHECK (cardinality(value) < 9); ${limitTypes}
+    ${table.create}; ${table.insert(1)}`)
+})
+
+afterAll(async () => {
+  scene.dispose()
+  await server.stop()
+})
+
+async function change(first: number): Promise<void> {
+  await scene.sqlAsRole(`SET search_path = app, public; SET timezone = 'UTC'; ${table.insert(first)};
+    UPDATE app.limits SET note = 'large values stay ${first}';
+    UPDATE app.limits SET id = -id WHERE id > ${first + 5};
+    DELETE FROM app.limits WHERE id = ${first + 1}`)
+}
+
+test('every type with its limits is equal, copied and followed, under every policy', async () => {
+  const stopped = await scene.runOnce()
+  expect(stopped.failed.get('main.copy.limits')).toMatchObject({ code: 'DESTINATION_VALUE_UNFIT' })
+  for (const [n, policy] of ['null', 'clamp', 'string', 'quarantine'].entries()) {
+    scene.writeFile({ settings: `sluice.unfitValues: "${policy}"` })
+    const copied = await scene.runOnce()
+    expect(copied.exitCode, copied.text).toBe(0)
+    await change((n + 1) * 100)
+    const followed = await scene.runOnce()
+    expect(followed.exitCode, followed.text).toBe(0)
+    if (policy === 'quarantine') await scene.expectEqual('limits')
+    else {
+      const asText = policy === 'string' ? places((kind) => unfit.includes(kind)) : []
+      await expectTextsOfServer(scene, 'limits', [...texts, ...asText])
+    }
+  }
+})
