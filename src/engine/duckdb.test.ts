@@ -31,6 +31,15 @@ describe('openEngine()', () => {
     ])
   })
 
+  test('a text keeps U+FEFF at its start, at any depth and length', async () => {
+    const texts = ['\ufeff', '\ufeffa', `\ufeff${'long'.repeat(9)}`]
+    for (const text of texts) {
+      const [row] = await engine.rows('SELECT $1 AS a, [$1] AS b, max($1) AS c', [text])
+      expect(row).toEqual({ a: text, b: [text], c: text })
+      expect((await engine.columns('SELECT $1', [text])).columns[0]?.values[0]).toBe(text)
+    }
+  })
+
   test('columns() gives typed arrays over many chunks, with their NULLs', async () => {
     const result = await engine.columns(
       'SELECT CASE WHEN i % 5000 = 0 THEN NULL ELSE i END, i::INTEGER FROM range(10001) r(i) ORDER BY i',

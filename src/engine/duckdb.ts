@@ -16,6 +16,7 @@ import {
   type DuckDBType,
 } from '@duckdb/node-api'
 import { SluiceError } from '../base/errors.ts'
+import { readTextsWhole } from './exact-text.ts'
 import { plainValue } from './plain-value.ts'
 import { quoteIdentifier } from './quote.ts'
 import type { ColumnValues, ResultColumn, ResultColumns } from './result-columns.ts'
@@ -88,6 +89,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   let limit = options.memoryLimitBytes ?? defaultMemoryLimitBytes
   const most = options.mostMemoryBytes ?? limit
   const valuesInErrors = options.valuesInErrors === true
+  readTextsWhole()
   await mkdir(temporaryFolder, { recursive: true })
   const instance = await guard(valuesInErrors, () =>
     DuckDBInstance.create(':memory:', {
