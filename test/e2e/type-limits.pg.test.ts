@@ -70,4 +70,4 @@ test('every type with its limits is equal, copied and followed, under every poli
       await expectTextsOfServer(scene, 'limits', [...texts, ...asText])
     }
   }
-})
+}, 300_000)
