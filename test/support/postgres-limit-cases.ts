@@ -350,6 +350,13 @@ export const limitTypes = `
   create domain pairs as pair[];`
 
 export const limitCases: readonly TypeCase[] = [
-  ...[...numbers, ...times, ...texts, ...networks, ...shapes, ...systems],
-  ...[...arrays, ...ranges, ...composites],
-]
+  numbers,
+  times,
+  texts,
+  networks,
+  shapes,
+  systems,
+  arrays,
+  ranges,
+  composites,
+].flat()
