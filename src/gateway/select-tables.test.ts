@@ -29,3 +29,11 @@ test('a finding about no table at all stops everything', () => {
     expect.objectContaining({ code: 'SOURCE_PERMISSION_DENIED' }),
   )
 })
+
+test('trap: a finding that waits for a person is not tried again, whatever its code says', () => {
+  const taken: Finding = { ...finding, code: 'SOURCE_SLOT_TAKEN' }
+  expect(() => refusals([taken])).toThrow(expect.objectContaining({ retry: 'backoff' }))
+  expect(() => refusals([{ ...taken, retry: 'after-remedy' }])).toThrow(
+    expect.objectContaining({ retry: 'after-remedy' }),
+  )
+})

@@ -81,7 +81,10 @@ export function tableNotFound(table: NamedTable): SluiceError {
   return new SluiceError('GATEWAY_TABLE_NOT_FOUND', `there is no table ${name} in the source`)
 }
 
-function errorOf({ code, remedy }: Finding, message: string): SluiceError {
-  const options = remedy === undefined ? {} : { remedy }
+function errorOf({ code, remedy, retry }: Finding, message: string): SluiceError {
+  const options = {
+    ...(remedy === undefined ? {} : { remedy }),
+    ...(retry === undefined ? {} : { retry }),
+  }
   return new SluiceError(code ?? 'GATEWAY_CHECK_FAILED', message, options)
 }

@@ -4,7 +4,7 @@ import type { ControlRow } from './connect.ts'
 import type { Control } from './control.ts'
 import type { ManagedService } from './managed-service.ts'
 import { ok, unmet } from './prerequisite-finding.ts'
-import { dropStrangerRemedy, readSlot, slotLoss } from './replication-slot.ts'
+import { readSlot, slotLoss, slotStranger } from './replication-slot.ts'
 import { findDanger } from './slot-health.ts'
 import { quoteIdentifier } from './sql-text.ts'
 
@@ -104,10 +104,10 @@ export async function slotFinding(
   const slot = await readSlot(control, slotName)
   const subject = 'replication slot'
   if (slot === undefined) return ok(subject, `Slot "${slotName}" will be made`)
-  if (slot.type !== 'logical' || slot.plugin !== 'pgoutput' || slot.database !== database) {
-    const message = `Slot "${slotName}" is ${slot.type}, plugin ${slot.plugin}, database ${slot.database}`
-    const remedy = dropStrangerRemedy(slotName)
-    return unmet('error', 'SOURCE_SLOT_TAKEN', subject, message, remedy)
+  const stranger = slotStranger(slotName, slot, database)
+  if (stranger !== undefined) {
+    const { code, message, remedy, retry } = stranger
+    return { ...unmet('error', code, subject, message, remedy), retry }
   }
   const loss = slotLoss(slot)
   if (loss !== undefined) {

@@ -1,7 +1,12 @@
 /** What the state of a slot means for one who has everything up to a position. */
 import { describe, expect, test } from 'vitest'
 import type { Lsn } from './lsn.ts'
-import { expectOfferedSlot, expectSlotReaches, type SlotState } from './replication-slot.ts'
+import {
+  expectOfferedSlot,
+  expectSlotReaches,
+  slotStranger,
+  type SlotState,
+} from './replication-slot.ts'
 
 const lsn = (place: bigint): Lsn => place as Lsn
 
@@ -63,6 +68,23 @@ describe('expectSlotReaches()', () => {
       expect(() => reach({ ...healthy, ...other }, 150n)).toThrow(taken)
       expect(() => expectOfferedSlot('s', { ...healthy, ...other }, 'shop')).toThrow(taken)
     }
+  })
+
+  test('trap: a slot of another kind is named by what it has, and is not tried again', () => {
+    const physical = slotStranger(
+      's',
+      { ...healthy, type: 'physical', plugin: '', database: '' },
+      'shop',
+    )
+    expect(physical).toMatchObject({
+      code: 'SOURCE_SLOT_TAKEN',
+      message: 'Slot "s" exists and is another one: physical',
+      retry: 'after-remedy',
+    })
+    expect(slotStranger('s', { ...healthy, database: 'other' }, 'shop')?.message).toBe(
+      'Slot "s" exists and is another one: logical, plugin pgoutput, database other',
+    )
+    expect(slotStranger('s', healthy, 'shop')).toBeUndefined()
   })
 
   test('trap: whatever the server gave the slot up for, also what no version says yet', () => {

@@ -107,18 +107,33 @@ export function slotLoss(slot: SlotState): SlotLoss | undefined {
 }
 
 /** Slot names are random, so whoever made another kind of slot under ours did it by mistake. */
-export function dropStrangerRemedy(name: string): string {
+function dropStrangerRemedy(name: string): string {
   return `SELECT pg_drop_replication_slot(${quoteLiteral(name)}); -- then run: sluice refresh --all --full`
+}
+
+/** Why a slot of that name cannot be ours, which does not pass by itself; undefined: it can be. */
+export function slotStranger(
+  name: string,
+  { type, plugin, database }: SlotState,
+  ours: string,
+): SluiceError | undefined {
+  if (type === 'logical' && plugin === 'pgoutput' && database === ours) return undefined
+  // A physical slot has neither plugin nor database.
+  const traits = [
+    ...(plugin === '' ? [] : [`plugin ${plugin}`]),
+    ...(database === '' ? [] : [`database ${database}`]),
+  ]
+  const text = `Slot "${name}" exists and is another one: ${[type, ...traits].join(', ')}`
+  return new SluiceError('SOURCE_SLOT_TAKEN', text, {
+    remedy: dropStrangerRemedy(name),
+    retry: 'after-remedy',
+  })
 }
 
 /** Throws SOURCE_SLOT_TAKEN for a slot of that name that cannot be ours. */
 function expectOurKind(name: string, slot: SlotState, database: string): void {
-  if (slot.type === 'logical' && slot.plugin === 'pgoutput' && slot.database === database) return
-  throw new SluiceError(
-    'SOURCE_SLOT_TAKEN',
-    `Slot "${name}" exists and is another one: ${slot.type}, plugin ${slot.plugin}, database ${slot.database}`,
-    { remedy: dropStrangerRemedy(name) },
-  )
+  const stranger = slotStranger(name, slot, database)
+  if (stranger !== undefined) throw stranger
 }
 
 export interface SlotExpectation {
