@@ -6,6 +6,7 @@ import { withEnoughMemory } from '../engine/enough-memory.ts'
 import type { BucketDigest, RowDigest, SourceVerification } from '../source/verification.ts'
 import type { SourceTable } from '../source/table-schema.ts'
 import { bucketDigestSql, rowDigestSql, type CanonicalColumn } from './canonical-sql.ts'
+import { readableKey } from './readable-key.ts'
 
 export interface TableComparison {
   readonly source: SourceTable
@@ -155,22 +156,6 @@ function batchBuckets(buckets: readonly number[], sides: readonly Digests[]): re
   return batches
 }
 
-/** `v1:7v2:ab` and the names `id`, `line` → `id=7, line=ab`. */
-export function readableKey(text: string, names: readonly string[]): string {
-  let bytes = Buffer.from(text, 'utf8')
-  return names
-    .map((name) => {
-      const head = /^(?:n|v(\d+):)/.exec(bytes.toString('latin1'))
-      const length = Number(head?.[1] ?? 0)
-      const start = head?.[0].length ?? 0
-      const cell =
-        head?.[0] === 'n' ? 'NULL' : bytes.subarray(start, start + length).toString('utf8')
-      bytes = bytes.subarray(start + length)
-      return `${name}=${cell}`
-    })
-    .join(', ')
-}
-
 const hex = (sum: bigint): string => sum.toString(16).padStart(16, '0')
 
 async function rowsOf(engine: Engine, sql: string): Promise<Record<string, unknown>[]> {
@@ -232,7 +217,7 @@ export async function verifyTable(
     different: counts.different,
     unmatched,
     differences: found.map(({ key: text, kind }) => ({
-      key: readableKey(text, keyNames),
+      key: readableKey(text, key),
       kind,
     })),
   }
