@@ -1,5 +1,5 @@
 /** `verify`: brings tables to one position of the source's log and compares both sides there. */
-import { SluiceError } from '../base/errors.ts'
+import { asSluiceError, SluiceError } from '../base/errors.ts'
 import { matchesTableName, nameProblem, parseTableName } from '../catalog/names.ts'
 import type { VerifiedTable, VerifyOptions } from '../cli/app.ts'
 import type { DeltaSnapshot, DeltaTable } from '../delta/delta-table.ts'
@@ -13,6 +13,7 @@ import type { SourceVerification } from '../source/verification.ts'
 import { judgeInserts, type TableVerification, verifyTable } from '../verify/verify-table.ts'
 import { nameOf } from '../gateway/followed-tables.ts'
 import { refusals, selectTables } from '../gateway/select-tables.ts'
+import { troubleOf } from '../pipeline/gone-table.ts'
 import type { Context } from './context.ts'
 import { selectionOf } from './gateway-runtime.ts'
 import { type KnownProblems, problemsAfter, problemsBefore } from './known-problems.ts'
@@ -109,11 +110,17 @@ async function holdTables(
   const folders = await context.folders()
   return await Promise.all(
     pipeline.status().tables.map(async (status): Promise<HeldTable> => {
-      const { destination, tableId, gone } = status
+      const { destination, tableId, gone, source: from } = status
       // What the pipeline waits for is a consequence.
       const problem = known.problems.get(tableId)?.problem ?? status.problem
       const nothing = { source: undefined, table: undefined, snapshot: undefined }
-      if (gone !== undefined) return { destination, ...nothing, problem: undefined, isGone: true }
+      if (gone !== undefined) {
+        const isBack = known.sources.some(
+          ({ name }) => from !== undefined && nameOf({ name }) === nameOf({ name: from }),
+        )
+        if (isBack) return { destination, ...nothing, problem: madeAgain }
+        return { destination, ...nothing, problem: undefined, isGone: true }
+      }
       const table =
         problem === undefined
           ? context.deltaTable(folders.table(parseTableName(destination)))
@@ -131,22 +138,25 @@ async function holdTables(
   )
 }
 
+const madeAgain = troubleOf(
+  new SluiceError(
+    'VERIFY_NOT_LOADED',
+    'the source has another table of this name now, which is not loaded yet: the rows here are those of the one before',
+  ),
+)
+
 function missingReason(
   destination: string,
   source: SourceTable | undefined,
   snapshot: DeltaSnapshot | undefined,
 ): VerifiedTable['problem'] {
-  const problem = (error: SluiceError): VerifiedTable['problem'] => {
-    const { code, message, remedy } = error
-    return { code, message, remedy }
-  }
   if (source === undefined) {
-    return problem(
+    return troubleOf(
       new SluiceError('VERIFY_SOURCE_MISSING', `the source table of ${destination} is gone`),
     )
   }
   if (snapshot === undefined) {
-    return problem(new SluiceError('VERIFY_NOT_LOADED', `${destination} is not loaded yet`))
+    return troubleOf(new SluiceError('VERIFY_NOT_LOADED', `${destination} is not loaded yet`))
   }
   return undefined
 }
@@ -166,7 +176,13 @@ async function compareAll(
     const verified: VerifiedTable[] = []
     for (const table of wanted) {
       if (options.signal.aborted) throw new SluiceError('ABORTED', 'verification was stopped')
-      const compared = await compareTable({ verification, engine }, table)
+      const compared = await compareTable({ verification, engine }, table).catch(
+        (error: unknown): VerifiedTable => {
+          // One table that can not be compared is named, and the others are compared.
+          if (options.signal.aborted) throw error
+          return notCompared(verification, { ...table, problem: troubleOf(asSluiceError(error)) })
+        },
+      )
       const { problem, destination } = compared
       const one =
         problem === undefined
@@ -193,23 +209,9 @@ async function compareTable(
   tools: { readonly verification: SourceVerification; readonly engine: Engine },
   held: HeldTable,
 ): Promise<VerifiedTable> {
-  const { destination, source, table, snapshot, problem, isGone } = held
+  const { destination, source, table, snapshot, problem } = held
   if (problem !== undefined || !source || !table || !snapshot) {
-    return {
-      destination,
-      source: source?.name.table ?? destination,
-      isEqual: false,
-      sourceRows: 0n,
-      destinationRows: 0n,
-      missing: 0n,
-      extra: 0n,
-      different: 0n,
-      differences: [],
-      version: snapshot?.version,
-      position: tools.verification.position,
-      ...(isGone === true ? { isGone } : {}),
-      ...(problem === undefined ? {} : { problem }),
-    }
+    return notCompared(tools.verification, held)
   }
   const live = await withEnoughMemory(tools.engine, () =>
     liveRowsSql(tools.engine, table, snapshot),
@@ -225,6 +227,27 @@ async function compareTable(
     policy: unfitPolicyOf(snapshot),
   })
   return shown(result, { source, position: tools.verification.position, version: snapshot.version })
+}
+
+function notCompared(
+  { position }: Pick<SourceVerification, 'position'>,
+  { destination, source, snapshot, problem, isGone }: HeldTable,
+): VerifiedTable {
+  return {
+    destination,
+    source: source?.name.table ?? destination,
+    isEqual: false,
+    sourceRows: 0n,
+    destinationRows: 0n,
+    missing: 0n,
+    extra: 0n,
+    different: 0n,
+    differences: [],
+    version: snapshot?.version,
+    position,
+    ...(isGone === true ? { isGone } : {}),
+    ...(problem === undefined ? {} : { problem }),
+  }
 }
 
 function shown(

@@ -1,4 +1,5 @@
 /** The canonical text of cells (see `source/verification.ts`) as DuckDB SQL over a destination table. */
+import { balancedSql } from '../base/balanced-sql.ts'
 import type { CanonicalType } from '../columnar/canonical-type.ts'
 import { quoteIdentifier } from '../engine/quote.ts'
 
@@ -45,7 +46,7 @@ export function rowText(columns: readonly CanonicalColumn[]): string {
     const text = cellText(name, type)
     return `CASE WHEN ${quoteIdentifier(name)} IS NULL THEN 'n' ELSE 'v' || strlen(${text}) || ':' || ${text} END`
   })
-  return cells.length === 0 ? `''` : cells.join(' || ')
+  return cells.length === 0 ? `''` : balancedSql(cells, '||')
 }
 
 /** One row per non-empty bucket: bucket, rows, sum (before reduction modulo 2^64). */

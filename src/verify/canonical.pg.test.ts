@@ -227,3 +227,30 @@ test.each(unfitCases)(
     }
   },
 )
+
+test('trap: rows of as many columns as a server allows are compared, however deep it lets an expression be', async () => {
+  const columns = Array.from({ length: 1600 }, (_, n) => ({
+    name: `c${n}`,
+    type: { kind: 'int32' } as const,
+    sourceType: 'integer',
+    nullable: true,
+  }))
+  const names = columns.map(({ name }) => name)
+  const sql = `CREATE TABLE wide (${names.map((name) => `${name} int`).join(', ')});
+    INSERT INTO wide (c0, c5, c1599) VALUES (1, 2, 3), (2, NULL, 4)`
+  await server.sql(sql)
+  await engine.run(sql)
+  const table = { ...tableOf('wide', { kind: 'int32' }, 'integer'), schema: { columns, key: [] } }
+  const client = await server.connect()
+  try {
+    await client.query(`SET max_stack_depth = '100kB'`)
+    const theirs = await client.query(sourceBucketSql(table, names))
+    const ours = await engine.rows(bucketDigestSql('wide', columns, columns))
+    const buckets = (rows: readonly Record<string, unknown>[]): unknown[] =>
+      rows.map(({ bucket, rows: count }) => `${String(bucket)} ${String(count)}`).toSorted()
+    expect(buckets(ours)).toEqual(buckets(theirs.rows as Record<string, unknown>[]))
+    expect(ours).toHaveLength(2)
+  } finally {
+    await client.end()
+  }
+})

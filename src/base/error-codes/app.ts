@@ -44,7 +44,7 @@ export const appErrors = {
     exitCode: 1,
   },
   VERIFY_NOT_LOADED: {
-    when: 'A destination table is compared before its first load.',
+    when: 'A destination table is compared before its first load, or before that of the table that has taken the place of its source.',
     remedy: 'Run: sluice run FILE --once',
     retry: 'after-remedy',
     exitCode: 1,

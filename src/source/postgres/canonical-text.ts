@@ -2,6 +2,7 @@
  * The canonical text of cells (see `source/verification.ts`) as PostgreSQL SQL: the server's own
  * view of its rows, against which a destination is judged.
  */
+import { balancedSql } from '../../base/balanced-sql.ts'
 import type { CanonicalType } from '../../columnar/canonical-type.ts'
 import { mayBeUnfit, type UnfitPolicy } from '../../columnar/unfit-policy.ts'
 import type { SourceColumn, SourceTable } from '../table-schema.ts'
@@ -102,11 +103,10 @@ function cellTextUnder(policy: UnfitPolicy, { name, type, sourceType }: SourceCo
 /** Framed text of the cells `c<n>` of the inner query. */
 function framed(places: readonly number[]): string {
   if (places.length === 0) return `''`
-  return places
-    .map(
-      (n) => `CASE WHEN c${n} IS NULL THEN 'n' ELSE 'v' || octet_length(c${n}) || ':' || c${n} END`,
-    )
-    .join(' || ')
+  const cells = places.map(
+    (n) => `CASE WHEN c${n} IS NULL THEN 'n' ELSE 'v' || octet_length(c${n}) || ':' || c${n} END`,
+  )
+  return balancedSql(cells, '||')
 }
 
 function columnNamed(table: SourceTable, name: string): SourceColumn {

@@ -99,10 +99,27 @@ async function lockTables(
 }
 
 function digests(control: ControlConnection, position: Position): SourceVerification {
+  let last: Promise<unknown> = Promise.resolve()
+  // One table that can not be read must not end the transaction in which the others are.
+  const guarded = async (sql: string): Promise<readonly ControlRow[]> => {
+    const result = last.then(async () => {
+      await control.query('SAVEPOINT one')
+      try {
+        return await control.query(sql)
+      } catch (error) {
+        await control.query('ROLLBACK TO SAVEPOINT one').catch(() => undefined)
+        throw error
+      } finally {
+        await control.query('RELEASE SAVEPOINT one').catch(() => undefined)
+      }
+    })
+    last = result.catch(() => undefined)
+    return await result
+  }
   return {
     position,
     async digestTable(table, columns, policy): Promise<readonly BucketDigest[]> {
-      const rows = await control.query(bucketDigestSql(table, columns, policy))
+      const rows = await guarded(bucketDigestSql(table, columns, policy))
       return rows.map((row) => ({
         bucket: Number(cell(row, 'bucket')),
         rows: BigInt(cell(row, 'rows')),
@@ -110,7 +127,7 @@ function digests(control: ControlConnection, position: Position): SourceVerifica
       }))
     },
     async digestRows(table, columns, options): Promise<readonly RowDigest[]> {
-      const rows = await control.query(rowDigestSql(table, columns, options))
+      const rows = await guarded(rowDigestSql(table, columns, options))
       return rows.map((row) => ({ key: cell(row, 'key'), digest: cell(row, 'digest') }))
     },
     close: async () => await control.close(),
