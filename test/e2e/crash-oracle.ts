@@ -97,6 +97,8 @@ class CrashOracle {
   #kills = 0
   /** Share of the lives that are over, 0 to 1. */
   #lived = 0
+  /** The life that begins is to end in a large transaction. */
+  #wantsBulk = false
 
   constructor(options: OracleOptions, server: EmbeddedPostgres, folder: string) {
     this.#options = options
@@ -227,6 +229,7 @@ class CrashOracle {
   /** True when the fate was met. */
   async #live(fate: Fate): Promise<boolean> {
     const beganMs = performance.now()
+    this.#wantsBulk = 'step' in fate && fate.step.startsWith('source.transaction-')
     const hasJumpingClock = this.#isDisturbed
     const options = { ...this.#environment(), hasJumpingClock }
     const looking = new AbortController()
@@ -261,7 +264,11 @@ class CrashOracle {
       if (counts.serverCrashes < Math.floor(this.#lived * (serverCrashes + 1)) && !work.done) {
         if (counts.serverCrashes < serverCrashes) await this.#crashServer(workload)
       }
-      if (workload.bulkTransactions < Math.ceil(share * bulkTransactions)) await workload.runBulk()
+      const isDue = workload.bulkTransactions < Math.ceil(share * bulkTransactions)
+      if (isDue || this.#wantsBulk) {
+        this.#wantsBulk = false
+        await workload.runBulk()
+      }
       const isBehind = workload.transactions < share * transactions
       await workload.run(isBehind ? 50 : 1)
       if (!isBehind && !work.done) await sleep(60)
