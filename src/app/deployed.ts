@@ -4,17 +4,22 @@ import type { DestinationRecord } from '../catalog/destination-record.ts'
 import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
 import { formatTableName, matchesTableName } from '../catalog/names.ts'
 import type { PipelineDefinition } from '../catalog/pipeline-definition.ts'
-import type { RefreshOptions, Running, RunResult, VerifyOptions, VerifyReport } from '../cli/app.ts'
-import type { GatewayStatus } from '../gateway/gateway-status.ts'
+import type {
+  RefreshOptions,
+  Running,
+  RunProgress,
+  RunResult,
+  VerifyOptions,
+  VerifyReport,
+} from '../cli/app.ts'
+import { askRunning, type AskedGateway, gatewayStopped, isRunning } from './ask-running.ts'
+import type { PipelineStatus } from '../pipeline/pipeline-status.ts'
 import type { Context } from './context.ts'
 import { lastWords } from './live-status.ts'
 import { startRun } from './run.ts'
 import { deployedDefinitions, openRuntime } from './runtime.ts'
-import { holdComparison } from './verify.ts'
+import { holdComparison, isNamedBy } from './verify.ts'
 import { requestVerify } from './verify-request.ts'
-
-/** How often a request to a running process is looked at. */
-const requestPollMs = 200
 
 /** Destination names that the typed ones mean; throws CATALOG_UNKNOWN_TABLE for one that means none. */
 async function destinationsMeant(
@@ -23,15 +28,33 @@ async function destinationsMeant(
 ): Promise<readonly string[] | undefined> {
   if (typed === undefined) return undefined
   const records = await context.store.destinations()
-  return typed.flatMap((text) => {
+  const meant = typed.map(async (text) => {
     const meant = records.filter(({ name }) => matchesTableName(text, name))
     if (meant.length > 0) return meant.map(({ name }) => formatTableName(name))
+    if (await isFirstCopy(context, text)) {
+      throw new SluiceError(
+        'CATALOG_TABLE_BEING_COPIED',
+        `${text} is being copied for the first time already`,
+      )
+    }
     const known = records.map(({ name }) => formatTableName(name))
     throw new SluiceError(
       'CATALOG_UNKNOWN_TABLE',
       `no destination table is named "${text}"; there are ${known.join(', ') || 'none yet'}`,
     )
   })
+  return (await Promise.all(meant)).flat()
+}
+
+/** A running process is about to fill a destination that `text` means, and never did before. */
+async function isFirstCopy(context: Context, text: string): Promise<boolean> {
+  for (const { id } of await context.store.pipelines()) {
+    const words = await lastWords<PipelineStatus>(context.store, id, context.clock.nowMs())
+    if (words?.isRunning !== true) continue
+    const waiting = words.status.tables.filter(({ problem }) => problem === undefined)
+    if (waiting.some(({ destination }) => isNamedBy(text, destination))) return true
+  }
+  return false
 }
 
 /** `meant`: full names; undefined: all. */
@@ -66,7 +89,7 @@ export async function verifyDeployed(
         ...options,
         isRunning: async () => await isRunning(context, gateway),
       })
-      if (verified === undefined) throw gatewayStopped(gateway.key)
+      if (verified === undefined) throw gatewayStopped(gateway)
       tables.push(...verified)
       continue
     }
@@ -93,57 +116,52 @@ export async function refreshDeployed(context: Context, options: RefreshOptions)
     const own = pipelines.filter(({ gatewayId }) => gatewayId === gateway.id)
     const tables = records.filter((record) => belongsTo(own, record))
     if (tables.length === 0 && meant !== undefined) continue
-    if (await isRunning(context, gateway)) asked.push({ gateway, tables })
+    if (await isRunning(context, gateway)) asked.push({ gateway, pipelines: own, tables })
     else idle.push(gateway)
   }
-  const taken = askRunning(context, asked, options.signal)
-  if (idle.length === 0) return taken
+  const there =
+    asked.length === 0
+      ? undefined
+      : askRunning(context, asked, { signal: options.signal, isAll: meant === undefined })
+  if (idle.length === 0 && there !== undefined) return there
   const run = startRun(
     context,
     { gateways: idle, pipelines },
     { mode: 'once', signal: options.signal, refresh: meant ?? 'all' },
   )
-  const done = Promise.all([run.done, taken.done]).then(([result]) => result)
-  return { progress: () => run.progress(), done }
-}
-
-interface AskedGateway {
-  readonly gateway: GatewayDefinition
-  readonly tables: readonly DestinationRecord[]
-}
-
-async function isRunning(context: Context, { id }: GatewayDefinition): Promise<boolean> {
-  const words = await lastWords<GatewayStatus>(context.store, id, context.clock.nowMs())
-  return words?.isRunning === true
-}
-
-/** The running processes take the requests; the work is done for us when they have taken them all. */
-function askRunning(
-  context: Context,
-  asked: readonly AskedGateway[],
-  signal: AbortSignal,
-): Running {
-  const taken = async (): Promise<RunResult> => {
-    for (const { tables } of asked)
-      for (const { name } of tables) await context.store.requestRefresh(name)
-    for (const { gateway, tables } of asked) {
-      const names = new Set(tables.map(({ name }) => formatTableName(name)))
-      while (!signal.aborted) {
-        const left = (await context.store.refreshRequests()).map(formatTableName)
-        if (!left.some((name) => names.has(name))) break
-        if (!(await isRunning(context, gateway))) throw gatewayStopped(gateway.key)
-        await new Promise((resolve) => setTimeout(resolve, requestPollMs))
-      }
-    }
-    const nothingHere = { rowsLoaded: 0, changesApplied: 0, stagedCommit: undefined, tableCount: 0 }
-    return { failedTables: [], ...nothingHere }
-  }
+  const here = run.done.then((result) => withGone(run, result, meant ?? []))
+  if (there === undefined) return { progress: () => run.progress(), done: here }
   return {
-    progress: () => ({ phase: 'asking the running gateway', gateways: [], pipelines: [] }),
-    done: taken(),
+    progress: () => bothProgress(run.progress(), there.progress()),
+    done: Promise.all([here, there.done]).then(([one, other]) => bothResults(one, other)),
   }
 }
 
-function gatewayStopped(key: string): SluiceError {
-  return new SluiceError('GATEWAY_STOPPED', `gateway ${key} stopped before it had answered`)
+/** Tables that were named and are gone at the source were not copied. */
+function withGone(run: Running, result: RunResult, named: readonly string[]): RunResult {
+  const gone = run
+    .progress()
+    .pipelines.flatMap(({ status }) => status.tables)
+    .flatMap(({ destination, gone: problem }) =>
+      problem !== undefined && named.includes(destination) ? [{ table: destination, problem }] : [],
+    )
+  return { ...result, failedTables: [...result.failedTables, ...gone] }
+}
+
+function bothProgress(one: RunProgress, other: RunProgress): RunProgress {
+  return {
+    phase: one.phase,
+    gateways: [...one.gateways, ...other.gateways],
+    pipelines: [...one.pipelines, ...other.pipelines],
+  }
+}
+
+function bothResults(one: RunResult, other: RunResult): RunResult {
+  return {
+    ...one,
+    failedTables: [...one.failedTables, ...other.failedTables],
+    rowsLoaded: one.rowsLoaded + other.rowsLoaded,
+    tableCount: one.tableCount + other.tableCount,
+    ...(other.goesOnElsewhere === true ? { goesOnElsewhere: true } : {}),
+  }
 }

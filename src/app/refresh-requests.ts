@@ -1,7 +1,7 @@
 /**
  * Requests to copy tables anew, from the catalog to the gateways. A request stays in the catalog
- * until the staged log shows that the gateway has begun to follow it: a process that dies before
- * leaves it to the next one.
+ * until the staged log shows that the gateway has begun to follow it, or the gateway says why it can
+ * not: a process that dies before leaves it to the next one.
  */
 import type { DestinationRecord } from '../catalog/destination-record.ts'
 import { formatTableName } from '../catalog/names.ts'
@@ -55,14 +55,17 @@ export class RefreshRequests {
   }
 
   async #followIn(lane: Lane, meant: readonly DestinationRecord[]): Promise<void> {
-    const { storage } = lane.gateway
+    const { storage, gateway } = lane.gateway
     for (const { name, tableId } of meant) {
       const destination = formatTableName(name)
       const since = this.#asked.get(destination)
       if (since === undefined) {
         this.#asked.set(destination, await newestCommit(storage))
-        lane.gateway.gateway.refresh([tableId])
-      } else if (isRefreshOnRecord(await manifestsAfter(storage, since), tableId, since)) {
+        gateway.refresh([tableId])
+      } else if (
+        gateway.refusal(tableId) !== undefined ||
+        isRefreshOnRecord(await manifestsAfter(storage, since), tableId, since)
+      ) {
         await this.#context.store.clearRefresh(name)
         this.#asked.delete(destination)
       }

@@ -14,7 +14,7 @@ import type {
 } from '../cli/app.ts'
 import type { DeltaSnapshot } from '../delta/delta-table.ts'
 import type { GatewayStatus, TableStatus } from '../gateway/gateway-status.ts'
-import type { PipelineStatus } from '../pipeline/pipeline-status.ts'
+import type { PipelineStatus, PipelineTableStatus } from '../pipeline/pipeline-status.ts'
 import type { CommitNumber } from '../staging/manifest.ts'
 import { tellLog } from '../staging/read-log.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
@@ -200,7 +200,7 @@ async function tableView(
   let snapshot: DeltaSnapshot | undefined
   let heldBack: HeldBack | undefined
   const isGone = applied?.gone !== undefined
-  let problem = applied?.gone ?? source?.problem ?? applied?.problem
+  let problem = applied?.gone ?? source?.problem ?? loadProblem(source, applied)
   try {
     snapshot = await context.deltaTable(record.location).snapshot()
     if (snapshot !== undefined) heldBack = await known.held.of(record, snapshot)
@@ -247,6 +247,16 @@ async function workTime(
     if (hasCode(error, 'STAGING_LOG_GAP')) return undefined
     throw error
   }
+}
+
+/** That a table waits for its copy is no problem while the copy is made. */
+function loadProblem(
+  source: TableStatus | undefined,
+  applied: PipelineTableStatus | undefined,
+): StatusTable['problem'] {
+  const problem = applied?.problem
+  const isCopying = source !== undefined && source.state !== 'streaming'
+  return isCopying && problem?.code === 'PIPELINE_TABLE_GAP' ? undefined : problem
 }
 
 function copiedShare(table: TableStatus | undefined): number | undefined {

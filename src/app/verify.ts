@@ -199,7 +199,7 @@ async function compareAll(
 }
 
 /** False for a destination whose name no text can mean. */
-function isNamedBy(text: string, destination: string): boolean {
+export function isNamedBy(text: string, destination: string): boolean {
   const parts = destination.split('.')
   if (parts.length !== 3 || parts.some((part) => nameProblem(part) !== undefined)) return false
   return matchesTableName(text, parseTableName(destination))

@@ -101,6 +101,8 @@ export interface RunResult {
   readonly stagedCommit: number | undefined
   /** Destination tables that are up to date now. */
   readonly tableCount: number
+  /** It was stopped, and another process goes on with what was asked of it. */
+  readonly goesOnElsewhere?: true
 }
 
 export type StatusTableState =

@@ -144,7 +144,7 @@ export class ProgressTracker {
       etaSeconds: share === undefined ? undefined : eta.secondsLeft(now.nowMs, share),
       share,
       bytes: table.snapshotBytes,
-      problem: table.problem ?? now.applied.find(({ problem }) => problem !== undefined)?.problem,
+      problem: table.problem ?? loadProblem(table, now.applied),
     }
   }
 
@@ -192,10 +192,19 @@ function sumOf(progress: RunProgress, pick: (table: TableStatus) => number): num
     .reduce((total, table) => total + pick(table), 0)
 }
 
+/** That a table waits for its copy is no problem while the copy is made. */
+function loadProblem(
+  { state }: TableStatus,
+  applied: readonly PipelineTableStatus[],
+): Problem | undefined {
+  const isCopying = state !== 'streaming' && state !== 'failed'
+  return applied.find(
+    ({ problem }) => problem !== undefined && !(isCopying && problem.code === 'PIPELINE_TABLE_GAP'),
+  )?.problem
+}
+
 function stageOf(table: TableStatus, applied: readonly PipelineTableStatus[]): TableStage {
-  if (table.state === 'failed' || applied.some(({ problem }) => problem !== undefined)) {
-    return 'failed'
-  }
+  if (table.state === 'failed' || loadProblem(table, applied) !== undefined) return 'failed'
   if (table.state !== 'streaming') return table.state
   const isLoaded =
     applied.length > 0 && applied.every(({ appliedCommit }) => appliedCommit !== undefined)

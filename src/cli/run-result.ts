@@ -44,5 +44,10 @@ function printResult(
   ].join(', ')
   output.line(output.style(failedTables.length === 0 ? 'green' : 'yellow', done))
   if (failedTables.length > 0) output.line(`${countOf(failedTables.length, 'table')} failed`)
-  if (run.isStopped) output.line(`stopped; run it again to go on ("${program} status" shows where)`)
+  if (run.isStopped && result.goesOnElsewhere === true) {
+    output.line(
+      `stopped waiting; the refresh goes on in the running process ("${program} status" shows it)`,
+    )
+  } else if (run.isStopped)
+    output.line(`stopped; run it again to go on ("${program} status" shows where)`)
 }

@@ -42,7 +42,7 @@ export async function beginCopy(
 ): Promise<TableCopy | undefined> {
   const { gate, delivered, log } = options
   const described = table.mustDescribe ? await options.describe(table) : table.table
-  if (described === undefined) throw tableGone(table.table)
+  if (described === undefined) throw tableGone(nameOf(table.table))
   expectNoClash(described)
   const isNewSchema =
     table.recordedSchema === undefined || !isSameRecord(table.recordedSchema, described.schema)
@@ -160,10 +160,10 @@ export async function closeQuietly(snapshot: TableSnapshot, log: Log): Promise<v
   })
 }
 
-export function tableGone(table: Pick<SourceTable, 'name'>): SluiceError {
+export function tableGone(name: string): SluiceError {
   return new SluiceError(
     'GATEWAY_TABLE_GONE',
-    `table ${nameOf(table)} is no longer in the source as a table of its own, or not visible to the gateway's user`,
+    `table ${name} is no longer in the source as a table of its own, or not visible to the gateway's user`,
   )
 }
 

@@ -5,7 +5,7 @@ import type { Timers } from '../base/timers.ts'
 import type { Log } from '../observe/log.ts'
 import type { Source } from '../source/source.ts'
 import type { StagingLog } from '../staging/staging-log.ts'
-import type { Gateway } from './gateway-status.ts'
+import type { Gateway, TableStatus } from './gateway-status.ts'
 import type { TableSelection } from './select-tables.ts'
 import type { GatewaySettings } from './settings.ts'
 
@@ -32,6 +32,8 @@ export interface RefreshableGateway extends Gateway {
    * survived.
    */
   refresh(tables: readonly string[] | 'all'): void
+  /** Why a table that was asked for is not copied anew; undefined: it is, or nothing is known yet. */
+  refusal(tableId: string): TableStatus['problem']
 }
 
 /** All options, defaults filled in. */

@@ -152,6 +152,13 @@ export class GatewayRun {
     if (this.progress.state !== undefined) this.plan.applyRefresh()
   }
 
+  refusal(tableId: string): TableStatus['problem'] {
+    const table = this.tables.get(tableId)
+    if (table === undefined) return this.plan.notFound(tableId)
+    if (this.plan.isAsked(tableId) || table.state !== 'failed') return undefined
+    return table.problem
+  }
+
   /** Stops what goes on beside the stream and waits until all of it is settled. */
   async end(): Promise<void> {
     this.#isEnded = true

@@ -11,7 +11,12 @@ import type { Position, SourceTable } from '../source/source.ts'
 import type { FullGatewayOptions, GatewayOptions, RefreshableGateway } from './gateway-options.ts'
 import { GatewayRun, statusBeforeRun } from './gateway-run.ts'
 import { nextGatewayState, type GatewayEvent, type GatewayState } from './gateway-state.ts'
-import type { GatewayResult, GatewayRunOptions, GatewayStatus } from './gateway-status.ts'
+import type {
+  GatewayResult,
+  GatewayRunOptions,
+  GatewayStatus,
+  TableStatus,
+} from './gateway-status.ts'
 import { defaultGatewaySettings } from './settings.ts'
 import { runStream } from './stream-session.ts'
 import { supervise } from './supervisor.ts'
@@ -82,6 +87,10 @@ class IngestionGateway implements RefreshableGateway {
     if (this.#run?.isActive === true) return this.#run.refresh(tables)
     if (tables === 'all' || this.#refresh === 'all') this.#refresh = 'all'
     else this.#refresh.push(...tables)
+  }
+
+  refusal(tableId: string): TableStatus['problem'] {
+    return this.#run?.refusal(tableId)
   }
 
   async #session(run: GatewayRun, asked: GatewayRunOptions): Promise<'again' | 'done'> {

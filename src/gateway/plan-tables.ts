@@ -13,6 +13,7 @@ import type { StagingLog } from '../staging/staging-log.ts'
 import { tableEntry, tableGone } from './begin-copy.ts'
 import { CopyPoints } from './copy-points.ts'
 import { FollowedTable } from './followed-table.ts'
+import type { TableStatus } from './gateway-status.ts'
 import { gapEntry, nameOf, type FollowedTables } from './followed-tables.ts'
 import type { Progress } from './progress.ts'
 import { ledgerOf, recoveredState, type Recovered } from './recover.ts'
@@ -43,6 +44,8 @@ export class TablePlan {
   readonly #options: TablePlanOptions
   #refresh: Set<string> | 'all' = new Set()
   #missing: readonly NamedTable[] = []
+  /** Asked for by id and not among the tables, with the reason. */
+  readonly #notFound = new Map<string, TableStatus['problem']>()
   #isFirst = true
   /** By the last check, `schema.table`. */
   #refused: Set<string> = new Set()
@@ -59,7 +62,22 @@ export class TablePlan {
   /** The tables, by id, are copied anew; takes effect with the next `applyRefresh`. */
   refresh(tables: readonly string[] | 'all'): void {
     if (tables === 'all' || this.#refresh === 'all') this.#refresh = 'all'
-    else for (const table of tables) this.#refresh.add(table)
+    else {
+      for (const table of tables) {
+        this.#refresh.add(table)
+        this.#notFound.delete(table)
+      }
+    }
+  }
+
+  /** It waits for the next `applyRefresh`. */
+  isAsked(tableId: string): boolean {
+    return this.#refresh === 'all' || this.#refresh.has(tableId)
+  }
+
+  /** Why there is no such table to copy anew; undefined when it was not asked for or is not yet tried. */
+  notFound(tableId: string): TableStatus['problem'] {
+    return this.#notFound.get(tableId)
   }
 
   /**
@@ -157,11 +175,17 @@ export class TablePlan {
     this.#refresh = new Set()
     for (const table of tables.all()) {
       if (asked !== 'all' && !asked.delete(table.table.id)) continue
+      this.#notFound.delete(table.table.id)
       if (table.isFollowed) tables.refresh(table)
       else if (table.state === 'failed') tables.remedy(table)
     }
     if (asked !== 'all') {
-      for (const tableId of asked) log.warn('no such table to refresh', { tableId })
+      for (const tableId of asked) {
+        const known = this.#options.recovered.tables.get(tableId)?.name
+        const { code, message, remedy } = tableGone(known ?? `with the id ${tableId}`)
+        this.#notFound.set(tableId, { code, message, remedy })
+        log.warn('no such table to refresh', { table: known, tableId, code })
+      }
     }
   }
 
@@ -293,7 +317,7 @@ export class TablePlan {
       if (now === undefined && names.has(nameOf(table.table))) {
         tables.remove(table, 'another table took its name')
       } else if (now === undefined) {
-        tables.refuse(table, tableGone(table.table))
+        tables.refuse(table, tableGone(nameOf(table.table)))
       } else if (table.isFollowed && !table.hasSchema(now.schema) && !isTold(table, now)) {
         tables.gap(table, 'the table has a new schema', now)
       } else if (table.isFollowed && table.recordedName !== nameOf(now)) {

@@ -29,7 +29,7 @@ export async function resumeCopy(
 ): Promise<ResumeOutcome> {
   const { source, gate, delivered, log, signal } = options
   const described = await options.describe(table)
-  if (described === undefined) throw tableGone(table.table)
+  if (described === undefined) throw tableGone(nameOf(table.table))
   if (ledger.schemaVersion !== table.schemaVersion || !table.hasSchema(described.schema)) {
     return { kind: 'refused', reason: 'the table has a new schema', table: described }
   }

@@ -267,7 +267,10 @@ export class TableRunner {
     this.#state = undefined
     if (this.#problem?.error.code !== error.code) {
       const fields = { code: error.code, message: error.message, remedy: error.remedy }
-      this.#options.log.error('table has a problem', { ...this.#fields(), ...fields })
+      // The gateway copies it anew, and says so itself where it can not.
+      if (error.code === 'PIPELINE_TABLE_GAP') {
+        this.#options.log.info('table waits for a new copy', this.#fields())
+      } else this.#options.log.error('table has a problem', { ...this.#fields(), ...fields })
     }
     this.#problem = { error, snapshotId, atMs: this.#options.tools.clock.elapsedMs() }
   }

@@ -59,6 +59,13 @@ async function versionOf(destination: string): Promise<number | undefined> {
   return version === undefined ? undefined : Number(version)
 }
 
+function resultOf({ stdout }: Finished): unknown {
+  const events = stdout.trim().split('\n')
+  return events
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+    .find(({ event }) => event === 'finished')
+}
+
 /** Resolves when `look` says so; each look is a command of its own, so it needs no pause. */
 async function until(look: () => Promise<boolean>): Promise<void> {
   while (!(await look()));
@@ -78,7 +85,9 @@ test('a table of an idle gateway is copied here, one of a running gateway there'
     const asked = await sluice('refresh', '--all', '--full')
     expect(asked.exitCode, asked.stdout + asked.stderr).toBe(0)
     expect(await versionOf('main.b.t')).toBe(2)
-    await until(async () => (await versionOf('main.a.t')) === 1)
+    // It was waited for.
+    expect(await versionOf('main.a.t')).toBe(1)
+    expect(resultOf(asked)).toMatchObject({ tables: 2, rows_loaded: 3, failed_tables: [] })
     // Staged commits of other tables leave nothing to do for this one.
     const seen = await statusOf('main.a.t')
     expect(seen?.['stagedCommit']).toBe(seen?.['appliedCommit'])
@@ -107,4 +116,32 @@ test('verify ends when the process it asked ends without an answer', async () =>
   await client.end()
   expect(verified.exitCode, verified.stdout + verified.stderr).toBe(1)
   expect(verified.stdout + verified.stderr).toContain('GATEWAY_STOPPED')
+})
+
+test('a running gateway answers for tables that are gone: named they fail, among all they are passed over', async () => {
+  await server.sql('CREATE TABLE a.gone (id int PRIMARY KEY); INSERT INTO a.gone VALUES (1)')
+  const running = startSluice(['run', 'a.yml', '--data', 'data'], options())
+  try {
+    await until(async () => (await versionOf('main.a.gone')) === 0)
+    await server.sql('DROP TABLE a.gone')
+    const named = await sluice('refresh', 'a.gone', '--full')
+    expect(named.exitCode).toBe(1)
+    const failed = [{ table: 'main.a.gone', problem: { code: 'GATEWAY_TABLE_GONE' } }]
+    expect(resultOf(named)).toMatchObject({ failed_tables: failed })
+    // Now it is long gone, and nothing more of it gets on record.
+    const again = await sluice('refresh', 'a.gone', '--full')
+    expect(resultOf(again)).toMatchObject({ failed_tables: failed })
+    const all = await sluice('refresh', '--all', '--full')
+    expect(all.exitCode, all.stdout + all.stderr).toBe(0)
+    expect(all.stderr).toMatch(/not refreshed.*a\.gone/)
+  } finally {
+    running.kill('SIGTERM')
+    // That tables are copied anew is no error.
+    expect((await running.finished).stderr).not.toContain('PIPELINE_TABLE_GAP')
+  }
+  const idle = await sluice('refresh', 'a.gone', '--full')
+  expect(idle.exitCode).toBe(1)
+  expect(resultOf(idle)).toMatchObject({
+    failed_tables: [{ table: 'main.a.gone', problem: { code: 'GATEWAY_TABLE_GONE' } }],
+  })
 })

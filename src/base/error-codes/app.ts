@@ -25,6 +25,12 @@ export const appErrors = {
     retry: 'never',
     exitCode: 2,
   },
+  CATALOG_TABLE_BEING_COPIED: {
+    when: 'A command names a destination table whose first copy is not loaded yet.',
+    remedy: 'Wait until it is loaded. Run: sluice status',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
   CATALOG_UNKNOWN_TABLE: {
     when: 'A command names a destination table that no pipeline has loaded.',
     remedy: 'Run: sluice status',
