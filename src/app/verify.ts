@@ -4,6 +4,7 @@ import { matchesTableName, nameProblem, parseTableName } from '../catalog/names.
 import type { VerifiedTable, VerifyOptions } from '../cli/app.ts'
 import type { DeltaSnapshot, DeltaTable } from '../delta/delta-table.ts'
 import { currentRowsOf, currentRowsSql } from '../destination/current-rows.ts'
+import { namedDamage } from '../destination/damaged-file.ts'
 import { unfitPolicyOf } from '../destination/destination-state.ts'
 import { liveRowsSql } from '../destination/read-table.ts'
 import type { Engine } from '../engine/duckdb.ts'
@@ -176,7 +177,7 @@ async function compareAll(
     const verified: VerifiedTable[] = []
     for (const table of wanted) {
       if (options.signal.aborted) throw new SluiceError('ABORTED', 'verification was stopped')
-      const compared = await compareTable({ verification, engine }, table).catch(
+      const compared = await compareNamed({ verification, engine }, table).catch(
         (error: unknown): VerifiedTable => {
           // One table that can not be compared is named, and the others are compared.
           if (options.signal.aborted) throw error
@@ -203,6 +204,18 @@ export function isNamedBy(text: string, destination: string): boolean {
   const parts = destination.split('.')
   if (parts.length !== 3 || parts.some((part) => nameProblem(part) !== undefined)) return false
   return matchesTableName(text, parseTableName(destination))
+}
+
+async function compareNamed(
+  tools: { readonly verification: SourceVerification; readonly engine: Engine },
+  held: HeldTable,
+): Promise<VerifiedTable> {
+  const { table, snapshot } = held
+  try {
+    return await compareTable(tools, held)
+  } catch (error) {
+    throw table === undefined ? error : await namedDamage(error, { ...tools, table, snapshot })
+  }
 }
 
 async function compareTable(

@@ -11,6 +11,7 @@ import type { DeltaSnapshot } from '../delta/delta-table.ts'
 import { standardTable } from '../delta/standard-table.ts'
 import { withLooseBounds } from '../delta/statistics.ts'
 import { baseFiles } from './base-files.ts'
+import { namedDamage } from './damaged-file.ts'
 import { storedColumns } from './destination-kind.ts'
 import {
   applicationId,
@@ -96,7 +97,7 @@ async function attemptCommit(
     if (work.columns.unfit === 'quarantine') await commitQuarantined(tools, work, quarantined)
   } catch (error) {
     await removeFiles(tools, written)
-    throw error
+    throw await namedDamage(error, { ...tools, snapshot: state.snapshot })
   }
   tools.failpoints.hit('destination.before-commit')
   // Should this fail, the commit may be visible all the same: the files have to stay.

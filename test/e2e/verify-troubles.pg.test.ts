@@ -1,5 +1,5 @@
 /** `verify` where single tables can not be compared: they are named, and the others are compared. */
-import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
@@ -23,6 +23,14 @@ async function runOnce(): Promise<Finished> {
   const ran = await sluice('run', 'r.yml', '--once')
   expect(ran.exitCode, ran.stdout + ran.stderr).toBe(0)
   return ran
+}
+
+/** A file of its own, as staging has the same bytes: the pages of all columns, of the same size. */
+async function overwrite(file: string): Promise<void> {
+  const bytes = await readFile(file)
+  bytes.fill(0xa5, 4, bytes.length >> 1)
+  await rm(file)
+  await writeFile(file, bytes)
 }
 
 beforeEach(async () => {
@@ -51,8 +59,32 @@ test('trap: a table whose file is damaged is named, and those after it are compa
   expect(verified.exitCode, verified.stdout + verified.stderr).toBe(1)
   expect(verified.stdout).toMatch(/equal {2}main\.copy\.a/)
   expect(verified.stdout).toMatch(/equal {2}main\.copy\.c/)
-  expect(verified.stderr).toContain('main.copy.b')
+  const named = `DESTINATION_FILE_DAMAGED: main\\.copy\\.b: data file \\S*/main/copy/b/${file} has 1000 bytes`
+  expect(verified.stderr).toMatch(new RegExp(named))
 })
+
+test.each(['cut off', 'overwritten', 'gone'])(
+  'trap: a data file that is damaged (%s) is named with its remedy, and the remedy mends it',
+  async (damage) => {
+    const place = join(folder, 'data/lake/main/copy/b')
+    const [name = ''] = (await readdir(place)).filter((one) => one.endsWith('.parquet'))
+    const file = join(place, name)
+    if (damage === 'cut off') await truncate(file, 1000)
+    else if (damage === 'gone') await rm(file)
+    else await overwrite(file)
+    await server.sql(`UPDATE s.b SET v = 'new' WHERE id < 3; UPDATE s.a SET v = 'new'`)
+    const ran = await sluice('run', 'r.yml', '--once')
+    expect(ran.exitCode, ran.stdout + ran.stderr).toBe(1)
+    expect(ran.stderr).toMatch(
+      new RegExp(`DESTINATION_FILE_DAMAGED: main\\.copy\\.b: data file \\S*/main/copy/b/${name} `),
+    )
+    expect(ran.stderr).toContain('refresh main.copy.b --full')
+    const refreshed = await sluice('refresh', 'main.copy.b', '--full')
+    expect(refreshed.exitCode, refreshed.stdout + refreshed.stderr).toBe(0)
+    const verified = await sluice('verify')
+    expect(verified.exitCode, verified.stdout + verified.stderr).toBe(0)
+  },
+)
 
 test('trap: a table that was dropped and made again is not gone: its old rows are not proven', async () => {
   await server.sql(`BEGIN; DROP TABLE s.b; CREATE TABLE s.b (id int PRIMARY KEY, v text);

@@ -32,6 +32,12 @@ export const destinationErrors = {
     retry: 'after-remedy',
     exitCode: 1,
   },
+  DESTINATION_FILE_DAMAGED: {
+    when: 'A data file of a destination table is not there, or its bytes are not those that were written. The table stops; other tables go on, and nothing staged is lost.',
+    remedy: 'Check the disk of the lake. Run: sluice refresh TABLE --full',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
   DESTINATION_VALUE_UNFIT: {
     when: 'A value to be applied is none that its column in the destination can hold, such as an infinite date, and the pipeline does not say what to do with such values. The table stops before it; other tables go on, and nothing staged is lost.',
     remedy:
