@@ -16,7 +16,7 @@ export interface ReadTable {
 
 /** What stands in a history stands nowhere else. */
 const historyRemedy =
-  'Put the file back from a backup of the lake: what it holds of the history is nowhere else. To begin a new history, move the folder of the table away and run: sluice refresh TABLE --full'
+  'Put the file back from a backup of the lake: what it holds of the history is nowhere else. Without one begin a new history, run: sluice refresh TABLE --full'
 
 /**
  * The error to throw for `thrown`: of a failure of the engine that a damaged file explains,
