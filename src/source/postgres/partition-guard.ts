@@ -3,10 +3,13 @@
  * under its own oid, so the stream asks here whose partition a relation is. What moves rows without
  * an event (a partition attached with rows in it, detached, dropped, truncated) is a gap.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { SluiceError } from '../../base/errors.ts'
 import type { Log } from '../../observe/log.ts'
 import type { Incarnation } from '../source.ts'
 import type { SourceTable, TableId } from '../table-schema.ts'
+import { type ControlConnection, openControl } from './connect.ts'
+import type { PostgresOptions } from './connection-options.ts'
 import type { Control } from './control.ts'
 import type { Lsn } from './lsn.ts'
 import {
@@ -23,11 +26,14 @@ import {
 import { formatIncarnation, parseIncarnation } from './position.ts'
 import type { PublicationFingerprint } from './publication.ts'
 import { sqlStateOf } from './server-error.ts'
-import { isVisible, parsePgSnapshot } from './snapshot-point.ts'
+import { parsePgSnapshot } from './snapshot-point.ts'
 import { quoteTable, shownTable } from './sql-text.ts'
+import { type ShownRows, UnprovenPartition } from './unproven-partition.ts'
 import { endOfLog } from './wal-flush.ts'
 
 export interface PartitionGuardOptions {
+  /** For sessions of its own. */
+  readonly options: PostgresOptions
   readonly control: Control
   readonly log: Log
   readonly publicationName: string
@@ -41,45 +47,14 @@ export interface PartitionGuardOptions {
  */
 const forgettingVersion = 150000
 
-/**
- * A new partition with rows in it, until it is known whether the stream delivered each of them. The
- * rows that a snapshot shows are those it had where the stream began, and what the transactions
- * that the snapshot shows have added and removed since: that sum tells whether it had any.
- */
-export class UnprovenPartition {
-  readonly root: TableId
-  readonly node: PartitionNode
-  /** Once the stream has delivered everything before this, it has delivered all that is shown. */
-  readonly lsn: Lsn
-  /** Nobody waits for an answer any more. */
-  isOver = false
-  readonly #shown: ShownRows
-  #added = 0n
-
-  constructor(root: TableId, node: PartitionNode, shown: ShownRows, lsn: Lsn) {
-    this.root = root
-    this.node = node
-    this.lsn = lsn
-    this.#shown = shown
-  }
-
-  get isProven(): boolean {
-    return this.#added === this.#shown.rows
-  }
-
-  /** The stream delivers a row that was added to the partition, or removed from it. */
-  note(xid: number, kind: 'added' | 'removed'): void {
-    if (isVisible(this.#shown.snapshot, xid)) this.#added += kind === 'added' ? 1n : -1n
-  }
-}
-
-interface ShownRows {
-  readonly rows: bigint
-  readonly snapshot: ReturnType<typeof parsePgSnapshot>
-}
-
 /** The rows of a larger partition are not counted: copying is as fast. */
 const largestBytes = 4n * 1024n ** 3n
+
+/** As long as a catalog query may take. */
+const countSettings = { statement_timeout: '300000' }
+
+/** When sessions break while they count. */
+const mostTries = 3
 
 const reasons = {
   changed: 'partitions were detached, dropped or attached anew, truncated unseen or made unlogged',
@@ -95,6 +70,8 @@ export class PartitionGuard {
   /** A publication that shows partitions as their root does not show a TRUNCATE of one. */
   #withFiles = false
   #trees: ReadonlyMap<TableId, PartitionTree> = new Map()
+  /** Of whose partitions each is on record or unproven; an earlier look than `#trees`, for a moment. */
+  readonly #compared = new Map<TableId, PartitionTree>()
   readonly #records = new Map<TableId, PartitionRecord>()
   readonly #gaps = new Map<TableId, { readonly reason: string; readonly record: PartitionRecord }>()
   /** By the partition's oid. */
@@ -102,6 +79,7 @@ export class PartitionGuard {
   #rootOf: ReadonlyMap<number, TableId> = new Map()
   #remembered: { saved?: Incarnation; records?: string; publication?: PublicationFingerprint } = {}
   #looking: Promise<void> = Promise.resolve()
+  readonly #counting = new Set<ControlConnection>()
 
   constructor(options: PartitionGuardOptions) {
     this.#options = options
@@ -131,19 +109,21 @@ export class PartitionGuard {
     this.#roots = tables.map(({ id }) => id)
     this.#records.clear()
     this.#gaps.clear()
-    this.#unproven.clear()
+    await this.close()
+    this.#compared.clear()
     for (const [root, record] of Object.entries(before)) this.#records.set(root as TableId, record)
-    await this.look()
+    // No stream waits for it yet.
+    await this.look('until counted')
   }
 
-  /** Compares the catalog with what is known. */
-  async look(): Promise<void> {
-    const next = this.#looking.then(async () => await this.#look())
+  /** Compares the catalog with what is known; rows of new partitions are counted beside the stream. */
+  async look(waits?: 'until counted'): Promise<void> {
+    const next = this.#looking.then(async () => await this.#look(waits !== undefined))
     this.#looking = next.catch(() => undefined)
     await next
   }
 
-  async #look(): Promise<void> {
+  async #look(waits: boolean): Promise<void> {
     const { control, publicationName } = this.#options
     const trees = await readPartitionTrees(control, this.#roots)
     if (trees.size > 0) {
@@ -154,7 +134,7 @@ export class PartitionGuard {
       this.#withFiles = row?.['pubviaroot'] === 't'
     }
     this.#trees = trees
-    for (const tree of trees.values()) await this.#compare(tree)
+    for (const tree of trees.values()) await this.#compare(tree, waits)
     const rootOf = [...trees.values()].flatMap((tree) =>
       leavesOf(tree).map(({ id }) => [Number(id), tree.root] as const),
     )
@@ -163,9 +143,10 @@ export class PartitionGuard {
     for (const root of this.#records.keys()) if (!trees.has(root)) this.#records.delete(root)
   }
 
-  async #compare(tree: PartitionTree): Promise<void> {
+  async #compare(tree: PartitionTree, waits: boolean): Promise<void> {
     const record = this.#records.get(tree.root)
     if (record === undefined) {
+      this.#compared.set(tree.root, tree)
       this.#records.set(tree.root, recordOf(tree, this.#withFiles))
       return
     }
@@ -176,17 +157,46 @@ export class PartitionGuard {
     if (isMistaken) await this.#options.distrust(tree.root)
     if (difference.kind === 'changed') return this.#gap(tree, reasons.changed)
     if (isMistaken) return this.#gap(tree, reasons.unseen)
-    for (const node of difference.added) {
-      if (node.kind === 'p' || this.#unproven.has(Number(node.id))) continue
-      const shown = await this.#rowsIn(node)
-      if (shown === undefined) return this.#gap(tree, reasons.attached(node))
-      // What it had before is gone, and a delete of a row that never came does nothing.
-      if (shown.rows === 0n) continue
-      const lsn = await endOfLog(this.#options.control)
-      const unproven = new UnprovenPartition(tree.root, node, shown, lsn)
-      this.#unproven.set(Number(node.id), unproven)
+    const fresh = difference.added
+      .filter((node) => node.kind !== 'p' && !this.#unproven.has(Number(node.id)))
+      .map((node) => new UnprovenPartition(tree.root, node))
+    for (const one of fresh) this.#unproven.set(Number(one.node.id), one)
+    this.#compared.set(tree.root, tree)
+    for (const one of fresh) {
+      if (waits) await this.#count(one, tree)
+      else void this.#countBeside(one, tree)
+      // A gap is not on record before it has been told.
+      if (this.#gaps.has(tree.root)) return
     }
     this.#keep(tree)
+  }
+
+  /** The stream would end with a connection that is gone for longer. */
+  async #countBeside(one: UnprovenPartition, found: PartitionTree): Promise<void> {
+    for (let tries = 1; !one.isOver; tries++) {
+      try {
+        return await this.#count(one, found)
+      } catch {
+        if (tries < mostTries) await sleep(1_000)
+        else if (!one.isOver) this.#gap(this.#treeOf(one, found), reasons.attached(one.node))
+      }
+    }
+  }
+
+  async #count(one: UnprovenPartition, found: PartitionTree): Promise<void> {
+    const shown = await this.#rowsIn(one)
+    const lsn = await endOfLog(this.#options.control)
+    if (one.isOver) return
+    const tree = this.#treeOf(one, found)
+    if (shown === undefined) return this.#gap(tree, reasons.attached(one.node))
+    if (shown.rows > 0n) return one.counted(shown, lsn)
+    // What it had before is gone, and a delete of a row that never came does nothing.
+    this.#end(one)
+    this.#keep(tree)
+  }
+
+  #treeOf({ root }: UnprovenPartition, found: PartitionTree): PartitionTree {
+    return this.#compared.get(root) ?? found
   }
 
   /** The present session of the stream may take partitions for what they were before. */
@@ -217,15 +227,21 @@ export class PartitionGuard {
     this.#unproven.delete(Number(one.node.id))
   }
 
-  /** undefined: that cannot be said. */
-  async #rowsIn(node: PartitionNode): Promise<ShownRows | undefined> {
-    const { control, log } = this.#options
+  /** In a session of its own, which nobody else waits for. undefined: that cannot be said. */
+  async #rowsIn(one: UnprovenPartition): Promise<ShownRows | undefined> {
+    const { options, control, log } = this.#options
+    const { node } = one
+    const own = await openControl(options, countSettings).catch(() => undefined)
+    if (own !== undefined) this.#counting.add(own)
+    // Where the server lets no further session in, the others have to wait.
+    const session = own ?? control
     try {
-      const [size] = await control.query('SELECT pg_relation_size($1::oid)::text AS bytes', [
+      if (one.isOver) return undefined
+      const [size] = await session.query('SELECT pg_relation_size($1::oid)::text AS bytes', [
         node.id,
       ])
       if (BigInt(size?.['bytes'] ?? '0') > largestBytes) return undefined
-      const [row] = await control.query(
+      const [row] = await session.query(
         `SELECT count(*)::text AS rows, pg_current_snapshot()::text AS shown FROM ONLY ${quoteTable(node)}`,
       )
       const snapshot = parsePgSnapshot(row?.['shown'] ?? '')
@@ -234,7 +250,16 @@ export class PartitionGuard {
       if (sqlStateOf(error) === undefined) throw error
       log.debug('a partition could not be looked at', { partition: shownTable(node) })
       return undefined
+    } finally {
+      if (own !== undefined) this.#counting.delete(own)
+      await own?.close()
     }
+  }
+
+  /** Ends what still counts. */
+  async close(): Promise<void> {
+    for (const one of this.#unproven.values()) this.#end(one)
+    for (const session of this.#counting) await session.close()
   }
 
   /** Tables that have to be copied anew, each told once. */
@@ -252,11 +277,12 @@ export class PartitionGuard {
   passed(lsn: Lsn): void {
     if (this.#unproven.size === 0) return
     for (const one of this.#unproven.values()) {
-      if (one.lsn > lsn) continue
+      const judgement = one.judge(lsn)
+      if (judgement === undefined) continue
       this.#end(one)
-      const tree = this.#trees.get(one.root)
+      const tree = this.#compared.get(one.root)
       if (tree === undefined) continue
-      if (one.isProven) this.#keep(tree)
+      if (judgement === 'proven') this.#keep(tree)
       else this.#gap(tree, reasons.attached(one.node))
     }
   }

@@ -12,6 +12,7 @@ import {
   eventsOf,
   partitionScene,
   type PartitionScene,
+  settled,
   stream,
 } from './testing/partition-fixture.ts'
 import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
@@ -40,23 +41,6 @@ async function resumed(scene: PartitionScene, state: SourceState): Promise<Sourc
     incarnation: source.remember?.(state.incarnation) ?? state.incarnation,
     position,
   })
-}
-
-/**
- * Looks that the rows caused are over, and the stream has passed their places in the log: what the
- * source remembers of the partitions stays as it is. A stop before that may cost a copy.
- */
-async function settled(scene: PartitionScene, running: ReturnType<typeof stream>): Promise<void> {
-  const { source, state } = scene
-  let last = ''
-  let same = 0
-  for (let look = 0; look < 300 && same < 10; look++) {
-    await eventsOf(scene, running)
-    const now = source.remember?.(state.incarnation) ?? ''
-    same = now === last ? same + 1 : 0
-    last = now
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
 }
 
 test('every partition is copied and followed as its root: other order of columns, levels, default', async () => {

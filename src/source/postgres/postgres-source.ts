@@ -102,14 +102,14 @@ class ComposedSource implements PostgresSource {
   constructor(how: PostgresSourceOptions) {
     this.#how = how
     this.#spool = how.spool
-    this.#options = parsePostgresOptions(how.options, how.clock)
+    const options = (this.#options = parsePostgresOptions(how.options, how.clock))
     this.#control = createControl(this.#options)
     this.#blockedTimeoutMs = how.blockedTimeoutMs ?? 60_000
     this.#slotWaitMs = Math.min(slotWaitMs, this.#blockedTimeoutMs)
     const { log, clock, publicationName, heartbeatIntervalMs: intervalMs = 0 } = how
     const control = this.#control
     const distrust = (table: TableId): Promise<void> => this.#publication.distrust(table)
-    this.#partitions = new PartitionGuard({ control, log, publicationName, distrust })
+    this.#partitions = new PartitionGuard({ options, control, log, publicationName, distrust })
     this.#heartbeat = new Heartbeat({ control, clock, log, intervalMs })
     const order = this.#order
     this.#looks = { control, log, publicationName, order, endOfLog: () => endOfLog(control) }
@@ -376,6 +376,7 @@ class ComposedSource implements PostgresSource {
 
   async close(): Promise<void> {
     this.#copies.close()
+    await this.#partitions.close()
     await this.#control.close()
   }
 }

@@ -64,6 +64,23 @@ export async function eventsOf(scene: PartitionScene, running: RunningStream): P
   ])
 }
 
+/**
+ * Looks that the rows caused are over, and the stream has passed their places in the log: what the
+ * source remembers of the partitions stays as it is. A stop before that may cost a copy.
+ */
+export async function settled(scene: PartitionScene, running: RunningStream): Promise<void> {
+  const { source, state } = scene
+  let last = ''
+  let same = 0
+  for (let look = 0; look < 300 && same < 10; look++) {
+    await eventsOf(scene, running)
+    const now = source.remember?.(state.incarnation) ?? ''
+    same = now === last ? same + 1 : 0
+    last = now
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
 export async function copyOf({ source, table }: PartitionScene): Promise<string[]> {
   const snapshot = await source.beginSnapshot(table, { delivered: [] })
   const sink = new RecordingSnapshotSink(table)
