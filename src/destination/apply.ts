@@ -20,6 +20,8 @@ import {
   destinationState,
   digestColumns,
   isSameShape,
+  sealApplicationId,
+  sealVersion,
   type DestinationState,
 } from './destination-state.ts'
 import type { FileFate } from './mark-rows.ts'
@@ -144,10 +146,17 @@ async function prepareActions(
     { commitInfo: commitInfo(tools, work) },
     ...(isReplaced ? tableActions(tools, work, state.snapshot) : []),
     { txn: { appId: applicationId(tools.identity), version: work.target, lastUpdated: nowMs } },
+    ...sealActions(tools, work),
     ...(work.columns.kind === 'versions' ? [clockAction(tools, clockUs)] : []),
     ...removes,
     ...adds.map((add) => ({ add })),
   ]
+}
+
+function sealActions({ identity, clock }: TableTools, work: TableWork): readonly Action[] {
+  if (work.targetSeal === undefined) return []
+  const version = sealVersion(work.target, work.targetSeal)
+  return [{ txn: { appId: sealApplicationId(identity), version, lastUpdated: clock.nowMs() } }]
 }
 
 function clockAction({ identity, clock }: TableTools, clockUs: bigint): Action {

@@ -32,6 +32,19 @@ export const configurationKeys = {
   columns: 'sluice.columns',
 } as const
 
+/** As many staged commits apart, the seals of two manifests are not told apart by their numbers. */
+const sealedCommits = 2 ** 20
+
+/** `txn.appId` whose version tells the manifest of the applied commit from any other of its number. */
+export function sealApplicationId(identity: DestinationIdentity): string {
+  return `${applicationId(identity)}/manifest`
+}
+
+/** The version: of 52 bits the lower 32 are the seal, the upper ones the end of the commit's number. */
+export function sealVersion(commit: number, seal: number): number {
+  return (commit % sealedCommits) * 2 ** 32 + seal
+}
+
 export interface DestinationIdentity {
   readonly pipelineId: string
   readonly tableId: string
@@ -44,6 +57,8 @@ export interface DestinationState {
   readonly snapshot: DeltaSnapshot | undefined
   /** Staged commit the table is applied up to; undefined: it is to be loaded. */
   readonly applied: number | undefined
+  /** Of its manifest, see `StagingReader.sealOf`; undefined where an earlier version applied it. */
+  readonly appliedSeal: number | undefined
   readonly snapshotId: number | undefined
   readonly snapshotPoint: string | undefined
   readonly columns: string | undefined
@@ -93,6 +108,7 @@ export function destinationState(
 ): DestinationState {
   const nothing = {
     applied: undefined,
+    appliedSeal: undefined,
     snapshotId: undefined,
     snapshotPoint: undefined,
     schemaVersion: undefined,
@@ -119,16 +135,26 @@ export function destinationState(
   if (configuration[configurationKeys.tableId] !== identity.tableId) {
     return { snapshot, ...nothing, ...rows }
   }
+  const applied = snapshot.txnVersions.get(applicationId(identity))
+  const sealed = snapshot.txnVersions.get(sealApplicationId(identity))
   return {
     snapshot,
     ...rows,
-    applied: snapshot.txnVersions.get(applicationId(identity)),
+    applied,
+    appliedSeal: applied === undefined ? undefined : sealOfVersion(applied, sealed),
     snapshotId: Number(configuration[configurationKeys.snapshotId]),
     snapshotPoint: configuration[configurationKeys.snapshotPoint],
     columns,
     schemaVersion: Number(configuration[configurationKeys.schemaVersion]),
     unfit: unfitPolicyOf(snapshot),
   }
+}
+
+/** undefined when it is of another commit: the one after it was applied by an earlier version. */
+function sealOfVersion(commit: number, version: number | undefined): number | undefined {
+  if (version === undefined) return undefined
+  const seal = version % 2 ** 32
+  return sealVersion(commit, seal) === version ? seal : undefined
 }
 
 /** By which values in the table that its types can not hold were handled. */

@@ -70,6 +70,8 @@ export interface TableWork {
   readonly from: CommitNumber | undefined
   /** Staged commit the table is at afterwards. */
   readonly target: CommitNumber
+  /** Tells the manifest of that commit from any other of its number; undefined: it is not known. */
+  readonly targetSeal?: number | undefined
   /** What the commit tells about the source. */
   readonly source: {
     readonly position: string

@@ -32,13 +32,14 @@ export function toWork(
   context: {
     readonly columns: WorkColumns
     readonly target: CommitNumber
+    readonly targetSeal: number | undefined
     /** Place in the source's log after `target`. */
     readonly position: string
     readonly history: HistoryPlan
     readonly from: CommitNumber | undefined
   },
 ): TableWork {
-  const { columns, target, position, from, history } = context
+  const { columns, target, targetSeal, position, from, history } = context
   const times = plan.steps.flatMap(({ times: range }) =>
     range === undefined ? [] : [{ min: BigInt(range.min), max: BigInt(range.max) }],
   )
@@ -58,6 +59,7 @@ export function toWork(
     steps: plan.steps.map(({ entry }) => entry),
     from,
     target,
+    targetSeal,
     source: {
       position,
       ...(times.length === 0

@@ -271,6 +271,37 @@ describe('update()', () => {
     expect(await rowsOf(at.lake, 'main/shop/t', engine)).toEqual([row(1), row(5)])
   })
 
+  test('other contents under a number that is applied are noticed; a newer copy is loaded', async () => {
+    const fill = async (id: number): ReturnType<typeof place> => {
+      const at = await place()
+      await at.source.publish([
+        await at.source.table('1', 't', schema),
+        ...(await at.source.snapshot('1', schema, [[row(1)]])),
+      ])
+      await at.source.publish([
+        await at.source.changes('1', schema, [
+          { op: 'i', sequence: 1, ordinal: 0, cells: row(id) },
+        ]),
+      ])
+      return at
+    }
+    const at = await fill(5)
+    await pipelineOver(at, engine).update({ signal })
+    const other = { ...(await fill(6)), lake: at.lake }
+    const pipeline = pipelineOver(other, engine)
+    const { failedTables } = await pipeline.update({ signal })
+    expect(codesOf(failedTables)).toEqual({ 'main.shop.t': 'PIPELINE_STAGING_REPLACED' })
+    expect(failedTables[0]?.problem?.message).toContain('not the one the log has now')
+    expect(await rowsOf(at.lake, 'main/shop/t', engine)).toEqual([row(1), row(5)])
+    const copy = await other.source.snapshot('1', schema, [[row(1), row(6)]], { snapshotId: 1 })
+    await other.source.publish(copy)
+    expect((await pipeline.update({ signal })).failedTables).toEqual([])
+    expect(await rowsOf(at.lake, 'main/shop/t', engine)).toEqual([row(1), row(6)])
+    // What is applied of the log as it is now is compared with it again.
+    const again = pipelineOver(other, engine)
+    expect((await again.update({ signal })).failedTables).toEqual([])
+  })
+
   test('files with many dead rows are rewritten, small ones are merged', async () => {
     const at = await place()
     const { source } = at

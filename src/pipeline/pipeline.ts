@@ -123,7 +123,8 @@ class StagedPipeline implements Pipeline {
     const runners = this.#route()
     if (newest === undefined) return this.#result(undefined, 0, true)
     const positionAt = (commit: CommitNumber): string => this.#staged.positionAt(commit)
-    const view: StagedView = { base, newest, positionAt }
+    const sealOf = sealsOf(staging)
+    const view: StagedView = { base, newest, positionAt, sealOf }
     const concurrency = this.#options.concurrency ?? 3
     await mapConcurrent(runners.length, concurrency, async (n) => {
       const runner = runners[n]
@@ -348,4 +349,14 @@ class StagedPipeline implements Pipeline {
 
 function routeKey(route: TableRoute): string {
   return `${route.tableId}\n${formatDestinationName(route.destination)}`
+}
+
+/** Each looked up once: many tables stand at the same commit. */
+function sealsOf(staging: StagingReader): StagedView['sealOf'] {
+  const seals = new Map<CommitNumber, Promise<number | undefined>>()
+  return async (commit) => {
+    const seal = seals.get(commit) ?? staging.sealOf(commit)
+    seals.set(commit, seal)
+    return await seal
+  }
 }

@@ -15,6 +15,8 @@ export interface AppliedState {
   readonly snapshotPoint: string | undefined
   /** Of the staged schema its columns are from. */
   readonly schemaVersion: number | undefined
+  /** The log has another manifest of that commit than the one that was applied. */
+  readonly isReplaced?: boolean
 }
 
 export type TablePlan =
@@ -109,6 +111,10 @@ function planChanges(
 ): TablePlan {
   if (applied.snapshotPoint !== digestPoint(snapshot.started.point)) {
     const text = `was loaded from another copy ${snapshot.started.snapshot_id} than the log names`
+    return blocked('PIPELINE_STAGING_REPLACED', table, text)
+  }
+  if (applied.isReplaced === true) {
+    const text = `is applied up to a staged commit ${applied.commit} that is not the one the log has now`
     return blocked('PIPELINE_STAGING_REPLACED', table, text)
   }
   if (lostToPurge(base, table.tableId, applied.commit)) return purged(table, applied, base)

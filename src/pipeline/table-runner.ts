@@ -28,6 +28,8 @@ export interface StagedView {
   readonly newest: CommitNumber
   /** Place in the source's log after the commit that an update goes to. */
   readonly positionAt: (target: CommitNumber) => string
+  /** As `StagingReader.sealOf`. */
+  readonly sealOf: (commit: CommitNumber) => Promise<number | undefined>
 }
 
 export type TableUpdate =
@@ -72,6 +74,9 @@ export class TableRunner {
   #problem: Problem | undefined
   readonly #schemas: TableSchemas
   #isQuarantineEnded = false
+  /** What was applied was compared with the log since the state was read. */
+  #isCompared = false
+  #isReplaced = false
   #isGone = false
   #isOthers = false
   /** Loads of the whole table by this object. */
@@ -98,6 +103,7 @@ export class TableRunner {
     const { tools } = this.#options
     try {
       this.#state = destinationState(await tools.table.snapshot(), tools.identity)
+      this.#isCompared = this.#isReplaced = false
       this.#isOthers = false
     } catch (thrown) {
       const error = asSluiceError(thrown)
@@ -117,7 +123,7 @@ export class TableRunner {
     if (this.#state === undefined) return false
     const plan = planTable({
       table,
-      applied: appliedOf(this.#state),
+      applied: appliedOf(this.#state, this.#isReplaced),
       target,
       newest: view.newest,
       base: view.base,
@@ -186,6 +192,7 @@ export class TableRunner {
       if (work.kind === 'recall') return work
       const outcome = await this.#tryWork(work)
       this.#state = outcome.state
+      this.#isReplaced = false
       if (outcome.kind === 'committed') {
         this.#count(work)
         return { kind: 'committed' }
@@ -215,7 +222,11 @@ export class TableRunner {
   ): Promise<TableWork | Extract<TablePlan, { kind: 'recall' }> | undefined> {
     const input = { table, target, newest: view.newest, base: view.base }
     const state = this.#known()
-    let plan = planTable({ ...input, applied: appliedOf(state) })
+    let plan = planTable({ ...input, applied: appliedOf(state, this.#isReplaced) })
+    if (!this.#isCompared || plan.kind === 'changes') {
+      await this.#compareLog(view)
+      plan = planTable({ ...input, applied: appliedOf(state, this.#isReplaced) })
+    }
     let from = versionOf(plan, state, table)
     if (plan.kind === 'gone') {
       // Asked for by name, so it is missed.
@@ -237,7 +248,21 @@ export class TableRunner {
     const columns = await this.#schemas.workColumns(plan, from)
     const history = historyOf(plan, { state, columns: columns.columns, table })
     const position = view.positionAt(target)
-    return toWork(plan, { columns, target, position, history, from: state.applied })
+    const targetSeal = await view.sealOf(target)
+    return toWork(plan, { columns, target, targetSeal, position, history, from: state.applied })
+  }
+
+  /**
+   * A volume that was put back from an older copy, or lost its newest manifests, goes on with other
+   * ones under the numbers that are applied already: what they hold would be passed over.
+   */
+  async #compareLog(view: StagedView): Promise<void> {
+    const { applied, appliedSeal } = this.#known()
+    if (applied !== undefined && appliedSeal !== undefined) {
+      const found = await view.sealOf(applied)
+      this.#isReplaced = found !== undefined && found !== appliedSeal
+    }
+    this.#isCompared = true
   }
 
   /** Under another policy the destination has the rows that were held back. */
@@ -300,9 +325,9 @@ const nothingApplied: AppliedState = {
   schemaVersion: undefined,
 }
 
-function appliedOf(state: DestinationState): AppliedState {
+function appliedOf(state: DestinationState, isReplaced: boolean): AppliedState {
   const { applied, snapshotId, snapshotPoint, schemaVersion } = state
-  return { commit: applied, snapshotId, snapshotPoint, schemaVersion }
+  return { commit: applied, snapshotId, snapshotPoint, schemaVersion, isReplaced }
 }
 
 /** Schema version that the work begins from; undefined: there is none to tell it by. */

@@ -39,3 +39,10 @@ export function decodeSealedJson(bytes: Uint8Array): SealedJson {
     return { kind: 'damaged', reason: 'it is not JSON' }
   }
 }
+
+/** The seal alone, from 0 to 2^32 - 1: tells a file from another of its name. undefined: it has none. */
+export function sealOf(bytes: Uint8Array): number | undefined {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const seal = sealPattern.exec(text.toString('latin1', Math.max(0, text.length - sealLength)))?.[1]
+  return seal === undefined ? undefined : Number.parseInt(seal, 16)
+}

@@ -2,6 +2,7 @@
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import type { TableSchema } from '../source/table-schema.ts'
 import { emptyLogBase, type LogBase } from './log-base.ts'
+import { manifestPath } from './layout.ts'
 import type { CommitNumber, Manifest, StoredManifest } from './manifest.ts'
 import {
   assertLogEndsAt,
@@ -12,6 +13,7 @@ import {
   tellStored,
 } from './read-log.ts'
 import { readSchemaFile } from './schema-files.ts'
+import { sealOf } from './sealed-json.ts'
 
 /** Told by one reader to one sink; what was told is not kept here. */
 export interface StagingReader {
@@ -22,6 +24,8 @@ export interface StagingReader {
    * same one. Throws STAGING_LOG_GAP and STAGING_MANIFEST_UNREADABLE.
    */
   refresh(sink: LogSink): Promise<void>
+  /** Tells the manifest from any other of its number; undefined when it is not there any more. */
+  sealOf(commit: CommitNumber): Promise<number | undefined>
   /** Commits in [from, end) once more, as their files have them. Throws as `refresh`. */
   again(
     range: { readonly from: CommitNumber; readonly end: CommitNumber },
@@ -76,6 +80,10 @@ export function createStagingReader(options: { readonly storage: ObjectStorage }
         running = undefined
       })
       return running
+    },
+    sealOf: async (commit) => {
+      const bytes = await storage.read(manifestPath(commit))
+      return bytes === undefined ? undefined : sealOf(bytes)
     },
     again: (range, take) => tellStored(storage, range, take),
     readSchema: (tableId, schemaVersion) => readSchemaFile(storage, tableId, schemaVersion),
