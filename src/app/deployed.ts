@@ -9,6 +9,7 @@ import type {
   Running,
   RunProgress,
   RunResult,
+  VerifiedTable,
   VerifyOptions,
   VerifyReport,
 } from '../cli/app.ts'
@@ -17,7 +18,7 @@ import type { PipelineStatus } from '../pipeline/pipeline-status.ts'
 import type { Context } from './context.ts'
 import { lastWords } from './live-status.ts'
 import { startRun } from './run.ts'
-import { deployedDefinitions, openRuntime } from './runtime.ts'
+import { deployedDefinitions, openRuntime, type RuntimeDefinitions } from './runtime.ts'
 import { holdComparison, isNamedBy } from './verify.ts'
 import { requestVerify } from './verify-request.ts'
 
@@ -77,8 +78,8 @@ export async function verifyDeployed(
   context: Context,
   options: VerifyOptions,
 ): Promise<VerifyReport> {
-  const { gateways, pipelines } = await deployedDefinitions(context)
   const meant = await destinationsMeant(context, options.tables)
+  const { gateways, pipelines, withdrawn } = await declaredDefinitions(context)
   const wanted = await recordsOf(context, meant)
   const tables: VerifyReport['tables'][number][] = []
   for (const gateway of gateways) {
@@ -103,12 +104,50 @@ export async function verifyDeployed(
       await runtime.close()
     }
   }
-  return { tables }
+  const skipped = (await withdrawnTables(context, withdrawn)).filter(
+    ({ destination }) => meant?.includes(destination) ?? true,
+  )
+  for (const table of skipped) options.onTable?.(table)
+  return { tables: [...tables, ...skipped] }
+}
+
+/**
+ * What is deployed, without the pipelines that their file does not have any more: a gateway that
+ * runs for those too would begin to follow their tables again.
+ */
+async function declaredDefinitions(
+  context: Context,
+): Promise<RuntimeDefinitions & { readonly withdrawn: readonly PipelineDefinition[] }> {
+  const { gateways, pipelines } = await deployedDefinitions(context)
+  const ids = await context.store.withdrawnPipelines()
+  const isWithdrawn = ({ id }: PipelineDefinition): boolean => ids.has(id)
+  return {
+    gateways,
+    pipelines: pipelines.filter((pipeline) => !isWithdrawn(pipeline)),
+    withdrawn: pipelines.filter(isWithdrawn),
+  }
+}
+
+async function withdrawnTables(
+  context: Context,
+  pipelines: readonly PipelineDefinition[],
+): Promise<readonly VerifiedTable[]> {
+  const keys = new Map(pipelines.map(({ id, key }) => [id, key]))
+  const nothing = { sourceRows: 0n, destinationRows: 0n, missing: 0n, extra: 0n, different: 0n }
+  return (await context.store.destinations()).flatMap(({ name, pipelineId, source }) => {
+    const withdrawn = keys.get(pipelineId)
+    if (withdrawn === undefined) return []
+    const at = { isEqual: false, differences: [], version: undefined, position: undefined }
+    return [{ destination: formatTableName(name), source, withdrawn, ...nothing, ...at }]
+  })
 }
 
 export async function refreshDeployed(context: Context, options: RefreshOptions): Promise<Running> {
-  const { gateways, pipelines } = await deployedDefinitions(context)
   const meant = await destinationsMeant(context, options.tables)
+  // One that is asked for by name is copied anew whether its file still has it or not.
+  const { gateways, pipelines } = await (meant === undefined
+    ? declaredDefinitions(context)
+    : deployedDefinitions(context))
   const records = await recordsOf(context, meant)
   const asked: AskedGateway[] = []
   const idle: GatewayDefinition[] = []

@@ -36,8 +36,8 @@ export async function openApp(options: AppOptions): Promise<App> {
       return spelledRun(context, await withCommands(context, refreshDeployed(context, how)))
     },
     remove: async (how) => {
-      const { removeGateway } = await import('./remove.ts')
-      return await withCommands(context, removeGateway(context, how))
+      const { removeDeployed } = await import('./remove.ts')
+      return await withCommands(context, removeDeployed(context, how))
     },
     quickstart: async (how) => {
       const { parseResourceFile } = await import('../catalog/resource-file.ts')

@@ -2,6 +2,7 @@
 import { foldName, nameProblem, parseTableName, type TableName } from '../catalog/names.ts'
 import type { PipelineDefinition, PipelineObject } from '../catalog/pipeline-definition.ts'
 import { pipelineSettings, settingValue } from '../catalog/pipeline-settings.ts'
+import type { OtherPipelines } from '../destination/destination-state.ts'
 import type { Engine } from '../engine/duckdb.ts'
 import type { News } from '../pipeline/news.ts'
 import { createPipeline } from '../pipeline/pipeline.ts'
@@ -63,6 +64,7 @@ export async function createPipelineRuntime(
   const locationOf = (name: TableName): string => folders.table(name)
   const pipeline = createPipeline({
     pipelineId: definition.id,
+    others: await otherPipelines(context),
     staging: reader,
     lake: (name) => ({ storage: context.lakeStorage(locationOf(name)), root: '' }),
     engine: wiring.engine,
@@ -100,6 +102,19 @@ export async function createPipelineRuntime(
         recorded.set(destination, tableId)
       }
     },
+  }
+}
+
+/** As deployed now: nobody is removed while its gateway runs. */
+async function otherPipelines({ store }: Context): Promise<OtherPipelines> {
+  const keys = new Map((await store.pipelines()).map(({ id, key }) => [id, key]))
+  const releases = await store.releases()
+  return {
+    keyOf: (id) => keys.get(id),
+    isReleased: (id, name) =>
+      releases.some(
+        ({ pipelineId, destination = name }) => pipelineId === id && destination === name,
+      ),
   }
 }
 

@@ -8,14 +8,21 @@ import type { Context } from './context.ts'
 
 type Place = Pick<Context, 'dataFolder' | 'env'>
 
+const removal = /\bsluice remove (\S+) --yes(?! --forget)/g
 const command = /\bsluice refresh (TABLE|--all) --full\b/g
 
 /** `table`: `catalog.schema.table`; without it `TABLE` stays for the reader to fill in. */
 export function spelledOut(place: Place, remedy: string, table = 'TABLE'): string {
-  return remedy.replace(command, (_whole, what: string) => {
-    const tables = what === 'TABLE' ? shellWord(table) : what
-    return `${programName(place.env)} refresh ${tables} --full --data ${shellWord(place.dataFolder)}`
-  })
+  const at = `--data ${shellWord(place.dataFolder)}`
+  return remedy
+    .replace(command, (_whole, what: string) => {
+      const tables = what === 'TABLE' ? shellWord(table) : what
+      return `${programName(place.env)} refresh ${tables} --full ${at}`
+    })
+    .replace(
+      removal,
+      (_whole, key: string) => `${programName(place.env)} remove ${key} --yes ${at}`,
+    )
 }
 
 export function spelledProblem<T extends { readonly remedy: string }>(

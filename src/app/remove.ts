@@ -1,7 +1,12 @@
-/** `remove`: takes a gateway away, at its source and in the catalog. Loaded tables stay. */
+/**
+ * `remove`: takes a gateway away, at its source and in the catalog, or a pipeline, in the catalog.
+ * Loaded tables stay.
+ */
 import { randomUUID } from 'node:crypto'
 import { asSluiceError, SluiceError } from '../base/errors.ts'
 import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
+import { formatTableName } from '../catalog/names.ts'
+import type { PipelineDefinition } from '../catalog/pipeline-definition.ts'
 import type { RemoveOptions, RemoveReport } from '../cli/app.ts'
 import { createParquetEncoder } from '../columnar/parquet/create-encoder.ts'
 import { recordEnd } from '../gateway/recover.ts'
@@ -13,26 +18,59 @@ import type { Context } from './context.ts'
 import { type GatewayIdentity, readIdentity } from './gateway-identity.ts'
 import { assertNotRunning, openSource } from './gateway-runtime.ts'
 
-export async function removeGateway(
+export async function removeDeployed(
   context: Context,
-  { gateway: key, isConfirmed, isForgotten }: RemoveOptions,
+  options: RemoveOptions,
 ): Promise<RemoveReport> {
+  const { key } = options
   const gateways = await context.store.gateways()
   const definition = gateways.find((gateway) => gateway.key === key)
-  if (definition === undefined) {
-    const known = gateways.map((gateway) => gateway.key).join(', ')
-    throw new SluiceError(
-      'CATALOG_UNKNOWN_GATEWAY',
-      `no gateway "${key}" is deployed here; there are ${known || 'none'}`,
-    )
+  if (definition !== undefined) return await removeGateway(context, definition, options)
+  const pipelines = await context.store.pipelines()
+  const pipeline = pipelines.find((one) => one.key === key)
+  if (pipeline !== undefined) {
+    const gateway = gateways.find(({ id }) => id === pipeline.gatewayId)
+    return await removePipeline(context, { pipeline, gateway }, options)
   }
+  const named = (what: string, of: readonly { readonly key: string }[]): string =>
+    of.length === 0 ? `no ${what}s` : `the ${what}s ${of.map((one) => one.key).join(', ')}`
+  throw new SluiceError(
+    'CATALOG_UNKNOWN_GATEWAY',
+    `no gateway or pipeline "${key}" is deployed here; there are ${named('gateway', gateways)} and ${named('pipeline', pipelines)}`,
+  )
+}
+
+/** Nothing of it is at the source: what its gateway follows for it alone ends with the next run. */
+async function removePipeline(
+  context: Context,
+  of: { readonly pipeline: PipelineDefinition; readonly gateway: GatewayDefinition | undefined },
+  { isConfirmed }: RemoveOptions,
+): Promise<RemoveReport> {
+  const { key, id } = of.pipeline
+  const own = (await context.store.destinations()).filter(({ pipelineId }) => pipelineId === id)
+  const tables = own.map(({ name }) => formatTableName(name)).join(', ') || 'no tables'
+  if (!isConfirmed) {
+    const steps = [`it would forget pipeline ${key}, which has ${tables}`]
+    return { resource: 'pipeline', steps, problem: undefined }
+  }
+  if (of.gateway !== undefined) await assertNotRunning(context, of.gateway)
+  await context.store.removePipeline(id)
+  const text = `forgot pipeline ${key}; its tables stay as they are, and another pipeline may take them over: ${tables}`
+  return { resource: 'pipeline', steps: [text], problem: undefined }
+}
+
+async function removeGateway(
+  context: Context,
+  definition: GatewayDefinition,
+  { key, isConfirmed, isForgotten }: RemoveOptions,
+): Promise<RemoveReport> {
   const storage = createLocalStorage((await context.folders()).volume(definition.staging))
   const identity = await readIdentity(storage)
   const statements =
     identity === undefined
       ? []
       : removalStatements({ slotName: identity.slot, publicationName: identity.publication })
-  if (!isConfirmed) return { gateway: key, steps: statements, problem: undefined }
+  if (!isConfirmed) return { resource: 'gateway', steps: statements, problem: undefined }
   await assertNotRunning(context, definition)
   let steps: readonly string[] = []
   try {
@@ -41,13 +79,13 @@ export async function removeGateway(
     const { code, message } = asSluiceError(error)
     const remedy = `Run again when the source answers, or run there: ${statements.join(' ')} and then: sluice remove ${key} --yes --forget`
     const problem = { code, message, remedy }
-    if (!isForgotten) return { gateway: key, steps, problem }
+    if (!isForgotten) return { resource: 'gateway', steps, problem }
     steps = [`left what it made at the source: ${statements.join(' ')}`]
   }
   if (identity !== undefined) await endRecord(context, definition, storage)
   await context.store.removeGateway(definition.id)
   return {
-    gateway: key,
+    resource: 'gateway',
     steps: [
       ...steps,
       `forgot gateway ${key} and its pipelines; their tables stay; a later run copies them anew`,

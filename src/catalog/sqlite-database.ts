@@ -7,7 +7,7 @@ import { SluiceError } from '../base/errors.ts'
 
 /** "SLCE"; says that a database file is ours. */
 const applicationId = 0x534c4345
-export const schemaVersion = 1
+export const schemaVersion = 2
 const busyTimeoutMs = 10_000
 
 /** One entry per version: the statements that lead to it from the one before. */
@@ -28,6 +28,9 @@ const migrations: readonly string[] = [
    CREATE INDEX event_owner ON event (owner, number);
    CREATE TABLE live_status (owner TEXT PRIMARY KEY, process_id INTEGER NOT NULL,
      at_ms INTEGER NOT NULL, json TEXT NOT NULL) STRICT;`,
+  `CREATE TABLE withdrawn_pipeline (id TEXT PRIMARY KEY) STRICT;
+   CREATE TABLE release (pipeline TEXT NOT NULL, name TEXT NOT NULL,
+     PRIMARY KEY (pipeline, name)) STRICT;`,
 ]
 
 export type Row = Record<string, SQLOutputValue>

@@ -38,6 +38,8 @@ export function deployResources(
       throw immutable(pipeline.key, 'ingestion_gateway_id', before.gatewayId, pipeline.gatewayId)
     }
     const kind = saveRecord(database, 'pipeline', pipeline)
+    database.run('DELETE FROM withdrawn_pipeline WHERE id = ?', pipeline.id)
+    database.run("DELETE FROM release WHERE pipeline = ? AND name = ''", pipeline.id)
     changes.push({ kind, resource: 'pipeline', key: pipeline.key })
   }
   for (const root of resources.storageRoots) {
@@ -48,11 +50,26 @@ export function deployResources(
       JSON.stringify(root),
     )
   }
-  const declared = new Set(resources.gateways.map(({ id }) => id))
+  return [...changes, ...undeclared(database, resources)]
+}
+
+/** Gateways that are not in `resources`, and pipelines that are not although their gateway is. */
+function undeclared(database: SqliteDatabase, resources: Resources): readonly DeploymentChange[] {
+  const changes: DeploymentChange[] = []
+  const gateways = new Set(resources.gateways.map(({ id }) => id))
   for (const row of database.all('SELECT id, record FROM gateway ORDER BY id')) {
-    if (declared.has(String(row['id']))) continue
+    if (gateways.has(String(row['id']))) continue
     const { key } = JSON.parse(String(row['record'])) as GatewayDefinition
     changes.push({ kind: 'undeclared', resource: 'gateway', key })
+  }
+  const pipelines = new Set(resources.pipelines.map(({ id }) => id))
+  for (const row of database.all('SELECT id, record FROM pipeline ORDER BY id')) {
+    const id = String(row['id'])
+    const { key, gatewayId } = JSON.parse(String(row['record'])) as PipelineDefinition
+    // What is said of its gateway is said of it too.
+    if (pipelines.has(id) || !gateways.has(gatewayId)) continue
+    database.run('INSERT OR REPLACE INTO withdrawn_pipeline VALUES (?)', id)
+    changes.push({ kind: 'undeclared', resource: 'pipeline', key })
   }
   return changes
 }

@@ -6,6 +6,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs'
+import { formatTableName } from './names.ts'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -197,6 +198,34 @@ test('destinations, refresh requests, updates, events and live status are kept',
   expect(await store.liveStatus('p')).toEqual(live)
   await store.removeDestination(name)
   expect(await store.destinations()).toEqual([])
+})
+
+test('trap: what a removed pipeline gave up is its own again once it has it on record', async () => {
+  const store = openStore()
+  const file = resources()
+  await store.deploy(file)
+  const [pipeline] = file.pipelines
+  const pipelineId = pipeline?.id ?? ''
+  await store.saveDestination({ ...destination, pipelineId })
+  expect(await store.deploy({ ...file, pipelines: [] })).toContainEqual({
+    kind: 'undeclared',
+    resource: 'pipeline',
+    key: pipeline?.key,
+  })
+  expect(await store.withdrawnPipelines()).toEqual(new Set(file.pipelines.map(({ id }) => id)))
+  await store.deploy(file)
+  expect(await store.withdrawnPipelines()).toEqual(new Set())
+  await store.removePipeline(pipelineId)
+  expect(await store.destinations()).toEqual([])
+  expect((await store.pipelines()).some(({ id }) => id === pipelineId)).toBe(false)
+  const table = { pipelineId, destination: formatTableName(name) }
+  expect(await store.releases()).toEqual([{ pipelineId, destination: undefined }, table])
+  await store.deploy(file)
+  expect(await store.releases()).toEqual([table])
+  await store.saveDestination({ ...destination, pipelineId: 'another' })
+  expect(await store.releases()).toEqual([table])
+  await store.saveDestination({ ...destination, pipelineId })
+  expect(await store.releases()).toEqual([])
 })
 
 test('two processes can write', async () => {

@@ -53,7 +53,10 @@ type ResourceMethods = Pick<
   | 'connections'
   | 'gateways'
   | 'pipelines'
+  | 'withdrawnPipelines'
   | 'removeGateway'
+  | 'removePipeline'
+  | 'releases'
   | 'storageRoots'
   | 'openConnection'
 >
@@ -63,6 +66,10 @@ function resourceMethods(database: SqliteDatabase, sealer: Sealer, file: string)
     database
       .all(`SELECT record FROM ${table} ORDER BY ${order}`)
       .map((row) => parseRecord<T>(row, file))
+  const tablesOf = (id: string): readonly string[] =>
+    records<DestinationRecord>('destination', 'name')
+      .filter(({ pipelineId }) => pipelineId === id)
+      .map(({ name }) => formatTableName(name))
   return {
     deploy: async (resources) =>
       database.transaction(() => deployResources(database, sealer, resources)),
@@ -70,14 +77,32 @@ function resourceMethods(database: SqliteDatabase, sealer: Sealer, file: string)
     connections: async () => records<Connection>('connection', 'name'),
     gateways: async () => records<GatewayDefinition>('gateway', 'rowid'),
     pipelines: async () => records<PipelineDefinition>('pipeline', 'rowid'),
-    removeGateway: async (id) => {
-      const own = records<PipelineDefinition>('pipeline', 'id').filter(
-        ({ gatewayId }) => gatewayId === id,
-      )
-      for (const pipeline of own) database.run('DELETE FROM pipeline WHERE id = ?', pipeline.id)
-      database.run('DELETE FROM live_status WHERE owner = ?', id)
-      database.run('DELETE FROM gateway WHERE id = ?', id)
-    },
+    withdrawnPipelines: async () =>
+      new Set(database.all('SELECT id FROM withdrawn_pipeline').map(({ id }) => String(id))),
+    removeGateway: async (id) =>
+      database.transaction(() => {
+        const own = records<PipelineDefinition>('pipeline', 'id').filter(
+          ({ gatewayId }) => gatewayId === id,
+        )
+        // The records of their tables stay, so that these can still be read.
+        for (const { id: ownId } of own) releasePipeline(database, ownId, tablesOf(ownId))
+        database.run('DELETE FROM live_status WHERE owner = ?', id)
+        database.run('DELETE FROM gateway WHERE id = ?', id)
+      }),
+    removePipeline: async (id) =>
+      database.transaction(() => {
+        const tables = tablesOf(id)
+        releasePipeline(database, id, tables)
+        for (const name of tables) {
+          database.run('DELETE FROM destination WHERE name = ?', name)
+          database.run('DELETE FROM refresh_request WHERE name = ?', name)
+        }
+      }),
+    releases: async () =>
+      database.all('SELECT pipeline, name FROM release ORDER BY pipeline, name').map((row) => ({
+        pipelineId: String(row['pipeline']),
+        destination: row['name'] === '' ? undefined : String(row['name']),
+      })),
     storageRoots: async () => records<StorageRoot>('storage_root', 'catalog, schema'),
     openConnection: async (name, env) => {
       const row = database.all('SELECT * FROM connection WHERE name = ?', name)[0]
@@ -91,6 +116,15 @@ function resourceMethods(database: SqliteDatabase, sealer: Sealer, file: string)
       return resolveConnection(connection, env)
     },
   }
+}
+
+/** Call it inside a transaction. */
+function releasePipeline(database: SqliteDatabase, id: string, tables: readonly string[]): void {
+  database.run('DELETE FROM pipeline WHERE id = ?', id)
+  database.run('DELETE FROM withdrawn_pipeline WHERE id = ?', id)
+  database.run('DELETE FROM live_status WHERE owner = ?', id)
+  for (const name of ['', ...tables])
+    database.run('INSERT OR REPLACE INTO release VALUES (?, ?)', id, name)
 }
 
 function unknownConnection(database: SqliteDatabase, name: string): SluiceError {
@@ -116,11 +150,13 @@ type DestinationMethods = Pick<
 function destinationMethods(database: SqliteDatabase, file: string): DestinationMethods {
   return {
     saveDestination: async (record) =>
-      database.run(
-        'INSERT OR REPLACE INTO destination VALUES (?, ?)',
-        formatTableName(record.name),
-        JSON.stringify(record),
-      ),
+      database.transaction(() => {
+        const name = formatTableName(record.name)
+        const text = JSON.stringify(record)
+        database.run('INSERT OR REPLACE INTO destination VALUES (?, ?)', name, text)
+        const { pipelineId } = record
+        database.run('DELETE FROM release WHERE pipeline = ? AND name = ?', pipelineId, name)
+      }),
     destinations: async () =>
       database
         .all('SELECT record FROM destination ORDER BY name')

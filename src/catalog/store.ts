@@ -50,6 +50,16 @@ export interface DeploymentChange {
   readonly key: string
 }
 
+/** Another pipeline may take it over. */
+export interface Release {
+  readonly pipelineId: string
+  /**
+   * `catalog.schema.table`, until the pipeline has it on record again; undefined: whatever it owns,
+   * until it is deployed again.
+   */
+  readonly destination: string | undefined
+}
+
 /** Errors: CATALOG_*. All writes are durable when they resolve. */
 export interface CatalogStore {
   /**
@@ -60,8 +70,14 @@ export interface CatalogStore {
   connections(): Promise<readonly Connection[]>
   gateways(): Promise<readonly GatewayDefinition[]>
   pipelines(): Promise<readonly PipelineDefinition[]>
-  /** With the pipelines that read from it; their destination tables stay. */
+  /** Of those: deployed earlier, and not in the file that its gateway was last deployed from. */
+  withdrawnPipelines(): Promise<ReadonlySet<string>>
+  /** With the pipelines that read from it; their destination tables stay, released. */
   removeGateway(id: string): Promise<void>
+  /** With the records of its destination tables; they stay, released. */
+  removePipeline(id: string): Promise<void>
+  /** What removed pipelines gave up. */
+  releases(): Promise<readonly Release[]>
   storageRoots(): Promise<readonly StorageRoot[]>
   /** Address of a deployed connection. Throws CONFIG_UNKNOWN_REFERENCE, CONFIG_ENV_UNSET, CATALOG_SECRET_UNREADABLE. */
   openConnection(name: string, env: Environment): Promise<ConnectionAddress>

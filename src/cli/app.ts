@@ -43,8 +43,8 @@ export interface App {
 }
 
 export interface RemoveOptions {
-  /** Key of a deployed gateway. */
-  readonly gateway: string
+  /** Of a deployed gateway or pipeline. */
+  readonly key: string
   /** Without it nothing is done and the report says what would be. */
   readonly isConfirmed: boolean
   /** Also when its source cannot be asked: the catalog forgets it. */
@@ -52,7 +52,7 @@ export interface RemoveOptions {
 }
 
 export interface RemoveReport {
-  readonly gateway: string
+  readonly resource: 'gateway' | 'pipeline'
   /** In words; what would be done when it was not confirmed. */
   readonly steps: readonly string[]
   /** Why the source could not be asked, and what to run there by hand. */
@@ -210,6 +210,8 @@ export interface VerifiedTable {
   }
   /** No longer in the source, and not asked for by name: there is nothing to compare with. */
   readonly isGone?: boolean
+  /** Key of its pipeline, which the file does not have any more: nobody keeps the table up to date. */
+  readonly withdrawn?: string
   readonly problem?: Problem
 }
 

@@ -18,6 +18,11 @@ export function printVerified(output: Output, table: VerifiedTable): void {
     output.line(`${output.style('bold', '- gone at the source, not compared')}  ${name}`)
     return
   }
+  if (table.withdrawn !== undefined) {
+    const text = `- pipeline ${printable(table.withdrawn)} is not in the file any more, not compared`
+    output.line(`${output.style('bold', text)}  ${printable(table.destination)}`)
+    return
+  }
   const { missing, extra, different, insertsOnly } = table
   if (insertsOnly !== undefined) {
     printInsertsOnly(output, table, insertsOnly)
@@ -73,6 +78,7 @@ export function isWithoutDifference(table: VerifiedTable): boolean {
   return (
     table.isEqual ||
     table.isGone === true ||
+    table.withdrawn !== undefined ||
     (insertsOnly !== undefined && insertsOnly.kind !== 'lost')
   )
 }

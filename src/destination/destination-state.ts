@@ -50,6 +50,36 @@ export interface DestinationIdentity {
   readonly tableId: string
   /** `catalog.schema.table`, for messages. */
   readonly name: string
+  /** What is known of other pipelines; without it no table of theirs is taken over. */
+  readonly others?: OtherPipelines
+}
+
+export interface OtherPipelines {
+  /** As people call the pipeline; undefined: it is not deployed here. */
+  keyOf(pipelineId: string): string | undefined
+  /** Whether the pipeline gave up the table, `catalog.schema.table`, so that it may be taken over. */
+  isReleased(pipelineId: string, name: string): boolean
+}
+
+/** Whether the pipeline may write to what `owner` made: its own, or what that one gave up. */
+export function mayWrite(
+  { pipelineId, name, others }: Pick<DestinationIdentity, 'pipelineId' | 'name' | 'others'>,
+  owner: string,
+): boolean {
+  return owner === pipelineId || others?.isReleased(owner, name) === true
+}
+
+function tableTaken({ pipelineId, name, others }: DestinationIdentity, owner: string): SluiceError {
+  const key = others?.keyOf(owner)
+  const own = others?.keyOf(pipelineId)
+  const elsewhere = 'Choose another destination_table or destination_schema for one of the two.'
+  const remedy =
+    key === undefined
+      ? `${elsewhere} It may be written from another data folder; if nobody writes it any more, move its folder away.`
+      : `${elsewhere} To hand the table over: take it out of ${key} in the file, or all of ${key}. Run: sluice remove ${key} --yes ; the next run loads the table anew for ${own ?? 'this pipeline'}.`
+  const whose = key === undefined ? `${owner}, which is not deployed here` : key
+  const text = `${name} belongs to the pipeline ${whose}${own === undefined ? '' : `, not to ${own}`}`
+  return new SluiceError('DESTINATION_TABLE_TAKEN', text, { remedy })
 }
 
 export interface DestinationState {
@@ -100,7 +130,8 @@ export function applicationId({ pipelineId, tableId }: DestinationIdentity): str
 
 /**
  * Throws DESTINATION_FOREIGN_TABLE, DESTINATION_TABLE_TAKEN and DESTINATION_CHANGED_BY_OTHERS. A
- * table that this pipeline filled from an earlier source table of the same name is to be loaded.
+ * table that this pipeline filled from an earlier source table of the same name, or that a removed
+ * pipeline gave up, is to be loaded.
  */
 export function destinationState(
   snapshot: DeltaSnapshot | undefined,
@@ -122,17 +153,18 @@ export function destinationState(
     const text = `${identity.name} already is a Delta table that Sluice did not make`
     throw new SluiceError('DESTINATION_FOREIGN_TABLE', text)
   }
-  if (owner !== identity.pipelineId) {
-    const text = `${identity.name} belongs to the pipeline ${owner}, not to ${identity.pipelineId}`
-    throw new SluiceError('DESTINATION_TABLE_TAKEN', text)
-  }
+  if (!mayWrite(identity, owner)) throw tableTaken(identity, owner)
   const columns = configuration[configurationKeys.columns]
   assertUnchanged(snapshot, identity, columns)
   const rows = {
     ...rowsOfConfiguration(configuration),
-    clockUs: BigInt(snapshot.txnVersions.get(clockApplicationId(identity)) ?? 0),
+    // A history that is taken over goes on behind what its owner wrote.
+    clockUs: BigInt(
+      snapshot.txnVersions.get(clockApplicationId({ ...identity, pipelineId: owner })) ?? 0,
+    ),
   }
-  if (configuration[configurationKeys.tableId] !== identity.tableId) {
+  const isOwn = owner === identity.pipelineId
+  if (!isOwn || configuration[configurationKeys.tableId] !== identity.tableId) {
     return { snapshot, ...nothing, ...rows }
   }
   const applied = snapshot.txnVersions.get(applicationId(identity))

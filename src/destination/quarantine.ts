@@ -11,7 +11,12 @@ import type { DeltaColumn } from '../delta/table-schema.ts'
 import type { EngineStatements } from '../engine/duckdb.ts'
 import { quoteIdentifier, quoteText } from '../engine/quote.ts'
 import type { DestinationColumns } from './destination-columns.ts'
-import { applicationId, configurationKeys, type DestinationIdentity } from './destination-state.ts'
+import {
+  applicationId,
+  configurationKeys,
+  mayWrite,
+  type DestinationIdentity,
+} from './destination-state.ts'
 import { keepsHistory } from './destination-kind.ts'
 import { unknownTable } from './fill-absent.ts'
 import { changesTable, orderColumn } from './reduce-changes.ts'
@@ -201,12 +206,25 @@ export async function commitQuarantined(
         },
       },
       ...(snapshot === undefined ? [{ protocol }, { metaData: metadata }] : []),
+      ...takenOver(snapshot, tools.identity),
       { txn: { appId: quarantineApplication(tools.identity), version: last, lastUpdated: now } },
       ...removed,
       ...files.map((add) => ({ add })),
     ])
     if (outcome.kind === 'committed') return
   }
+}
+
+/** The metadata of a quarantine that another pipeline gave up, with its new owner. */
+function takenOver(
+  snapshot: DeltaSnapshot | undefined,
+  { pipelineId }: DestinationIdentity,
+): readonly Action[] {
+  if (snapshot === undefined) return []
+  const { metadata } = snapshot
+  if (metadata.configuration[configurationKeys.pipelineId] === pipelineId) return []
+  const configuration = { ...metadata.configuration, [configurationKeys.pipelineId]: pipelineId }
+  return [{ metaData: { ...metadata, configuration } }]
 }
 
 /**
@@ -269,10 +287,12 @@ function ownSnapshot(
 /** Whether the table holds what did not fit into that destination. */
 export function isQuarantineOf(
   { metadata: { configuration } }: DeltaSnapshot,
-  { pipelineId, name }: Pick<DestinationIdentity, 'pipelineId' | 'name'>,
+  identity: Pick<DestinationIdentity, 'pipelineId' | 'name' | 'others'>,
 ): boolean {
+  const owner = configuration[configurationKeys.pipelineId]
   return (
-    configuration[configurationKeys.pipelineId] === pipelineId &&
-    configuration[configurationKeys.quarantineOf] === name
+    owner !== undefined &&
+    mayWrite(identity, owner) &&
+    configuration[configurationKeys.quarantineOf] === identity.name
   )
 }

@@ -3,6 +3,7 @@ import type { SteadyClock } from '../base/clock.ts'
 import { asSluiceError, SluiceError } from '../base/errors.ts'
 import type { Failpoints } from '../base/failpoint.ts'
 import type { UnfitPolicy } from '../destination/destination-columns.ts'
+import type { OtherPipelines } from '../destination/destination-state.ts'
 import { quarantineName } from '../destination/quarantine.ts'
 import { openDestination } from '../destination/open-destination.ts'
 import type { TableTools } from '../destination/table-work.ts'
@@ -38,6 +39,8 @@ import {
 
 export interface PipelineOptions {
   readonly pipelineId: string
+  /** What is known of other pipelines; without it no table of theirs is taken over. */
+  readonly others?: OtherPipelines
   readonly staging: StagingReader
   /** Where a destination table lives. */
   readonly lake: (name: DestinationName) => {
@@ -300,8 +303,10 @@ class StagedPipeline implements Pipeline {
       failpoints,
       log: tableLog,
     })
+    const { pipelineId, others } = this.#options
+    const owning = { pipelineId, ...(others === undefined ? {} : { others }) }
     const tools: TableTools = {
-      identity: { pipelineId: this.#options.pipelineId, tableId: route.tableId, name },
+      identity: { ...owning, tableId: route.tableId, name },
       table,
       quarantine,
       engine,

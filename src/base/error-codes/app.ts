@@ -20,7 +20,7 @@ export const appErrors = {
     exitCode: 2,
   },
   CATALOG_UNKNOWN_GATEWAY: {
-    when: 'No gateway of that key is deployed to the data folder.',
+    when: 'No gateway or pipeline of that key is deployed to the data folder.',
     remedy: 'Take a name that "sluice status" shows.',
     retry: 'never',
     exitCode: 2,

@@ -9,7 +9,8 @@ export const destinationErrors = {
   },
   DESTINATION_TABLE_TAKEN: {
     when: 'The destination table belongs to another pipeline. It is left untouched.',
-    remedy: 'Choose another destination_table or destination_schema for one of the two pipelines.',
+    remedy:
+      'Choose another destination_table or destination_schema for one of the two pipelines, or remove the one that is not to have it: sluice remove PIPELINE --yes',
     retry: 'after-remedy',
     exitCode: 1,
   },

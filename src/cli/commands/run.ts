@@ -40,8 +40,12 @@ function printChanges(
   for (const { kind, resource, key } of changes) {
     output.event('deployed', { resource, key, change: kind })
     if (kind === 'undeclared') {
+      const what =
+        resource === 'gateway'
+          ? 'nothing runs it, and its source keeps its log for it'
+          : 'nothing runs it, and its tables stay as they are'
       output.note(
-        `${resource} ${key} is deployed and not in the file: nothing runs it, and its source keeps its log for it. To take it away: ${program} remove ${key} --yes`,
+        `${resource} ${key} is deployed and not in the file: ${what}. To take it away: ${program} remove ${key} --yes`,
       )
     } else if (kind !== 'unchanged' && output.format === 'human')
       output.note(`${kind} ${resource} ${key}`)

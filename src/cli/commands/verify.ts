@@ -12,7 +12,8 @@ export const verifyCommand: Command = {
     'destination there, while both may go on changing. TABLE is [catalog.][schema.]table of the',
     'destination; without one all tables are compared. Of a table whose inserts alone are followed',
     'only those can be compared: it is complete, or not comparable where the source changed rows.',
-    'A table that a schema object brought and that is gone at the source is named and not compared.',
+    'A table that a schema object brought and that is gone at the source is named and not compared,',
+    'and so is one whose pipeline the file does not have any more.',
     'Exit code 0: no table differs. 1: one does, or could not be compared at all.',
   ],
   options: {},
@@ -33,12 +34,14 @@ export const verifyCommand: Command = {
         count: report.tables.filter((table) => table.insertsOnly?.kind === kind).length,
       }))
       const gone = report.tables.filter(({ isGone }) => isGone === true).length
+      const withdrawn = report.tables.filter((table) => table.withdrawn !== undefined).length
       output.event('finished', {
         tables: report.tables.length,
         unequal,
         complete: others[0]?.count ?? 0,
         not_comparable: others[1]?.count ?? 0,
         gone,
+        withdrawn,
       })
       if (output.format === 'human') {
         output.line(
@@ -47,7 +50,8 @@ export const verifyCommand: Command = {
                 others
                   .map(({ kind, count }) => (count === 0 ? '' : `, ${count} ${kind}`))
                   .join('') +
-                (gone === 0 ? '' : `, ${gone} gone at the source`)
+                (gone === 0 ? '' : `, ${gone} gone at the source`) +
+                (withdrawn === 0 ? '' : `, ${withdrawn} of no pipeline of the file`)
             : output.style('red', `${countOf(unequal, 'table')} not proven equal`),
         )
       }
