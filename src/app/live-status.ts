@@ -1,6 +1,6 @@
 /** The last words of a running gateway or pipeline, for `status` in another process. */
 import { decodeJson, encodeJson } from './exact-json.ts'
-import type { CatalogStore } from '../catalog/store.ts'
+import type { CatalogStore, LiveStatus } from '../catalog/store.ts'
 import type { GatewayStatus } from '../gateway/gateway-status.ts'
 import type { PipelineStatus } from '../pipeline/pipeline-status.ts'
 
@@ -39,6 +39,10 @@ export async function lastWords<T extends GatewayStatus | PipelineStatus>(
 ): Promise<LastWords<T> | undefined> {
   const live = await store.liveStatus(ownerId)
   if (live === undefined) return undefined
-  const isRunning = nowMs - live.atMs < staleAfterMs && isAlive(live.processId)
+  const isRunning = isRunningNow(live, nowMs)
   return { status: decodeJson(live.json) as T, atMs: live.atMs, isRunning }
+}
+
+export function isRunningNow(live: Pick<LiveStatus, 'atMs' | 'processId'>, nowMs: number): boolean {
+  return nowMs - live.atMs < staleAfterMs && isAlive(live.processId)
 }

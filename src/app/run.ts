@@ -3,6 +3,7 @@ import { asSluiceError, type SluiceError } from '../base/errors.ts'
 import type { RunProgress, RunResult, Running } from '../cli/app.ts'
 import type { GatewayResult, GatewayStatus } from '../gateway/gateway-status.ts'
 import type { PipelineStatus, PipelineTableStatus } from '../pipeline/pipeline-status.ts'
+import { claimGateways } from './claim-gateways.ts'
 import type { Context } from './context.ts'
 import { failedTables } from './failed-tables.ts'
 import { keepHouse, keepHouseOnce } from './housekeeping.ts'
@@ -32,9 +33,14 @@ export function startRun(
 ): Running {
   let progress = (): RunProgress => nothing
   const work = async (): Promise<RunResult> => {
+    const claim = await claimGateways(context, definitions.gateways)
     const runtime = await openRuntime(context, definitions, {
       isSalvage: options.refresh === 'all',
+    }).catch(async (error: unknown) => {
+      await claim.release()
+      throw error
     })
+    claim.handOver()
     try {
       progress = () => progressOf(runtime)
       return await runAll(context, runtime, options)

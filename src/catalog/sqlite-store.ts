@@ -180,7 +180,14 @@ function destinationMethods(database: SqliteDatabase, file: string): Destination
 
 type HistoryMethods = Pick<
   CatalogStore,
-  'startUpdate' | 'endUpdate' | 'updates' | 'addEvent' | 'events' | 'saveLiveStatus' | 'liveStatus'
+  | 'startUpdate'
+  | 'endUpdate'
+  | 'updates'
+  | 'addEvent'
+  | 'events'
+  | 'saveLiveStatus'
+  | 'claimLiveStatus'
+  | 'liveStatus'
 >
 
 function historyMethods(database: SqliteDatabase, clock: Clock): HistoryMethods {
@@ -224,17 +231,30 @@ function historyMethods(database: SqliteDatabase, clock: Clock): HistoryMethods 
           limit,
         )
         .map(eventFromRow),
-    saveLiveStatus: async (status) =>
-      database.run(
-        'INSERT OR REPLACE INTO live_status VALUES (?, ?, ?, ?)',
-        status.ownerId,
-        status.processId,
-        status.atMs,
-        status.json,
-      ),
-    liveStatus: async (ownerId) =>
-      database.all('SELECT * FROM live_status WHERE owner = ?', ownerId).map(liveFromRow)[0],
+    saveLiveStatus: async (status) => saveLive(database, status),
+    claimLiveStatus: async (status, isHeld) =>
+      database.transaction(() => {
+        const present = liveOf(database, status.ownerId)
+        if (present !== undefined && isHeld(present)) return present
+        saveLive(database, status)
+        return undefined
+      }),
+    liveStatus: async (ownerId) => liveOf(database, ownerId),
   }
+}
+
+function liveOf(database: SqliteDatabase, ownerId: string): LiveStatus | undefined {
+  return database.all('SELECT * FROM live_status WHERE owner = ?', ownerId).map(liveFromRow)[0]
+}
+
+function saveLive(database: SqliteDatabase, status: LiveStatus): void {
+  database.run(
+    'INSERT OR REPLACE INTO live_status VALUES (?, ?, ?, ?)',
+    status.ownerId,
+    status.processId,
+    status.atMs,
+    status.json,
+  )
 }
 
 function insertEvent(database: SqliteDatabase, event: EventRecord): void {

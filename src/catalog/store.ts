@@ -105,6 +105,14 @@ export interface CatalogStore {
   /** Newest first; of all owners when `ownerId` is undefined. The newest 10 000 are kept. */
   events(ownerId: string | undefined, limit: number): Promise<readonly EventRecord[]>
   saveLiveStatus(status: LiveStatus): Promise<void>
+  /**
+   * Saves it unless `isHeld` says of what is there that somebody else works: that is returned then.
+   * Of several processes at once exactly one gets undefined.
+   */
+  claimLiveStatus(
+    status: LiveStatus,
+    isHeld: (present: LiveStatus) => boolean,
+  ): Promise<LiveStatus | undefined>
   liveStatus(ownerId: string): Promise<LiveStatus | undefined>
 
   close(): Promise<void>
