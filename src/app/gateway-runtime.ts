@@ -3,9 +3,11 @@ import { randomUUID } from 'node:crypto'
 import { SluiceError } from '../base/errors.ts'
 import type { ConnectionAddress } from '../catalog/connection.ts'
 import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
+import { formatTableName } from '../catalog/names.ts'
 import type { PipelineDefinition } from '../catalog/pipeline-definition.ts'
 import { pipelineSettings, settingValue } from '../catalog/pipeline-settings.ts'
 import { createParquetEncoder } from '../columnar/parquet/create-encoder.ts'
+import { destinationState, digestPoint } from '../destination/destination-state.ts'
 import { createGateway } from '../gateway/gateway.ts'
 import type { RefreshableGateway } from '../gateway/gateway-options.ts'
 import type { GatewayStatus } from '../gateway/gateway-status.ts'
@@ -14,7 +16,8 @@ import type { GatewaySettings } from '../gateway/settings.ts'
 import type { Log } from '../observe/log.ts'
 import { createNews, type News } from '../pipeline/news.ts'
 import { createPostgresSource, type PostgresSource } from '../source/postgres/postgres-source.ts'
-import { salvageLog } from '../staging/salvage-log.ts'
+import { mapConcurrent } from '../staging/map-concurrent.ts'
+import { type AppliedTable, salvageLog } from '../staging/salvage-log.ts'
 import { spoolFolder } from '../staging/layout.ts'
 import { openStagingLog, type StagingLog } from '../staging/staging-log.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
@@ -103,11 +106,47 @@ export async function assertNotRunning(
   )
 }
 
-async function salvage(context: Context, storage: ObjectStorage, log: Log): Promise<void> {
+async function salvage(
+  context: Context,
+  storage: ObjectStorage,
+  { log, pipelines }: { readonly log: Log; readonly pipelines: readonly PipelineDefinition[] },
+): Promise<void> {
   const nowMs = context.clock.nowMs()
-  const first = await salvageLog({ storage, writer: randomUUID(), nowMs })
+  const applied = await appliedTables(context, pipelines)
+  const first = await salvageLog({ storage, writer: randomUUID(), nowMs, applied })
   if (first === undefined) return
-  log.warn('the staging log was damaged and begins afresh', { volume: storage.url, commit: first })
+  log.warn('the staging log was damaged or is not the one that was applied: it begins afresh', {
+    volume: storage.url,
+    commit: first,
+  })
+}
+
+/** How far the destinations of the pipelines are, in the log they were filled from. */
+async function appliedTables(
+  context: Context,
+  pipelines: readonly PipelineDefinition[],
+): Promise<readonly AppliedTable[]> {
+  const ids = new Set(pipelines.map(({ id }) => id))
+  const records = (await context.store.destinations()).filter(({ pipelineId }) =>
+    ids.has(pipelineId),
+  )
+  const found = await mapConcurrent(records.length, 16, async (n) => {
+    const record = records[n]
+    if (record === undefined) return []
+    const { pipelineId, tableId, location, name } = record
+    try {
+      const snapshot = await context.deltaTable(location).snapshot()
+      const identity = { pipelineId, tableId, name: formatTableName(name) }
+      const { applied, snapshotId, snapshotPoint } = destinationState(snapshot, identity)
+      if (applied === undefined) return []
+      const isCopy = (point: string): boolean => digestPoint(point) === snapshotPoint
+      return [{ tableId, commit: applied, snapshotId: snapshotId ?? -1, isCopy }]
+    } catch {
+      // The pipeline says what is wrong with it.
+      return []
+    }
+  })
+  return found.flat()
 }
 
 function snapshotSettings({ settings }: GatewayDefinition): Partial<GatewaySettings> {
@@ -142,7 +181,7 @@ export async function openGatewayRuntime(
   const log = context.log.child({ gateway: definition.key })
   let staging: StagingLog
   try {
-    if (isSalvage) await salvage(context, storage, log)
+    if (isSalvage) await salvage(context, storage, { log, pipelines: wiring.pipelines })
     staging = await openStagingLog({
       storage,
       writer: randomUUID(),

@@ -3,7 +3,7 @@
  * stream, and from time to time beside it.
  */
 import type { SteadyClock } from '../base/clock.ts'
-import { asSluiceError, SluiceError } from '../base/errors.ts'
+import { asSluiceError, hasCode, SluiceError } from '../base/errors.ts'
 import type { Log } from '../observe/log.ts'
 import type { Finding } from '../source/finding.ts'
 import type { Position, PreparedSource, Source, SourceState } from '../source/source.ts'
@@ -87,7 +87,9 @@ export class TablePlan {
   async prepare(): Promise<readonly SourceTable[]> {
     const { source, tables, progress } = this.#options
     const selected = await selectTables(source, this.#options.selection)
-    const refused = refusals(this.#withoutLostLog(await source.check(selected.tables)))
+    const findings = await source.check(selected.tables)
+    const refused = refusals(this.#withoutLostLog(findings))
+    if (this.#isFirst) this.#tellLeftSlots(findings)
     const good = selected.tables.filter((table) => !refused.has(nameOf(table)))
     const state = await this.#prepareSource(good)
     // On record no later than the source that has them.
@@ -198,6 +200,13 @@ export class TablePlan {
     return retryAtMs <= this.#options.clock.elapsedMs()
   }
 
+  /** They cost the source disk for as long as nobody hears of them. */
+  #tellLeftSlots(findings: readonly Finding[]): void {
+    for (const { code, message, remedy } of findings) {
+      if (code === 'SOURCE_SLOT_LEFT_BEHIND') this.#options.log.warn(message, { code, remedy })
+    }
+  }
+
   /** Whoever copies everything anew does not need the log that is lost. */
   #withoutLostLog(findings: readonly Finding[]): readonly Finding[] {
     if (this.#refresh !== 'all') return findings
@@ -272,7 +281,17 @@ export class TablePlan {
     table.stagedRows = table.snapshotRows = known.rows
     table.schemaVersion = known.schemaVersion
     if (known.schemaVersion >= 0) {
-      table.recordedSchema = await staging.readSchema(source.id, known.schemaVersion)
+      try {
+        table.recordedSchema = await staging.readSchema(source.id, known.schemaVersion)
+      } catch (error) {
+        if (!isLostSchema(error)) throw error
+        // Whoever copies the table anew does not need it.
+        if (table.isFollowed && !this.isAsked(source.id)) throw error
+        if (table.isFollowed) {
+          this.#announce(known, 'a schema file of the staging volume is lost')
+          table.meet('gap')
+        }
+      }
     }
     if (table.isFollowed && table.recordedSchema !== undefined && known.started !== undefined) {
       table.table = { ...source, schema: table.recordedSchema }
@@ -339,6 +358,10 @@ export class TablePlan {
 function isTold({ table }: FollowedTable, now: SourceTable): boolean {
   const hasStorage = table.schema.storage !== undefined && now.schema.storage !== undefined
   return hasStorage && isSameIdentity(table.schema, now.schema)
+}
+
+function isLostSchema(error: unknown): boolean {
+  return hasCode(error, 'STAGING_SCHEMA_MISSING') || hasCode(error, 'STAGING_SCHEMA_UNREADABLE')
 }
 
 function isSameIdentity(a: TableSchema, b: TableSchema): boolean {

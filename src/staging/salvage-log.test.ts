@@ -56,3 +56,24 @@ for (const [name, damage] of Object.entries(damages)) {
     expect((await openTestLog(storage)).epoch).toBe(6)
   })
 }
+
+const applied = (tableId: string, commit: number, snapshotId: number) => [
+  { tableId, commit, snapshotId },
+]
+
+test('a log that somebody has applied more of begins afresh after that', async () => {
+  const storage = await volume()
+  expect(await salvageLog({ storage, ...salvage, applied: applied('7', 3, -1) })).toBeUndefined()
+  expect(await salvageLog({ storage, ...salvage, applied: applied('7', 40, 2) })).toBe(41)
+  const { base, manifests } = await readLog(storage)
+  expect(manifests.map(({ commit }) => commit)).toEqual([41])
+  expect(base.tables[0]?.entries[0]).toMatchObject({ snapshot_id: 41 })
+  expect(await salvageLog({ storage, ...salvage, applied: applied('7', 40, 2) })).toBeUndefined()
+  const empty = createMemoryStorage()
+  expect(await salvageLog({ storage: empty, ...salvage, applied: applied('7', 5, 9) })).toBe(10)
+})
+
+test('a log whose newest copy of a table is older than the one applied begins afresh', async () => {
+  const storage = await volume()
+  expect(await salvageLog({ storage, ...salvage, applied: applied('7', 2, 6) })).toBe(7)
+})

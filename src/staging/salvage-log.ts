@@ -17,10 +17,23 @@ import { encodeLogBase } from './manifest-codec.ts'
 import type { CommitNumber, Manifest, StoredManifest, TableEntry } from './manifest.ts'
 import { publishManifest } from './publish-manifest.ts'
 import { readLogBase, readManifest, tellLog } from './read-log.ts'
+import { RecoveredLog } from './recovered-log.ts'
 import { onVolume } from './volume-error.ts'
+
+/** How far somebody has applied a table. */
+export interface AppliedTable {
+  readonly tableId: string
+  readonly commit: CommitNumber
+  /** Of the copy it was loaded from. */
+  readonly snapshotId: number
+  /** Whether it was the copy with this point. */
+  readonly isCopy?: (point: string) => boolean
+}
 
 export interface SalvageOptions {
   readonly storage: ObjectStorage
+  /** A log that they are ahead of, as of a volume that was lost, begins afresh after them. */
+  readonly applied?: readonly AppliedTable[]
   /** Random per process. */
   readonly writer: string
   readonly nowMs: number
@@ -28,18 +41,28 @@ export interface SalvageOptions {
 
 /** Where the log begins now; undefined when it was whole and nothing was done. Throws STORAGE_*. */
 export async function salvageLog(options: SalvageOptions): Promise<CommitNumber | undefined> {
-  const { storage } = options
+  const { storage, applied = [] } = options
   try {
-    await tellLog(storage, { begin: ignore, take: ignore })
-    return undefined
+    const recovered = new RecoveredLog()
+    await tellLog(storage, recovered)
+    return isOvertaken(recovered, applied) ? await beginAfresh(options) : undefined
   } catch (error) {
     if (isDamage(error)) return await beginAfresh(options)
     throw onVolume(storage, error)
   }
 }
 
-/** It is only read to see whether it can be. */
-function ignore(): void {}
+/** What it goes on to say would be taken for something that was applied long ago. */
+function isOvertaken(log: RecoveredLog, applied: readonly AppliedTable[]): boolean {
+  const tables = log.tables()
+  return applied.some(({ tableId, commit, snapshotId, isCopy }) => {
+    if (commit > (log.newest ?? -1)) return true
+    const table = tables.get(tableId)
+    if (table === undefined) return false
+    const { snapshot_id: newest = -1, point = '' } = table.started ?? {}
+    return snapshotId > newest || (snapshotId === newest && isCopy?.(point) === false)
+  })
+}
 
 function isDamage(error: unknown): boolean {
   return hasCode(error, 'STAGING_MANIFEST_UNREADABLE') || hasCode(error, 'STAGING_LOG_GAP')
@@ -52,7 +75,12 @@ async function readable<T>(work: Promise<T>): Promise<T | undefined> {
   })
 }
 
-async function beginAfresh({ storage, writer, nowMs }: SalvageOptions): Promise<CommitNumber> {
+async function beginAfresh({
+  storage,
+  writer,
+  nowMs,
+  applied = [],
+}: SalvageOptions): Promise<CommitNumber> {
   const before = (await readable(readLogBase(storage))) ?? emptyLogBase
   const numbers: CommitNumber[] = []
   for await (const { path } of storage.list(logFolder)) {
@@ -67,7 +95,11 @@ async function beginAfresh({ storage, writer, nowMs }: SalvageOptions): Promise<
   const files = await greatestInFileNames(storage)
   // A log may hold more manifests than a call takes arguments.
   const greatestEpoch = manifests.reduce((most, { epoch }) => Math.max(most, epoch), files.epoch)
-  for (let first = Math.max(before.first, (numbers.at(-1) ?? -1) + 1); ; first++) {
+  const least = applied.reduce(
+    (most, { commit, snapshotId }) => Math.max(most, commit + 1, snapshotId + 1),
+    Math.max(before.first, (numbers.at(-1) ?? -1) + 1),
+  )
+  for (let first = least; ; first++) {
     const claim: Manifest = {
       format: 1,
       commit: first,

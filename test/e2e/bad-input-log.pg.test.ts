@@ -1,4 +1,6 @@
 /** Bad input: the log of the source is gone, taken or another one. */
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../support/embedded-postgres.ts'
@@ -124,6 +126,45 @@ test.concurrent('slot read by another process: it is named, and nothing is lost'
   await expectDone(scene.runOnce())
   await scene.expectEqual()
 })
+
+/** Runs into what is wrong, and has it repaired by the command that is named for it. */
+async function expectRepairedByRefresh(scene: Scene): Promise<void> {
+  const run = await scene.runOnce()
+  expect(run.exitCode, run.text).toBe(1)
+  const command = `sluice refresh --all --full --data '${scene.dataFolder}'`
+  expect(run.text).toContain(command)
+  await expectRepairedBy(scene, command)
+}
+
+test.concurrent('the staging volume is lost: one command repairs it, and the slot left behind is named', async () => {
+  const { scene, slot } = await runningScene('volumelost')
+  await scene.sqlAsRole(`UPDATE app.people SET name = 'once more' WHERE id < 3`)
+  await expectDone(scene.runOnce())
+  await rm(join(scene.dataFolder, 'volumes'), { recursive: true })
+  await scene.sqlAsRole(changeOrders)
+  await expectRepairedByRefresh(scene)
+  const check = await scene.call('check', scene.file)
+  const left = check.lines.find(({ code }) => code === 'SOURCE_SLOT_LEFT_BEHIND')
+  expect(left).toMatchObject({ severity: 'warning' })
+  await scene.sql(String(left?.['remedy']))
+  expect((await scene.call('check', scene.file)).text).not.toContain(slot)
+})
+
+for (const rest of [0, 1]) {
+  test.concurrent(`every other file of the staging volume is lost (${rest}): one command repairs it`, async () => {
+    const { scene } = await runningScene(`volumehalf${rest}`)
+    await scene.sqlAsRole(`UPDATE app.people SET name = 'once more' WHERE id < 3`)
+    await expectDone(scene.runOnce())
+    const volumes = join(scene.dataFolder, 'volumes')
+    const entries = await readdir(volumes, { recursive: true, withFileTypes: true })
+    const files = entries
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+    for (const [n, file] of files.toSorted().entries()) if (n % 2 === rest) await rm(file)
+    await scene.sqlAsRole(changeOrders)
+    await expectRepairedByRefresh(scene)
+  })
+}
 
 test('slot lost because the server kept too little log', async () => {
   const { scene, slot } = await runningScene('slotlost')

@@ -96,8 +96,9 @@ export const destinationErrors = {
     exitCode: 1,
   },
   PIPELINE_STAGING_REPLACED: {
-    when: 'The staging volume is not the one the destination table was filled from.',
-    remedy: 'Restore the volume; or delete the destination table, the next update loads it anew.',
+    when: 'The staging volume, or the end of its log, is not the one the destination table was filled from.',
+    remedy:
+      'Restore the volume; or stop the process that runs the gateway and copy all tables anew, run: sluice refresh --all --full',
     retry: 'after-remedy',
     exitCode: 1,
   },

@@ -159,6 +159,12 @@ export const sourceErrors = {
     retry: 'backoff',
     exitCode: 1,
   },
+  SOURCE_SLOT_LEFT_BEHIND: {
+    when: 'A slot that an earlier staging volume of the gateway had, or another installation has, makes the server keep log.',
+    remedy: 'Drop the slot, unless the gateway of another data folder reads it.',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
   SOURCE_SLOT_BLOCKED: {
     when: 'A slot or snapshot has to wait for transactions of the source that do not end.',
     remedy:

@@ -6,7 +6,7 @@ import type { ManagedService } from './managed-service.ts'
 import { ok, unmet } from './prerequisite-finding.ts'
 import { readSlot, slotLoss, slotStranger } from './replication-slot.ts'
 import { findDanger } from './slot-health.ts'
-import { quoteIdentifier } from './sql-text.ts'
+import { quoteIdentifier, quoteLiteral } from './sql-text.ts'
 
 const leastKeepBytes = 1024 * 1024 * 1024
 const leastIdleSeconds = 24 * 3600
@@ -119,4 +119,39 @@ export async function slotFinding(
     return unmet('warning', danger.code, subject, danger.message, danger.remedy)
   }
   return ok(subject, `Slot "${slotName}" is ${slot.walStatus}`)
+}
+
+/** Of names that we make up: what they begin with for every slot of a gateway. */
+const ownName = /^(sluice_.+_)[0-9a-f]{8}$/
+
+/**
+ * Slots that a gateway of the same name left behind, as when its staging volume was lost: nobody
+ * reads them, and the server keeps its log for them. Another installation may be theirs, so a person
+ * decides.
+ */
+export async function leftSlotFindings(
+  control: Control,
+  slotName: string,
+): Promise<readonly Finding[]> {
+  const stem = ownName.exec(slotName)?.[1]
+  if (stem === undefined) return []
+  const rows = await control.query(
+    `SELECT slot_name FROM pg_replication_slots
+      WHERE starts_with(slot_name, $1) AND slot_name <> $2 AND NOT active
+        AND database = current_database() ORDER BY slot_name`,
+    [stem, slotName],
+  )
+  return rows.flatMap((row) => {
+    const name = row['slot_name'] ?? ''
+    if (ownName.exec(name)?.[1] !== stem) return []
+    return [
+      unmet(
+        'warning',
+        'SOURCE_SLOT_LEFT_BEHIND',
+        'replication slot',
+        `Slot "${name}" is not the one of this gateway, nobody reads it, and the server keeps log for it`,
+        `SELECT pg_drop_replication_slot(${quoteLiteral(name)}); -- unless another data folder's gateway reads it`,
+      ),
+    ]
+  })
 }

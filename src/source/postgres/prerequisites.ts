@@ -13,7 +13,12 @@ import { shownHosts } from './hosts.ts'
 import { recogniseService } from './managed-service.ts'
 import { ok, unmet } from './prerequisite-finding.ts'
 import { poolerFindings, replicationFinding } from './prerequisites-access.ts'
-import { retentionFindings, slotFinding, transactionFindings } from './prerequisites-log.ts'
+import {
+  leftSlotFindings,
+  retentionFindings,
+  slotFinding,
+  transactionFindings,
+} from './prerequisites-log.ts'
 import { roleFindings, roleSql } from './prerequisites-role.ts'
 import { readSlot } from './replication-slot.ts'
 import { standbyFindings } from './standby-findings.ts'
@@ -75,6 +80,7 @@ async function findingsOf(context: PrerequisiteContext, row: ControlRow): Promis
     isSlotUnnamed
       ? ok('replication slot', 'A slot will be made, and named, by the first run')
       : await slotFinding(control, slotName, options.database),
+    ...(await leftSlotFindings(control, slotName)),
     ...(row['is_standby'] === 't' ? await standbyFindings(control) : []),
     ...(await failoverFindings(
       control,
