@@ -45,6 +45,8 @@ export interface DecideOptions {
   readonly keepsMoves?: boolean
   /** `catalog` is what it was at this very place in the log: its numbers of columns are true. */
   readonly isCertain?: boolean
+  /** Nothing explains why its rows lie elsewhere than is on record. */
+  readonly isMoved?: boolean
   /** The log says that rows were written anew. */
   readonly isRewritten?: boolean
   /** Nobody can tell which columns are meant. */
@@ -98,14 +100,21 @@ export class DdlDecisions {
         ? { kind: 'same' }
         : anew(found.reason)
     }
-    if (told.isRewritten === true || isRewritten(this.#storageOf(base), storage))
+    if (told.isMoved === true) {
+      return anew('its rows lie in a new file, and it may have been unlogged meanwhile')
+    }
+    if (told.isRewritten === true || isRewritten(this.#storageOf(base, catalog), storage))
       return anew('its rows were written anew')
     if (isRelabelled(from.storage, storage))
       return anew('values of a type were changed: labels of an enum, or attributes of a composite')
     const columns = schemaOf(found.attnums, found.isNow)
-    const schema = { ...columns, ...placed(from, storage, found) }
+    const isRecorded = keepsMoves || catalog?.isNamed !== false
+    const schema = {
+      ...columns,
+      ...placed(from, isRecorded ? storage : unmoved(from, storage), found),
+    }
     if (hasSameColumns(from, schema)) {
-      this.#noteFile(base, storage)
+      if (catalog?.isNamed !== false) this.#noteFile(base, storage)
       const isRedefined =
         storage?.definition !== from.storage?.definition || storage?.labels !== from.storage?.labels
       const hasMoved = keepsMoves && storage?.file !== from.storage?.file
@@ -120,7 +129,11 @@ export class DdlDecisions {
     return { kind: 'changed', table, change: { kind: 'step', from, fills } }
   }
 
-  #storageOf({ id, schema: { storage } }: SourceTable): TableStorage | undefined {
+  #storageOf(
+    { id, schema: { storage } }: SourceTable,
+    catalog: CatalogTable | undefined,
+  ): TableStorage | undefined {
+    if (catalog?.isNamed === false) return storage
     const noted = this.#files.get(id)
     return noted !== undefined && noted.definition === storage?.definition ? noted : storage
   }
@@ -181,6 +194,12 @@ function placed(
   if (isNow) return { storage: known }
   const lastColumn = Math.max(base.storage?.lastColumn ?? 0, ...attnums.map(Number))
   return { storage: { ...known, lastColumn } }
+}
+
+/** Where the rows lie is put on record by whoever can tell why. */
+function unmoved(base: TableSchema, storage: TableStorage | undefined): TableStorage | undefined {
+  if (storage === undefined || base.storage === undefined) return storage
+  return { ...storage, file: base.storage.file }
 }
 
 /** `isNow`: the catalog says of this very column whether it may be NULL. */

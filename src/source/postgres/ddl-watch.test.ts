@@ -4,6 +4,7 @@ import type { SourceTable, TableId } from '../table-schema.ts'
 import { CatalogWatch, DescribedOrder } from './ddl-watch.ts'
 import type { CatalogTable } from './discover.ts'
 import type { Lsn } from './lsn.ts'
+import { ToldTruncates } from './told-truncates.ts'
 
 /** A table of so many columns; each change of them is another definition. */
 function tableOf(columns: number): SourceTable {
@@ -38,6 +39,7 @@ function toldOf(looked: SourceTable, followed: SourceTable, isLater: boolean): S
       publicationName: 'p',
       order,
       endOfLog: () => Promise.resolve(0n as Lsn),
+      truncates: new ToldTruncates(),
       tables: [looked.id],
       sink: { schemaChanged: (table) => told.push(table) },
       followed: () => followed,

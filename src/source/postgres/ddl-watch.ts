@@ -6,9 +6,10 @@
 import type { ChangeSink } from '../change-sink.ts'
 import type { SourceTable, TableId, TableSchema } from '../table-schema.ts'
 import type { Control } from './control.ts'
-import type { Decision } from './ddl-decision.ts'
+import type { DecideOptions, Decision } from './ddl-decision.ts'
 import { discoverById, type CatalogTable, type DiscoverContext } from './discover.ts'
 import type { Lsn } from './lsn.ts'
+import type { ToldTruncates } from './told-truncates.ts'
 
 /**
  * Which of two descriptions of a table is the later one: a look that began before a description was
@@ -45,6 +46,7 @@ export interface LookOptions extends DiscoverContext {
   readonly order: DescribedOrder
   /** See `CatalogLook.lsn`. */
   readonly endOfLog: () => Promise<Lsn>
+  readonly truncates: ToldTruncates
 }
 
 /** Looks at `ids`; undefined when `isNews` is false of every table. */
@@ -65,7 +67,11 @@ export interface CatalogWatchOptions extends LookOptions {
   readonly sink: Pick<ChangeSink, 'schemaChanged'>
   readonly tables: readonly TableId[]
   readonly followed: (id: TableId) => SourceTable | undefined
-  readonly compare: (base: SourceTable, catalog: CatalogTable, keepsMoves: boolean) => Decision
+  readonly compare: (
+    base: SourceTable,
+    catalog: CatalogTable,
+    how: Pick<DecideOptions, 'keepsMoves' | 'isMoved'>,
+  ) => Decision
 }
 
 export class CatalogWatch {
@@ -101,7 +107,7 @@ export class CatalogWatch {
     for (const catalog of look.tables) {
       const base = this.#options.followed(catalog.table.id)
       if (base === undefined || this.#isOutdated(look, catalog, base.schema)) continue
-      const decision = this.#options.compare(base, catalog, look.isFirst)
+      const decision = this.#compare(base, catalog, look)
       if (decision.kind === 'same') continue
       order.note(decision.table.schema)
       sink.schemaChanged(decision.table, decision.change)
@@ -119,6 +125,27 @@ export class CatalogWatch {
 
   #isNews(catalog: CatalogTable): boolean {
     const base = this.#options.followed(catalog.table.id)
-    return base !== undefined && this.#options.compare(base, catalog, false).kind !== 'same'
+    return base !== undefined && this.#compare(base, catalog).kind !== 'same'
+  }
+
+  /**
+   * The server lets a table that no publication names become unlogged, and logged again between two
+   * looks: all that shows then is a new file. Only once the stream has passed the look is it known
+   * whether that came of a TRUNCATE, which leaves no row that the log does not have.
+   */
+  #compare(base: SourceTable, catalog: CatalogTable, look?: CatalogLook): Decision {
+    const { compare, order, truncates } = this.#options
+    const { id, schema } = catalog.table
+    const file = base.schema.storage?.file
+    const isElsewhere =
+      catalog.isNamed === false &&
+      catalog.kind === 'r' &&
+      file !== undefined &&
+      file !== schema.storage?.file
+    if (!isElsewhere) return compare(base, catalog, { keepsMoves: look?.isFirst === true })
+    // Described after the look: the next one tells.
+    const isLater = look !== undefined && order.numberOf(base.schema) > look.number
+    const isMoved = !isLater && !truncates.has(id, catalog.placedBy)
+    return compare(base, catalog, { keepsMoves: !isLater, isMoved })
   }
 }

@@ -7,6 +7,7 @@ import type {
   TableId,
   TableSchema,
 } from '../table-schema.ts'
+import { filesOfPartitions, isNamed, partitions } from './catalog-parts.ts'
 import type { CellDecoder } from './cell-decoder.ts'
 import type { ControlRow } from './connect.ts'
 import type { Control } from './control.ts'
@@ -61,6 +62,13 @@ export interface CatalogTable {
   /** `pg_class.relreplident`: d default, n nothing, f full, i index. */
   readonly replicaIdentity: string
   readonly isPartition: boolean
+  /**
+   * A publication of ours names this very table, so that the server refuses to make it unlogged;
+   * undefined where the catalog was not asked.
+   */
+  readonly isNamed: boolean | undefined
+  /** The 32-bit id of the (sub)transaction that last changed its entry in pg_class; 0: not asked. */
+  readonly placedBy: number
   /** Of a partitioned table without a key: the partitions that hold rows here. */
   readonly partitions: readonly Pick<SourceTableName, 'schema' | 'table'>[]
   /** A unique index that can be made the replica identity. */
@@ -147,30 +155,24 @@ const publishesStored = `CASE WHEN current_setting('server_version_num')::int >=
   THEN NOT EXISTS (SELECT FROM pg_publication u
     WHERE u.pubname = ANY ($2::name[]) AND to_jsonb(u) ->> 'pubgencols' IS DISTINCT FROM 's') END`
 
-/** Told by the catalog alone: pg_partition_tree() waits for whoever truncates a partition. */
-const filesOfPartitions = `(WITH RECURSIVE below (id) AS (
-    SELECT pg_class.oid UNION ALL SELECT i.inhrelid FROM pg_inherits i JOIN below b ON i.inhparent = b.id
-  ) SELECT md5(string_agg(l.relfilenode::text, ' ' ORDER BY l.oid))
-    FROM below JOIN pg_class l ON l.oid = below.id)`
-
-/** The partitions that hold rows, here or elsewhere. */
-const partitions = `ARRAY(WITH RECURSIVE below (id) AS (
-    SELECT pg_class.oid UNION ALL SELECT i.inhrelid FROM pg_inherits i JOIN below b ON i.inhparent = b.id
-  ) SELECT l.oid FROM below JOIN pg_class l ON l.oid = below.id WHERE l.relkind <> 'p')`
-
-const columnsSqlWith = (stored: string): string => `
+const columnsSqlWith = (stored: string, named?: string): string => `
   SELECT a.id, a.name, a.place::text AS attnum, a.type_oid::text, a.typmod::text, a.not_null, a.generated, ${stored} AS publishes_stored,
-    a.xmin, a.has_missing, a.file, a.last,
+    a.xmin, a.has_missing, a.file, a.last,${named === undefined ? '' : ' a.named, a.placed_by,'}
     -- Inside an array the value stands as its own text, unless its type has another separator.
     CASE WHEN t.typdelim = ',' THEN (a.missing::text[])[1] END AS missing,
     ${labelsOfType} AS labels, ${typeColumns}
   FROM (SELECT p.attrelid::text AS id, p.attname AS name, p.atttypid AS type_oid, p.atttypmod AS typmod,
       p.attnotnull AS not_null, p.attgenerated::text AS generated, p.attnum AS place, p.xmin::text AS xmin,
       p.atthasmissing OR l.has_missing AS has_missing, coalesce(p.attmissingval::text, l.missing) AS missing,
-      c.relnatts::text AS last, c.file
+      c.relnatts::text AS last, c.file${named === undefined ? '' : ', c.named, c.placed_by'}
     FROM pg_attribute p
     JOIN (SELECT oid, relnatts, CASE relkind WHEN 'p' THEN ${partitions} END AS partitions,
-        CASE relkind WHEN 'p' THEN ${filesOfPartitions} ELSE relfilenode::text END AS file
+        CASE relkind WHEN 'p' THEN ${filesOfPartitions} ELSE relfilenode::text END AS file${
+          named === undefined
+            ? ''
+            : `,
+        ${named} AS named, xmin::text AS placed_by`
+        }
       FROM pg_class WHERE oid = ANY ($1::oid[]) OFFSET 0) c ON c.oid = p.attrelid
     -- A partitioned table has no rows, so what older ones have in a column is with its partitions: a
     -- value that only some of them have, as others were attached or written since, is none for all.
@@ -181,7 +183,7 @@ const columnsSqlWith = (stored: string): string => `
   ${typeJoins}
   ORDER BY a.id, a.place`
 
-const columnsSql = columnsSqlWith(publishesStored)
+const columnsSql = columnsSqlWith(publishesStored, isNamed)
 
 /** `$1`: oids of tables. Without what depends on a publication. */
 export const plainColumnsSql = columnsSqlWith('NULL::text')
@@ -295,6 +297,7 @@ export function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Lo
   const catalogKey = row['key'] === null ? [] : (JSON.parse(row['key'] ?? '[]') as string[])
   const isWhole = catalogKey.every((key) => columns.some((column) => column.name === key))
   const replicaIdentity = row['identity'] ?? ''
+  const named = rows[0]?.['named']
   // Nothing of a row's old values is in the log with identity nothing, a key neither.
   const key = isWhole && replicaIdentity !== 'n' ? catalogKey : []
   const isFullRow = key.length === 0 && replicaIdentity === 'f' && columns.length > 0
@@ -326,6 +329,8 @@ export function buildTable(row: ControlRow, rows: readonly ControlRow[], log: Lo
     persistence: row['persistence'] ?? '',
     replicaIdentity,
     isPartition: row['is_partition'] === 't',
+    isNamed: named === undefined || named === null ? undefined : named === 't',
+    placedBy: Number(rows[0]?.['placed_by'] ?? 0),
     partitions: JSON.parse(row['partitions'] ?? '[]') as CatalogTable['partitions'],
     identityIndex: row['identity_index'] ?? undefined,
     primaryKey: (JSON.parse(row['primary_key'] ?? 'null') as PrimaryKey | null) ?? undefined,

@@ -13,7 +13,7 @@ export interface ShownPartitions {
 
 const fields = [
   ...(['node', 'parent', 'kind', 'schema', 'name', 'file'] as const),
-  ...(['attached', 'is_born', 'is_logged', 'ended', 'next'] as const),
+  ...(['attached', 'placed_by', 'is_born', 'is_logged', 'ended', 'next'] as const),
 ]
 
 function shownSql(root: string): string {

@@ -23,12 +23,14 @@ import {
   recordOf,
   type TreeDifference,
 } from './partition-tree.ts'
+import { MovedLeaves } from './moved-leaves.ts'
 import { formatIncarnation, parseIncarnation } from './position.ts'
 import type { PublicationFingerprint } from './publication.ts'
 import { sqlStateOf } from './server-error.ts'
 import { parsePgSnapshot } from './snapshot-point.ts'
 import { quoteTable, shownTable } from './sql-text.ts'
 import { type ShownRows, UnprovenPartition } from './unproven-partition.ts'
+import type { ToldTruncates } from './told-truncates.ts'
 import { endOfLog } from './wal-flush.ts'
 
 export interface PartitionGuardOptions {
@@ -39,6 +41,7 @@ export interface PartitionGuardOptions {
   readonly publicationName: string
   /** The table may be copied only once the stream has begun anew. */
   readonly distrust: (root: TableId) => Promise<void>
+  readonly truncates: Pick<ToldTruncates, 'has'>
 }
 
 /**
@@ -58,6 +61,7 @@ const mostTries = 3
 
 const reasons = {
   changed: 'partitions were detached, dropped or attached anew, truncated unseen or made unlogged',
+  moved: 'rows of a partition lie in a new file, and it may have been unlogged meanwhile',
   unseen: 'a table was attached as a partition, which this server may not publish at once',
   attached: (node: PartitionNode): string =>
     `partition ${shownTable(node)} was attached and may have had rows`,
@@ -74,6 +78,7 @@ export class PartitionGuard {
   readonly #compared = new Map<TableId, PartitionTree>()
   readonly #records = new Map<TableId, PartitionRecord>()
   readonly #gaps = new Map<TableId, { readonly reason: string; readonly record: PartitionRecord }>()
+  readonly #moved: MovedLeaves
   /** By the partition's oid. */
   readonly #unproven = new Map<number, UnprovenPartition>()
   #rootOf: ReadonlyMap<number, TableId> = new Map()
@@ -83,6 +88,7 @@ export class PartitionGuard {
 
   constructor(options: PartitionGuardOptions) {
     this.#options = options
+    this.#moved = new MovedLeaves(options)
   }
 
   /** `saved` with what is known of partitions and publication, as far as the sink has been told. */
@@ -111,6 +117,7 @@ export class PartitionGuard {
     this.#gaps.clear()
     await this.close()
     this.#compared.clear()
+    this.#moved.clear()
     for (const [root, record] of Object.entries(before)) this.#records.set(root as TableId, record)
     // No stream waits for it yet.
     await this.look('until counted')
@@ -132,6 +139,7 @@ export class PartitionGuard {
         [publicationName],
       )
       this.#withFiles = row?.['pubviaroot'] === 't'
+      await this.#moved.look(trees)
     }
     this.#trees = trees
     for (const tree of trees.values()) await this.#compare(tree, waits)
@@ -147,7 +155,7 @@ export class PartitionGuard {
     const record = this.#records.get(tree.root)
     if (record === undefined) {
       this.#compared.set(tree.root, tree)
-      this.#records.set(tree.root, recordOf(tree, this.#withFiles))
+      this.#records.set(tree.root, this.#recordOf(tree))
       return
     }
     const known = this.#gaps.get(tree.root)
@@ -157,6 +165,7 @@ export class PartitionGuard {
     if (isMistaken) await this.#options.distrust(tree.root)
     if (difference.kind === 'changed') return this.#gap(tree, reasons.changed)
     if (isMistaken) return this.#gap(tree, reasons.unseen)
+    if (!this.#withFiles) await this.#moved.compare(record.files, tree, difference.added)
     const fresh = difference.added
       .filter((node) => node.kind !== 'p' && !this.#unproven.has(Number(node.id)))
       .map((node) => new UnprovenPartition(tree.root, node))
@@ -205,17 +214,26 @@ export class PartitionGuard {
     return difference.kind === 'changed' || difference.added.some(({ isBorn }) => !isBorn)
   }
 
+  /** `unknown`: see `recordOf`. */
+  #recordOf(tree: PartitionTree, unknown: ReadonlySet<TableId> = new Set()): PartitionRecord {
+    const record = recordOf(tree, this.#withFiles, unknown)
+    if (this.#withFiles) return record
+    return { ...record, files: this.#moved.files(tree, ({ id }) => !unknown.has(id)) }
+  }
+
   #keep(tree: PartitionTree): void {
+    if (this.#moved.has(tree.root)) return
     const unknown = new Set<TableId>()
     for (const { root, node } of this.#unproven.values()) {
       if (root === tree.root) unknown.add(node.id)
     }
-    this.#records.set(tree.root, recordOf(tree, this.#withFiles, unknown))
+    this.#records.set(tree.root, this.#recordOf(tree, unknown))
   }
 
   #gap(tree: PartitionTree, reason: string): void {
     this.#forgetUnproven(tree.root)
-    this.#gaps.set(tree.root, { reason, record: recordOf(tree, this.#withFiles) })
+    this.#moved.forget(tree.root)
+    this.#gaps.set(tree.root, { reason, record: this.#recordOf(tree) })
   }
 
   #forgetUnproven(root: TableId): void {
@@ -275,6 +293,13 @@ export class PartitionGuard {
 
   /** The stream has delivered everything before `lsn`. */
   passed(lsn: Lsn): void {
+    for (const { root, files } of this.#moved.passed(lsn)) {
+      const [tree, record] = [this.#compared.get(root), this.#records.get(root)]
+      if (tree === undefined || record === undefined) continue
+      // What moved since is found by the next look.
+      if (files === undefined) this.#gap(tree, reasons.moved)
+      else this.#records.set(root, { ...record, files })
+    }
     if (this.#unproven.size === 0) return
     for (const one of this.#unproven.values()) {
       const judgement = one.judge(lsn)
@@ -306,7 +331,9 @@ export class PartitionGuard {
   isWhole(root: TableId, truncated: ReadonlySet<number>): boolean {
     const tree = this.#trees.get(root)
     if (tree === undefined) return false
-    return leavesOf(tree).every(({ id }) => truncated.has(Number(id)))
+    const isWhole = leavesOf(tree).every(({ id }) => truncated.has(Number(id)))
+    if (!isWhole) this.#moved.told(root)
+    return isWhole
   }
 
   /** A copy shows exactly these partitions with all their rows. Throws SOURCE_TABLE_CHANGED. */
@@ -317,8 +344,9 @@ export class PartitionGuard {
       before !== undefined && this.#mayMistake(compareTree(before, tree, this.#withFiles))
     if (isMistaken) await this.#options.distrust(root)
     this.#forgetUnproven(root)
+    this.#moved.copied(root)
     this.#gaps.delete(root)
-    this.#records.set(root, recordOf(tree, this.#withFiles))
+    this.#records.set(root, this.#recordOf(tree))
     if (!isMistaken) return
     throw new SluiceError(
       'SOURCE_TABLE_CHANGED',

@@ -18,6 +18,7 @@ function node(
     table: `t${number}`,
     isLogged: true,
     file: '7',
+    placedBy: 3,
     attachedBy,
     isBorn: true,
     ...more,

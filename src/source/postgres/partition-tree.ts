@@ -22,6 +22,8 @@ export interface PartitionNode {
   readonly isLogged: boolean
   /** `pg_class.relfilenode`: another one after TRUNCATE and after a rewrite; 0 when there is none. */
   readonly file: string
+  /** The 32-bit id of the (sub)transaction that last changed its entry in pg_class. */
+  readonly placedBy: number
   /** 64-bit id of the (sub)transaction that attached it. */
   readonly attachedBy: bigint
   /** The same (sub)transaction made it: nobody else ever saw it as a table of its own. */
@@ -43,6 +45,8 @@ export interface PartitionRecord {
   readonly before: string
   /** Nodes that are part of `sum` although a later transaction attached them. */
   readonly recent: readonly string[]
+  /** Where the rows of the leaves lie that no publication names; absent where `sum` has it. */
+  readonly files?: string
 }
 
 /** By the id of the root. */
@@ -81,7 +85,7 @@ export function partitionTreeSql(roots: string): string {
   )
   SELECT r.oid::text AS root, c.oid::text AS node, t.inhparent::text AS parent, c.relkind AS kind,
     n.nspname AS schema, c.relname AS name, coalesce(pg_relation_filenode(c.oid), 0)::text AS file,
-    t.attached::text AS attached, c.relpersistence = 'p' AS is_logged,
+    t.attached::text AS attached, c.xmin::text AS placed_by, c.relpersistence = 'p' AS is_logged,
     (SELECT y.xmin = t.attached FROM pg_type y WHERE y.oid = c.reltype) AS is_born,
     pg_snapshot_xmin(pg_current_snapshot())::text AS ended,
     pg_snapshot_xmax(pg_current_snapshot())::text AS next
@@ -101,6 +105,7 @@ export function nodeOf(row: ControlRow): PartitionNode {
     table: row['name'] ?? '',
     isLogged: row['is_logged'] === 't',
     file: row['file'] ?? '0',
+    placedBy: Number(row['placed_by'] ?? 0),
     attachedBy: fullXid(Number(row['attached']), BigInt(row['next'] ?? '0')),
     isBorn: row['is_born'] === 't',
   }
@@ -127,6 +132,11 @@ function keyOf(node: PartitionNode, withFiles: boolean): string {
 function sumOf(keys: readonly string[]): string {
   const text = keys.toSorted().join(',')
   return createHash('sha256').update(text).digest('hex').slice(0, 20)
+}
+
+/** Where the rows of these leaves lie. */
+export function filesOf(leaves: readonly PartitionNode[]): string {
+  return sumOf(leaves.map(({ id, file }) => `${id}.${file}`))
 }
 
 /** `unknown`: ids of nodes that the record is not to know yet. */

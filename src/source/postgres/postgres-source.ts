@@ -53,6 +53,7 @@ import { ChangeStream } from './stream.ts'
 import { TableCopies } from './table-copies.ts'
 import { checkTables } from './table-prerequisites.ts'
 import { openVerification } from './verification.ts'
+import { ToldTruncates } from './told-truncates.ts'
 import { endOfLog } from './wal-flush.ts'
 
 /** A Source with what only PostgreSQL offers. */
@@ -109,10 +110,13 @@ class ComposedSource implements PostgresSource {
     const { log, clock, publicationName, heartbeatIntervalMs: intervalMs = 0 } = how
     const control = this.#control
     const distrust = (table: TableId): Promise<void> => this.#publication.distrust(table)
-    this.#partitions = new PartitionGuard({ options, control, log, publicationName, distrust })
+    const truncates = new ToldTruncates()
+    const guarded = { options, control, log, publicationName, distrust, truncates }
+    this.#partitions = new PartitionGuard(guarded)
     this.#heartbeat = new Heartbeat({ control, clock, log, intervalMs })
     const order = this.#order
-    this.#looks = { control, log, publicationName, order, endOfLog: () => endOfLog(control) }
+    const looks = { control, log, publicationName, order, truncates }
+    this.#looks = { ...looks, endOfLog: () => endOfLog(control) }
     this.#publication = new PublicationGuard({
       control,
       log,

@@ -8,8 +8,9 @@ import type { Log } from '../../observe/log.ts'
 import type { ChangeSink, SchemaChange } from '../change-sink.ts'
 import type { SourceTable, TableId } from '../table-schema.ts'
 import type { Control } from './control.ts'
-import type { Described, DescribedTables } from './ddl-described.ts'
+import type { DescribedTables } from './ddl-described.ts'
 import {
+  type DecideOptions,
   type Decision,
   DdlDecisions,
   type Identified,
@@ -88,8 +89,7 @@ export class RelationBinder {
   compare(
     base: SourceTable,
     catalog: CatalogTable,
-    keepsMoves: boolean,
-    told?: Pick<Described, 'isCertain' | 'isRewritten'>,
+    how: Pick<DecideOptions, 'keepsMoves' | 'isMoved' | 'isCertain' | 'isRewritten'>,
   ): Decision {
     const { columns, decoders, table } = catalog
     const mapped = table.schema.columns.flatMap((column, place) => {
@@ -99,7 +99,7 @@ export class RelationBinder {
     // What is followed for its inserts alone stays so until the publication has more of it.
     const { key, identity } = base.schema.identity === 'insert-only' ? base.schema : table.schema
     const seen = { columns, mapped, key, identity, name: table.name }
-    return this.#decisions.decide(base, catalog, { seen, isCatalog: true, keepsMoves, ...told })
+    return this.#decisions.decide(base, catalog, { seen, isCatalog: true, ...how })
   }
 
   /** Sets `relations` for the relation. */

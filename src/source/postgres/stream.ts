@@ -87,7 +87,7 @@ export class ChangeStream implements ReplicationHandler {
         sink: stream.sink,
         tables: binder.tableIds,
         followed: (id) => binder.followed(id),
-        compare: (base, catalog, keepsMoves) => binder.compare(base, catalog, keepsMoves),
+        compare: (base, catalog, how) => binder.compare(base, catalog, how),
       },
       context.look,
     )
@@ -96,6 +96,7 @@ export class ChangeStream implements ReplicationHandler {
       relations: this.#binder.relations,
       position: this.#marks.at,
       isWhole: (table, truncated) => partitions.isWhole(table, truncated),
+      truncated: (oid, xid) => context.looks.truncates.note(oid, xid),
     })
     const { spool, serverVersion } = context
     if (spool !== undefined && canStream(serverVersion)) {
@@ -274,7 +275,7 @@ export class ChangeStream implements ReplicationHandler {
   /** The transaction ends: what was described of tables without any row since holds from here on. */
   #followWaiting(): void {
     for (const [base, { catalog, ...told }] of this.#triggers.takeWaiting(this.#binder)) {
-      const decision = this.#binder.compare(base, catalog, false, told)
+      const decision = this.#binder.compare(base, catalog, told)
       if (decision.kind === 'same') continue
       this.#context.looks.order.note(decision.table.schema)
       this.#stream.sink.schemaChanged(decision.table, decision.change)

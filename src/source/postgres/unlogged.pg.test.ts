@@ -4,7 +4,16 @@ import {
   type EmbeddedPostgres,
   startEmbeddedPostgres,
 } from '../../../test/support/embedded-postgres.ts'
+import type { SchemaChange } from '../change-sink.ts'
+import type { SourceTable, TableId } from '../table-schema.ts'
+import {
+  eventsOf,
+  partitionScene,
+  type PartitionScene,
+  stream,
+} from './testing/partition-fixture.ts'
 import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
+import { RecordingSink } from './testing/recording-sink.ts'
 
 let server: EmbeddedPostgres
 
@@ -58,4 +67,133 @@ test('trap: a partition of a publication of all tables becomes unlogged', async 
   await running.stop()
   await source.dispose()
   await source.close()
+})
+
+/** Keeps what it is told of a table, as the gateway does. */
+class FollowingSink extends RecordingSink {
+  readonly changes: SchemaChange[] = []
+  #table: SourceTable
+
+  constructor(table: SourceTable) {
+    super()
+    this.#table = table
+  }
+
+  followed(id: TableId): SourceTable | undefined {
+    return id === this.#table.id ? this.#table : undefined
+  }
+
+  override schemaChanged(table: SourceTable, change?: SchemaChange): void {
+    this.#table = table
+    if (change !== undefined) this.changes.push(change)
+    super.schemaChanged(table)
+  }
+}
+
+/** Several looks have been made, and the stream has passed them. */
+async function settled({ source }: PartitionScene): Promise<void> {
+  for (let look = 0; look < 10; look++) {
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    await source.currentPosition()
+  }
+}
+
+const unloggedForAMoment = (name: string): string =>
+  `alter table ${name} set unlogged; insert into ${name} values (2); alter table ${name} set logged`
+
+test.each([
+  ['all tables', 'for all tables'],
+  ['a schema', 'for tables in schema u_schema'],
+])('trap: a table of a publication of %s was unlogged between two looks', async (_, what) => {
+  const name = `u3_${what.length}`
+  await server.sql(`create schema if not exists u_schema;
+    create table u_schema.${name} (id int primary key); create publication ${name} ${what}`)
+  const source = sourceOf(server, { name, watchIntervalMs: 20 })
+  const table = (await source.discoverTables(['u_schema'])).find((one) => one.name.table === name)
+  if (table === undefined) throw new Error('the table was not found')
+  const state = await source.prepare([table], undefined)
+  const sink = new FollowingSink(table)
+  const running = startStream({ source, state, tables: [table], sink })
+  await server.sql(`begin; ${unloggedForAMoment(`u_schema.${name}`)}; commit`)
+  await running.until(() => sink.changes.length > 0)
+  expect(sink.changes).toMatchObject([{ kind: 'new', reason: expect.stringContaining('unlogged') }])
+  await running.stop()
+  await source.dispose()
+  await source.close()
+})
+
+test('trap: a table was unlogged and logged again while nobody looked', async () => {
+  await server.sql('create table u4 (id int primary key); create publication u4 for all tables')
+  const source = sourceOf(server, { name: 'u4', watchIntervalMs: 20 })
+  const table = await tableNamed(source, 'u4')
+  const state = await source.prepare([table], undefined)
+  await server.sql(unloggedForAMoment('u4'))
+  const again = await source.prepare([table], state)
+  const sink = new FollowingSink(table)
+  const running = startStream({ source, state: again, tables: [table], sink })
+  await running.until(() => sink.changes.length > 0)
+  expect(sink.changes).toMatchObject([{ kind: 'new' }])
+  await running.stop()
+  await source.dispose()
+  await source.close()
+})
+
+test('a TRUNCATE that the log told is no reason to copy, VACUUM FULL is one', async () => {
+  await server.sql('create table u5 (id int primary key); create publication u5 for all tables')
+  const source = sourceOf(server, { name: 'u5', watchIntervalMs: 20 })
+  const table = await tableNamed(source, 'u5')
+  const state = await source.prepare([table], undefined)
+  const sink = new FollowingSink(table)
+  const running = startStream({ source, state, tables: [table], sink })
+  for (const round of [1, 2]) {
+    await server.sql('insert into u5 values (1); truncate u5; insert into u5 values (2)')
+    await running.until(() => sink.changes.length === round)
+  }
+  await server.sql('vacuum full u5')
+  await running.until(() => sink.changes.length === 3)
+  expect(sink.changes.map(({ kind }) => kind)).toEqual(['step', 'step', 'new'])
+  await running.stop()
+  await source.dispose()
+  await source.close()
+})
+
+test('trap: a partition of our own publication was unlogged between two looks', async () => {
+  const scene = await partitionScene(server)
+  const running = stream(scene)
+  await scene.sql('insert into $ values (1), (101); truncate $; insert into $ values (3)')
+  expect(await eventsOf(scene, running)).toEqual(['i 1 -', 'i 101 -', 'i 3 -', 'truncate'])
+  await settled(scene)
+  expect(running.sink.gaps).toEqual([])
+  await scene.sql(
+    'alter table $_1 set unlogged; insert into $ values (2); alter table $_1 set logged',
+  )
+  await running.until(() => running.sink.gaps.length > 0)
+  expect(running.sink.gaps).toMatchObject([{ reason: expect.stringContaining('unlogged') }])
+  await running.stop()
+  await scene.end()
+})
+
+test('trap: a partition was unlogged and logged again while nobody looked', async () => {
+  const scene = await partitionScene(server)
+  await scene.sql(
+    'alter table $_1 set unlogged; insert into $ values (2); alter table $_1 set logged',
+  )
+  const running = stream(scene, await scene.source.prepare([scene.table], scene.state))
+  await running.until(() => running.sink.gaps.length > 0)
+  expect(running.sink.gaps).toMatchObject([{ reason: expect.stringContaining('unlogged') }])
+  await running.stop()
+  await scene.end()
+})
+
+test('VACUUM FULL is no reason to copy a table whose partitions a publication names', async () => {
+  const scene = await partitionScene(server, {}, 'create publication $ for table $, $_1, $_2')
+  const running = stream(scene)
+  await expect(scene.sql('alter table $_1 set unlogged')).rejects.toThrow('publication')
+  await scene.sql('vacuum full $_1')
+  await scene.sql('insert into $ values (1)')
+  expect(await eventsOf(scene, running)).toEqual(['i 1 -'])
+  await settled(scene)
+  expect(running.sink.gaps).toEqual([])
+  await running.stop()
+  await scene.end()
 })

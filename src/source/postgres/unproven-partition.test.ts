@@ -12,6 +12,7 @@ const node = {
   table: 'leaf',
   isLogged: true,
   file: '7',
+  placedBy: 3,
   attachedBy: 90n,
   isBorn: false,
 }

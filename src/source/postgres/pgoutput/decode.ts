@@ -31,6 +31,8 @@ export interface PgoutputDecoderOptions {
   readonly position: (endLsn: bigint) => Position
   /** Whether a table has no rows outside of these of its partitions; left out: it always has. */
   readonly isWhole?: (table: TableId, partitions: ReadonlySet<number>) => boolean
+  /** The open transaction truncates the relation. */
+  readonly truncated?: (oid: number, xid: number) => void
 }
 
 /**
@@ -107,7 +109,7 @@ export class PgoutputDecoder {
   readonly #sink: ChangeSink
   readonly #relations: RelationMap
   readonly #position: (endLsn: bigint) => Position
-  readonly #isWhole: NonNullable<PgoutputDecoderOptions['isWhole']>
+  readonly #options: PgoutputDecoderOptions
   readonly #new = createTupleCells()
   readonly #old = createTupleCells()
   #bytes: Uint8Array = new Uint8Array(0)
@@ -121,7 +123,7 @@ export class PgoutputDecoder {
     this.#sink = options.sink
     this.#relations = options.relations
     this.#position = options.position
-    this.#isWhole = options.isWhole ?? (() => false)
+    this.#options = options
   }
 
   /** Decodes one message, `bytes[start, end)`; the bytes are not kept. */
@@ -221,6 +223,7 @@ export class PgoutputDecoder {
       const oid = reader.uint32()
       const binding = this.#relations.get(oid)
       if (binding === undefined) throw reader.error('the relation was never announced')
+      this.#options.truncated?.(oid, this.xid)
       if (binding === 'ignored') continue
       const { id } = binding.table
       if (binding.partition === undefined) tables.push(id)
@@ -235,7 +238,7 @@ export class PgoutputDecoder {
   /** Which rows of a table were in some of its partitions is not known: rows do not say. */
   #truncatePartitions(truncated: ReadonlyMap<TableId, Set<number>>, whole: TableId[]): void {
     for (const [table, partitions] of truncated) {
-      if (this.#isWhole(table, partitions)) whole.push(table)
+      if (this.#options.isWhole?.(table, partitions) === true) whole.push(table)
       else this.#sink.gap(table, 'some of its partitions were truncated')
     }
   }
