@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -82,3 +82,24 @@ test('a password file that others may read is not used', async () => {
   chmodSync(path, 0o600)
   expect(await ask({ passFile: path })).toBe('secret')
 })
+
+test('trap: a command that does not end is ended with all that it started, and named', async () => {
+  const path = join(folder, 'pid')
+  const source = createPasswordSource({ passwordCommand: `sleep 100 & echo $! > ${path}; wait` })
+  await expect(source(question, { leftMs: 300, connectTimeoutMs: 2000 })).rejects.toMatchObject({
+    code: 'SOURCE_PASSWORD_UNAVAILABLE',
+    message: expect.stringContaining('connect_timeout (2 s)'),
+  })
+  const pid = Number(readFileSync(path, 'utf8'))
+  await expect.poll(() => isAlive(pid), { timeout: 1500 }).toBe(false)
+})
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    // Ended, and nobody has asked how yet.
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
+  }
+}

@@ -13,7 +13,17 @@ import { findPassword, type PassFileQuestion } from './pass-file.ts'
  * undefined: there is none. Rejects with SOURCE_PASSWORD_UNAVAILABLE, which says where it looked and
  * never what it saw.
  */
-export type PasswordSource = (question: PassFileQuestion) => Promise<string | undefined>
+export type PasswordSource = (
+  question: PassFileQuestion,
+  limit?: PasswordLimit,
+) => Promise<string | undefined>
+
+/** How long a command may take. */
+export interface PasswordLimit {
+  /** What is left of it. */
+  readonly leftMs: number
+  readonly connectTimeoutMs: number
+}
 
 /** At most one of them is given. */
 export interface PasswordOptions {
@@ -27,7 +37,7 @@ export interface PasswordOptions {
 }
 
 const mostBytes = 64 * 1024
-const commandTimeoutMs = 30_000
+const usualLimit: PasswordLimit = { leftMs: 15_000, connectTimeoutMs: 15_000 }
 
 function unavailable(message: string, remedy?: string): SluiceError {
   return new SluiceError(
@@ -40,7 +50,9 @@ function unavailable(message: string, remedy?: string): SluiceError {
 export function createPasswordSource(options: PasswordOptions): PasswordSource {
   const { password, passwordFile, passwordCommand, passFile } = options
   if (passwordFile !== undefined) return async () => await readPasswordFile(passwordFile)
-  if (passwordCommand !== undefined) return async () => await runPasswordCommand(passwordCommand)
+  if (passwordCommand !== undefined) {
+    return async (_, limit = usualLimit) => await runPasswordCommand(passwordCommand, limit)
+  }
   if (password !== undefined) return async () => await Promise.resolve(password)
   return async (question) => await readPassFile(passFile, question)
 }
@@ -105,8 +117,8 @@ async function readPassFile(
   return findPassword(file.text, question)
 }
 
-/** Runs it in a shell and a process group of its own, which ends with it. */
-async function runPasswordCommand(command: string): Promise<string> {
+/** Runs it in a shell and a process group of its own, which ends in time and with this process. */
+async function runPasswordCommand(command: string, limit: PasswordLimit): Promise<string> {
   const from = 'The output of option password_command'
   const child = spawn(command, {
     shell: true,
@@ -132,16 +144,20 @@ async function runPasswordCommand(command: string): Promise<string> {
     }
   })
   const timer = setTimeout(() => {
-    problem = `The command of option password_command did not end within ${commandTimeoutMs / 1000} s`
+    problem = `The command of option password_command did not end within connect_timeout (${limit.connectTimeoutMs / 1000} s)`
     kill()
-  }, commandTimeoutMs)
+  }, limit.leftMs)
+  process.once('exit', kill)
   const end = await new Promise<string>((resolve) => {
     child.once('error', () => resolve('could not be started'))
     child.once('close', (code, signal) => {
       if (code === 0) resolve('')
       else resolve(code === null ? `was ended by ${signal}` : `ended with exit code ${code}`)
     })
-  }).finally(() => clearTimeout(timer))
+  }).finally(() => {
+    clearTimeout(timer)
+    process.off('exit', kill)
+  })
   if (problem !== undefined) throw unavailable(problem)
   if (end !== '') throw unavailable(`The command of option password_command ${end}`)
   return onlyLine(Buffer.concat(chunks).toString('utf8'), from)

@@ -26,11 +26,14 @@ function md5(...parts: readonly (string | Buffer)[]): string {
 export class Authentication {
   readonly #target: SocketTarget
   readonly #socket: WireSocket
+  readonly #startedMs: number
   #scram: ScramExchange | undefined
   #isVerified = true
   #isBound = false
 
-  constructor(target: SocketTarget, socket: WireSocket) {
+  /** `startedMs`: by `performance.now()`, when connecting began. */
+  constructor(target: SocketTarget, socket: WireSocket, startedMs: number) {
+    this.#startedMs = startedMs
     this.#target = target
     this.#socket = socket
   }
@@ -119,7 +122,11 @@ export class Authentication {
   async #password(): Promise<string> {
     const { options, address } = this.#target
     const { database, user } = options
-    const password = await options.password({ address, database, user })
+    const { connectTimeoutMs } = options
+    // A little earlier than the connection is given up, which would blame the server.
+    const leftMs = connectTimeoutMs * 0.95 - (performance.now() - this.#startedMs)
+    const limit = { leftMs: Math.max(leftMs, 1), connectTimeoutMs }
+    const password = await options.password({ address, database, user }, limit)
     if (password !== undefined && password !== '') return password
     throw new SluiceError(
       'SOURCE_AUTHENTICATION_FAILED',

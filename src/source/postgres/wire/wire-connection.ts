@@ -142,14 +142,14 @@ export class WireConnection {
   async #start(how: WireConnectionOptions, onSocket: (socket: Socket) => void): Promise<void> {
     const options = this.#options
     const target = { options, address: this.#address }
-    const where = shownAddress(this.#address)
+    const [where, startedMs] = [shownAddress(this.#address), performance.now()]
     const events = {
       received: (count: number) => this.#received(count),
       closed: (error: SluiceError) => this.#fail(error),
     }
     const socket = await openSocket(target, this.#frames, events, onSocket)
     this.#socket = socket
-    const authentication = new Authentication(target, socket)
+    const authentication = new Authentication(target, socket, startedMs)
     const startup = encodeStartup({
       user: options.user,
       database: options.database,

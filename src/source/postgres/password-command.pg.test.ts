@@ -1,0 +1,28 @@
+/** A command that prints the password, at a real server. */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import {
+  type EmbeddedPostgres,
+  startEmbeddedPostgres,
+} from '../../../test/support/embedded-postgres.ts'
+import { parsePostgresOptions } from './connection-options.ts'
+import { connectionOptions } from './testing/postgres-fixture.ts'
+import { WireConnection } from './wire/wire-connection.ts'
+
+let server: EmbeddedPostgres
+
+beforeAll(async () => {
+  server = await startEmbeddedPostgres({ settings: { fsync: 'off' } })
+})
+
+afterAll(async () => await server.stop())
+
+test('trap: a command that takes too long is told as such, not as a silent server', async () => {
+  const { password: _, ...options } = connectionOptions(server, {
+    connect_timeout: '0.5',
+    password_command: 'sleep 100',
+  })
+  await expect(WireConnection.open(parsePostgresOptions(options))).rejects.toMatchObject({
+    code: 'SOURCE_PASSWORD_UNAVAILABLE',
+    message: expect.stringContaining('connect_timeout (0.5 s)'),
+  })
+})
