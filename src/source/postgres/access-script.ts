@@ -2,7 +2,7 @@
  * Everything that a role needs of a database which it cannot even enter: written without a look at
  * it, so the script looks itself. For somebody who may grant all of it.
  */
-import { makeForRoleStatements } from './publication.ts'
+import { createStatement } from './publication.ts'
 import { quoteIdentifier, quoteLiteral, quoteTable } from './sql-text.ts'
 
 export interface AccessScriptOptions {
@@ -52,7 +52,7 @@ export function accessScript(options: AccessScriptOptions): string {
     ...(tables.length === 0 ? [] : [`GRANT SELECT ON TABLE ${named} TO ${role};`]),
     'DO $sluice$ DECLARE t record; BEGIN',
     `  IF NOT EXISTS (SELECT FROM pg_publication WHERE pubname = ${quoteLiteral(publicationName)}) THEN`,
-    `    ${makeForRoleStatements(publicationName, options.role)}`,
+    `    ${createStatement(publicationName, [])}`,
     '  END IF;',
     `  FOR t IN ${publishableSql(options)} LOOP`,
     `    IF NOT EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = ${quoteLiteral(publicationName)} AND r.prrelid = t.oid) THEN`,

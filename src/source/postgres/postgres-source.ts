@@ -160,12 +160,8 @@ class ComposedSource implements PostgresSource {
     if (tables === undefined || server.some((one) => one.subject === 'connection' && one.code)) {
       return server
     }
-    const context = {
-      control: this.#control,
-      log,
-      publicationName,
-      serverVersion: (await this.#serverState()).version,
-    }
+    const { version: serverVersion, isStandby } = await this.#serverState()
+    const context = { control: this.#control, log, publicationName, serverVersion, isStandby }
     return [...server, ...(await checkTables(context, tables))]
   }
 

@@ -3,7 +3,7 @@ import type { Finding } from '../finding.ts'
 import type { ControlRow } from './connect.ts'
 import type { ManagedService } from './managed-service.ts'
 import { ok, unmet } from './prerequisite-finding.ts'
-import { makeForRoleStatements } from './publication.ts'
+import { createStatement } from './publication.ts'
 import { quoteIdentifier } from './sql-text.ts'
 
 /** `$1`: our publication. */
@@ -13,7 +13,13 @@ export const roleSql = `
       OR EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'rds_replication' AND pg_has_role(session_user, oid, 'USAGE'))
       AS can_replicate,
     has_database_privilege(current_database(), 'CREATE') AS can_create, current_database() AS database,
+    pg_is_in_recovery() AS is_standby, current_setting('server_version_num') AS version,
     (SELECT count(*) FROM pg_publication WHERE pubname = $1)::text AS publications`
+
+/** A standby takes no statement that changes anything. */
+export function onPrimary(statements: string): string {
+  return `On the primary: ${statements}`
+}
 
 export function roleFindings(
   row: ControlRow,
@@ -37,10 +43,12 @@ export function roleFindings(
   if (row['publications'] !== '0') {
     return [replication, ok(subject, `Publication "${publicationName}" exists`)]
   }
-  if (row['can_create'] === 't') {
+  const isStandby = row['is_standby'] === 't'
+  if (row['can_create'] === 't' && !isStandby) {
     return [replication, ok(subject, `Publication "${publicationName}" will be made`)]
   }
-  const message = `Publication "${publicationName}" does not exist, and role ${role} may not make it`
-  const remedy = makeForRoleStatements(publicationName, row['role'] ?? '')
+  const message = `Publication "${publicationName}" does not exist, and ${isStandby ? 'on a standby none can be made' : `role ${role} may not make it`}`
+  const statement = createStatement(publicationName, [], 'everything', Number(row['version']))
+  const remedy = isStandby ? onPrimary(statement) : statement
   return [replication, unmet('error', 'SOURCE_PUBLICATION_MISSING', subject, message, remedy)]
 }

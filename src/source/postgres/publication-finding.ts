@@ -2,9 +2,10 @@
 import type { Finding } from '../finding.ts'
 import type { SourceTable } from '../table-schema.ts'
 import { listed } from './listed.ts'
+import { onPrimary } from './prerequisites-role.ts'
 import {
   addTablesStatement,
-  makeForRoleStatements,
+  createStatement,
   publicationOptions,
   type Publishes,
 } from './publication.ts'
@@ -22,6 +23,8 @@ export interface PublicationPlan {
   readonly name: string
   readonly publishes: Publishes
   readonly role: string
+  readonly serverVersion: number
+  readonly isStandby: boolean
   /** It exists, or an earlier statement of the same check makes it. */
   readonly isMadeBefore: boolean
   /** That are to be in it. */
@@ -37,12 +40,12 @@ export function publicationFindings(
       unpublished.filter(({ problem }) => problem === undefined),
       plan,
       {
-        one: `It is not in publication "${plan.name}", and role ${quoteIdentifier(plan.role)} may not add it`,
-        several: `are not in publication "${plan.name}", and role ${quoteIdentifier(plan.role)} may not add them`,
+        one: `It is not in publication "${plan.name}", and ${whoMayNot(plan)} it`,
+        several: `are not in publication "${plan.name}", and ${whoMayNot(plan)} them`,
         statements: (tables) => addTablesStatement(plan.name, tables),
         before: plan.isMadeBefore
           ? ''
-          : makeForRoleStatements(plan.name, plan.role, plan.publishes),
+          : createStatement(plan.name, [], plan.publishes, plan.serverVersion),
       },
     ),
     ...findingOf(
@@ -56,6 +59,10 @@ export function publicationFindings(
       },
     ),
   ]
+}
+
+function whoMayNot({ role, isStandby }: PublicationPlan): string {
+  return isStandby ? 'a standby can not add' : `role ${quoteIdentifier(role)} may not add`
 }
 
 function repairStatements(
@@ -76,7 +83,7 @@ interface Words {
 
 function findingOf(
   unpublished: readonly Unpublished[],
-  { tableCount }: PublicationPlan,
+  { tableCount, isStandby }: PublicationPlan,
   words: Words,
 ): Finding[] {
   const [first, ...others] = unpublished
@@ -91,10 +98,11 @@ function findingOf(
     late.length === 0
       ? ''
       : `-- once the rest that is said of ${whom} is mended: ${statements(late)}`
+  const remedy = [now, later].filter((text) => text !== '').join('\n')
   const finding = {
     severity: 'error',
     code: 'SOURCE_PUBLICATION_INCOMPLETE',
-    remedy: [now, later].filter((text) => text !== '').join('\n'),
+    remedy: isStandby ? onPrimary(remedy) : remedy,
   } as const
   if (others.length === 0) {
     const message = `${words.one}${first.problem ?? ''}`

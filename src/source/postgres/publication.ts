@@ -174,15 +174,6 @@ export function createStatement(
   return `CREATE PUBLICATION ${quoteIdentifier(name)}${forTables} WITH (${optionsFor(publishes, serverVersion)});`
 }
 
-/** For somebody who may: an empty publication that the role can add its own tables to. */
-export function makeForRoleStatements(
-  name: string,
-  role: string,
-  publishes: Publishes = 'everything',
-): string {
-  return `${createStatement(name, [], publishes)} ALTER PUBLICATION ${quoteIdentifier(name)} OWNER TO ${quoteIdentifier(role)};`
-}
-
 /** Tables that could not be published because others had locked them, and who, for people. */
 export type LockedTables = ReadonlyMap<TableId, string>
 

@@ -27,6 +27,7 @@ export interface TableCheckContext {
   readonly log: Log
   readonly publicationName: string
   readonly serverVersion: number
+  readonly isStandby: boolean
 }
 
 type Problem = Omit<Finding, 'subject' | 'table'> & {
@@ -39,7 +40,7 @@ function unpublishedOf(
   table: CatalogTable,
   row: ControlRow,
   publication: PublicationState,
-  isUnready: boolean,
+  { isUnready, isStandby }: { readonly isUnready: boolean; readonly isStandby: boolean },
 ): Unpublished | undefined {
   // It is refused for what it is.
   if (table.kind === 'f') return undefined
@@ -49,7 +50,10 @@ function unpublishedOf(
     return { table: table.table, problem, isUnready }
   }
   const isIn = publication.signatures.has(id)
-  const canAdd = row['is_owner'] === 't' && (!publication.exists || row['owns_publication'] === 't')
+  const canAdd =
+    !isStandby &&
+    row['is_owner'] === 't' &&
+    (!publication.exists || row['owns_publication'] === 't')
   return isIn || canAdd ? undefined : { table: table.table, problem: undefined, isUnready }
 }
 
@@ -123,6 +127,7 @@ interface Looked {
   readonly privileges: ReadonlyMap<string, ControlRow>
   readonly publications: Readonly<Record<Publishes, PublicationState>>
   readonly around: Surroundings
+  readonly isStandby: boolean
 }
 
 async function look(context: TableCheckContext, tables: readonly SourceTable[]): Promise<Looked> {
@@ -142,7 +147,7 @@ async function look(context: TableCheckContext, tables: readonly SourceTable[]):
     control,
     [...found.values()].map((one) => one.table),
   )
-  return { found, privileges, publications, around }
+  return { found, privileges, publications, around, isStandby: context.isStandby }
 }
 
 function nameFor(publishes: Publishes, publicationName: string): string {
@@ -173,7 +178,10 @@ function tableFindings(
     ...surroundingProblems(now.table, looked.around),
   ]
   const isUnready = problems.some(({ code }) => code !== undefined && unreadyCodes.has(code))
-  const unpublished = unpublishedOf(now, row, publication, isUnready)
+  const unpublished = unpublishedOf(now, row, publication, {
+    isUnready,
+    isStandby: looked.isStandby,
+  })
   if (unpublished !== undefined) together.unpublished[publishes].push(unpublished)
   else if (problems.length === 0) {
     const message = identityText(table.schema)
@@ -214,12 +222,15 @@ export async function checkTables(
     ...perTable,
     ...(['everything', 'inserts'] as const).flatMap((publishes) => {
       // Who may not make a publication was told how to make it before the tables are looked at.
-      const isToldBefore = publishes === 'everything' && row?.['can_create'] !== 't'
+      const isToldBefore =
+        publishes === 'everything' && (context.isStandby || row?.['can_create'] !== 't')
       const isInserts = publishes === 'inserts'
       return publicationFindings(together.unpublished[publishes], {
         name: nameFor(publishes, publicationName),
         publishes,
         role,
+        serverVersion: context.serverVersion,
+        isStandby: context.isStandby,
         isMadeBefore: looked.publications[publishes].exists || isToldBefore,
         tableCount: tables.filter((table) => isInsertOnly(table) === isInserts).length,
       })
