@@ -20,6 +20,7 @@ import { selectionOf } from './gateway-runtime.ts'
 import { type KnownProblems, problemsAfter, problemsBefore } from './known-problems.ts'
 import { applyAll, type PipelineRuntime } from './pipeline-runtime.ts'
 import { spelledProblem } from './remedy.ts'
+import { withHeldBack } from './held-missing.ts'
 import type { Lane } from './runtime.ts'
 
 /** A destination table held at the version that shows the position. */
@@ -187,7 +188,8 @@ async function compareAll(
       const { problem, destination } = compared
       const one =
         problem === undefined
-          ? compared
+          ? // A hint: what was compared stands without it.
+            await withHeldBack({ context, engine }, compared, table.snapshot).catch(() => compared)
           : { ...compared, problem: spelledProblem(context, problem, destination) }
       options.onTable?.(one)
       verified.push(one)

@@ -210,6 +210,8 @@ export interface VerifiedTable {
   }
   /** No longer in the source, and not asked for by name: there is nothing to compare with. */
   readonly isGone?: boolean
+  /** Rows changed while they were in quarantine: those may be missing although they fit by now. */
+  readonly heldBack?: HeldBack & { readonly remedy: string }
   /** Key of its pipeline, which the file does not have any more: nobody keeps the table up to date. */
   readonly withdrawn?: string
   readonly problem?: Problem

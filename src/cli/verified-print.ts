@@ -2,7 +2,7 @@
 import type { VerifiedTable } from './app.ts'
 import { printProblem } from './error-print.ts'
 import type { Output } from './output.ts'
-import { formatCount, printable } from './text.ts'
+import { countOf, formatCount, printable } from './text.ts'
 
 export function printVerified(output: Output, table: VerifiedTable): void {
   if (output.format === 'json') {
@@ -42,6 +42,11 @@ export function printVerified(output: Output, table: VerifiedTable): void {
   const version = table.version === undefined ? '' : ` at version ${table.version}`
   output.line(`${verdict}  ${printable(table.destination)}${version}: ${rows}${differences}`)
   for (const { key, kind } of table.differences) output.line(`    ${kind}: ${printable(key)}`)
+  if (table.heldBack === undefined) return
+  const { table: quarantine, rows: held, remedy } = table.heldBack
+  output.line(
+    `    ${countOf(Number(held), 'row')} changed while in ${printable(quarantine)}, by updates that kept a large value: not here though such a row may fit by now. Once corrected in the source, run: ${remedy}`,
+  )
 }
 
 function printInsertsOnly(

@@ -39,6 +39,9 @@ export function quarantineName(name: string): string {
   return `${name}__quarantine`
 }
 
+/** `reason` of a change that would fit, but does not bring the row whole. */
+export const keepsCellsReason = 'keeps cells of a row in quarantine'
+
 const quarantineColumns: readonly DeltaColumn[] = [
   /** JSON object of the key columns, as the source writes them where they do not fit. */
   { name: 'key', type: { kind: 'string' } },
@@ -145,7 +148,7 @@ function unknownRowsSql(columns: DestinationColumns, firstSequence: bigint): str
   return `SELECT to_json({${members.join(', ')}})::VARCHAR AS key, NULL::VARCHAR AS "column",
       NULL::VARCHAR AS text, _op AS op, (${orderColumn} // 4294967296) + ${firstSequence} AS sequence,
       (${orderColumn} % 4294967296)::INTEGER AS ordinal, NULL::TIMESTAMPTZ AS commit_time,
-      'keeps cells of a row in quarantine' AS reason
+      ${quoteText(keepsCellsReason)} AS reason
     FROM ${changesTable} SEMI JOIN ${unknownTable} USING (${orderColumn})
     WHERE NOT ${quarantinedColumn}`
 }

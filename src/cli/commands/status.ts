@@ -116,12 +116,13 @@ function printHeldBack({ output, program }: CommandCall, name: string, held: Hel
   const table = printable(held.table)
   const went = `${countOf(Number(held.rows), 'row')} went to ${table} since the load`
   output.line(
-    `${output.style('bold', `${printable(name)} holds rows back`)}: ${went}; each is missing here until a version of it fits`,
+    `${output.style('bold', `${printable(name)} holds rows back`)}: ${went}; each is missing here until a version of it fits that brings all its cells`,
   )
   output.line(`  to see them: ${program} query "SELECT * FROM ${table}"`)
   output.line(
-    '  to have them here: correct them in the source, or set sluice.unfitValues of the pipeline to null, clamp or string and run it',
+    `  to have them here: correct them in the source, and where that update kept a large value (unchanged TOAST) run: ${program} refresh ${printable(name)} --full`,
   )
+  output.line('  or set sluice.unfitValues of the pipeline to null, clamp or string and run it')
 }
 
 const stateWords: Record<StatusTable['state'], string> = {
