@@ -291,6 +291,18 @@ test('refresh passes names on, or asks for all', async () => {
   expect(asked).toEqual([['orders'], undefined])
 })
 
+test('a refresh that is no longer waited for goes on where it is made, and says so', async () => {
+  const stop = new AbortController()
+  stop.abort()
+  const left = { ...cleanResult, goesOnElsewhere: true } as const
+  const app: Partial<App> = {
+    refresh: async () => ({ progress: () => emptyProgress, done: Promise.resolve(left) }),
+  }
+  const { code, stdout } = await run(['refresh', '--all', '--full'], app, { signal: stop.signal })
+  expect(code).toBe(1)
+  expect(stdout).toContain('the refresh goes on in the running process')
+})
+
 test('events are one JSON object a line, and nothing else goes to standard output', async () => {
   const app = starting(() => Promise.resolve({ ...cleanResult, failedTables: [brokenTable] }))
   const { stdout, code } = await run(['run', resourceFile(), '--output', 'json'], app)

@@ -10,6 +10,7 @@ export const refreshCommand: Command = {
   help: [
     'Copies the tables anew and replaces each in one commit: readers see the old rows until the new',
     'ones are complete. Other tables go on. TABLE is [catalog.][schema.]table of the destination.',
+    'A process that runs the gateway is asked to do it and waited for; Ctrl-C leaves it to that one.',
   ],
   options: {
     all: { type: 'boolean', help: 'All tables.' },
