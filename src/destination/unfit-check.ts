@@ -56,7 +56,10 @@ async function checkInSession(tools: SessionTools, work: TableWork): Promise<voi
 
 function shown(counts: readonly UnfitCount[]): string {
   return counts
-    .map(({ name, count }) => `column "${name}" has ${count} values that do not fit its type`)
+    .map(
+      ({ name, count }) =>
+        `column "${name}" has ${count === 1 ? '1 value that does' : `${count} values that do`} not fit its type`,
+    )
     .join(', ')
 }
 

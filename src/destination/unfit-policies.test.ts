@@ -115,7 +115,7 @@ test('trap: by default no value becomes another: the table stops, names it, and 
   expect(failedTables).toMatchObject([{ problem: { code: 'DESTINATION_VALUE_UNFIT' } }])
   const message = failedTables[0]?.problem?.message ?? ''
   expect(message).toContain('column "day" has 2 values')
-  expect(message).toContain('column "price" has 1 values')
+  expect(message).toContain('column "price" has 1 value that')
   expect(message).toContain('sluice.unfitValues')
   expect(await rows(place)).toHaveLength(1)
   expect((await update(place, 'null')).failedTables).toEqual([])

@@ -260,14 +260,13 @@ export class PublicationGuard {
   }
 
   #recordGaps(gaps: ReadonlyMap<TableId, string>): void {
-    const wanted = new Set<string>(this.#tables.map((table) => table.id))
-    for (const [table, reason] of gaps) {
-      if (!wanted.has(table) || this.#gaps.has(table)) continue
-      this.#options.log.warn('the publication changed: the table has to be copied anew', {
-        table,
-        reason,
-      })
-      this.#gaps.set(table, reason)
+    const names = new Map(this.#tables.map(({ id, name }) => [id, shownTable(name)]))
+    for (const [id, reason] of gaps) {
+      const table = names.get(id)
+      if (table === undefined || this.#gaps.has(id)) continue
+      const message = 'the publication changed: the table has to be copied anew'
+      this.#options.log.warn(message, { table, reason })
+      this.#gaps.set(id, reason)
     }
   }
 

@@ -14,7 +14,7 @@ export interface MadeAtServer {
 export function removalStatements({ slotName, publicationName }: MadeAtServer): readonly string[] {
   return [
     `SELECT pg_drop_replication_slot(${quoteLiteral(slotName)});`,
-    `DROP PUBLICATION IF EXISTS ${quoteIdentifier(publicationName)}, ${quoteIdentifier(insertsNameOf(publicationName))};`,
+    `DROP PUBLICATION IF EXISTS ${quoteIdentifier(publicationName)}, ${quoteIdentifier(insertsNameOf(publicationName))}; -- unless a person made it`,
   ]
 }
 
