@@ -205,7 +205,7 @@ function typeMappingPage(): string {
         ],
         [
           'quarantine',
-          'the row is not in the destination until a version of it fits that brings all its cells. One row per such cell goes to the Delta table `<table>__quarantine` beside it: key (JSON), column, text, op, sequence, ordinal, commit_time, reason. A later version that keeps cells of a row in quarantine (unchanged TOAST) goes there too',
+          'the row is not in the destination until a version of it fits that brings all its cells. One row per such cell goes to the Delta table `<table>__quarantine` beside it: key (JSON), column, text, op, sequence, ordinal, commit_time, reason. A later version that keeps cells of a row in quarantine (unchanged TOAST: PostgreSQL does not log a large value that an update leaves alone) goes there too, also when it would fit. After such a row was corrected in the source, `sluice refresh TABLE --full` brings it; `verify` names such rows as held back',
         ],
       ],
     ),
