@@ -227,7 +227,7 @@ test.concurrent('an infinite date stops its table until the file says what to do
   const run = await scene.runOnce()
   const remedy = expectOnlyFailed(run, 'main.copy.orders', 'DESTINATION_VALUE_UNFIT')
   expect(remedy).toContain('sluice.unfitValues')
-  expect(run.failed.get('main.copy.orders')?.message).toContain('column "day" has 1 values')
+  expect(run.failed.get('main.copy.orders')?.message).toContain('column "day" has 1 value that')
   const notice = expect.objectContaining({ level: 'warn', table: 'app.orders', column: 'day' })
   expect(run.lines).toContainEqual(notice)
   await scene.expectEqual('people')
