@@ -39,6 +39,7 @@ const hostile: Readonly<Record<string, string>> = {
   quote_all_identifiers: 'on',
   xmlbinary: 'hex',
   xmloption: 'document',
+  jit: 'on',
   synchronous_commit: 'off',
   ...(postgresVersion >= 14 ? { idle_session_timeout: '300' } : {}),
   ...(postgresVersion >= 17 ? { transaction_timeout: '300' } : {}),
