@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   type EmbeddedPostgres,
+  postgresVersion,
   startEmbeddedPostgres,
 } from '../../../test/support/embedded-postgres.ts'
 import { roleFindings } from './prerequisites-role.ts'
@@ -39,7 +40,8 @@ test('trap: the owner of the tables, who is no member of our role, runs it', asy
   const later = await source.check(await source.discoverTables(['p']))
   expect(later.filter(({ subject, table }) => subject === 'publication' || table)).toMatchObject([
     { severity: 'ok' },
-    { severity: 'ok' },
+    // Older servers never have generated columns in the log.
+    { severity: postgresVersion >= 18 ? 'ok' : 'warning' },
   ])
   await source.close()
 })

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   type EmbeddedPostgres,
+  postgresVersion,
   startEmbeddedPostgres,
 } from '../../../test/support/embedded-postgres.ts'
 import type { SchemaChange } from '../change-sink.ts'
@@ -101,26 +102,33 @@ async function settled({ source }: PartitionScene): Promise<void> {
 const unloggedForAMoment = (name: string): string =>
   `alter table ${name} set unlogged; insert into ${name} values (2); alter table ${name} set logged`
 
-test.each([
+const unnamed: readonly (readonly [string, string])[] = [
   ['all tables', 'for all tables'],
   ['a schema', 'for tables in schema u_schema'],
-])('trap: a table of a publication of %s was unlogged between two looks', async (_, what) => {
-  const name = `u3_${what.length}`
-  await server.sql(`create schema if not exists u_schema;
+]
+
+test.each(postgresVersion >= 15 ? unnamed : unnamed.slice(0, 1))(
+  'trap: a table of a publication of %s was unlogged between two looks',
+  async (_, what) => {
+    const name = `u3_${what.length}`
+    await server.sql(`create schema if not exists u_schema;
     create table u_schema.${name} (id int primary key); create publication ${name} ${what}`)
-  const source = sourceOf(server, { name, watchIntervalMs: 20 })
-  const table = (await source.discoverTables(['u_schema'])).find((one) => one.name.table === name)
-  if (table === undefined) throw new Error('the table was not found')
-  const state = await source.prepare([table], undefined)
-  const sink = new FollowingSink(table)
-  const running = startStream({ source, state, tables: [table], sink })
-  await server.sql(`begin; ${unloggedForAMoment(`u_schema.${name}`)}; commit`)
-  await running.until(() => sink.changes.length > 0)
-  expect(sink.changes).toMatchObject([{ kind: 'new', reason: expect.stringContaining('unlogged') }])
-  await running.stop()
-  await source.dispose()
-  await source.close()
-})
+    const source = sourceOf(server, { name, watchIntervalMs: 20 })
+    const table = (await source.discoverTables(['u_schema'])).find((one) => one.name.table === name)
+    if (table === undefined) throw new Error('the table was not found')
+    const state = await source.prepare([table], undefined)
+    const sink = new FollowingSink(table)
+    const running = startStream({ source, state, tables: [table], sink })
+    await server.sql(`begin; ${unloggedForAMoment(`u_schema.${name}`)}; commit`)
+    await running.until(() => sink.changes.length > 0)
+    expect(sink.changes).toMatchObject([
+      { kind: 'new', reason: expect.stringContaining('unlogged') },
+    ])
+    await running.stop()
+    await source.dispose()
+    await source.close()
+  },
+)
 
 test('trap: a table was unlogged and logged again while nobody looked', async () => {
   await server.sql('create table u4 (id int primary key); create publication u4 for all tables')

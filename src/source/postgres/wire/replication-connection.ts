@@ -132,6 +132,8 @@ export class ReplicationConnection {
     if (type === backend.copyData) {
       if (this.#isStopping) return undefined
       if (bytes[start] === xLogData && end - start >= xLogDataHeadBytes) {
+        // Version 13 sends nothing in a message of its own for an origin that it can not name.
+        if (end - start === xLogDataHeadBytes) return undefined
         return handler.data(bytes, start + xLogDataHeadBytes, end)
       }
       if (bytes[start] === keepalive && end - start === keepaliveBytes) {
