@@ -34,6 +34,10 @@ class NotedStream {
     return this.#delivered
   }
 
+  since(): readonly TransactionInfo[] {
+    return []
+  }
+
   give(): void {
     this.calls.push('give')
   }
