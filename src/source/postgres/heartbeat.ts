@@ -6,7 +6,7 @@
 import type { SteadyClock } from '../../base/clock.ts'
 import type { Log } from '../../observe/log.ts'
 import type { Control } from './control.ts'
-import { type Lsn, parseLsn } from './lsn.ts'
+import { type Lsn, parseLsn, zeroLsn } from './lsn.ts'
 
 export interface HeartbeatOptions {
   readonly control: Control
@@ -22,6 +22,7 @@ const flushVersion = 170000
 export class Heartbeat {
   readonly #options: HeartbeatOptions
   #waiting: { readonly lsn: Lsn; readonly sentAtMs: number } | undefined
+  #passed: Lsn = zeroLsn
   #lastMs: number | undefined
   #isSending = false
 
@@ -43,6 +44,7 @@ export class Heartbeat {
   start(server: { readonly version: number; readonly isStandby: boolean }): () => void {
     const { intervalMs } = this.#options
     this.#waiting = undefined
+    this.#passed = zeroLsn
     if (intervalMs === 0 || server.isStandby) return () => undefined
     const timer = setInterval(() => void this.#send(server.version), intervalMs)
     return () => clearInterval(timer)
@@ -50,6 +52,7 @@ export class Heartbeat {
 
   /** The stream has delivered everything before `lsn`. */
   passed(lsn: Lsn): void {
+    this.#passed = lsn
     if (this.#waiting === undefined || lsn < this.#waiting.lsn) return
     this.#lastMs = this.#options.clock.elapsedMs() - this.#waiting.sentAtMs
     this.#waiting = undefined
@@ -66,6 +69,8 @@ export class Heartbeat {
         `SELECT pg_logical_emit_message(false, 'sluice', 'heartbeat'${flush})::text AS lsn`,
       )
       this.#waiting = { lsn: parseLsn(row?.['lsn'] ?? ''), sentAtMs }
+      // The stream may bring a mark before its statement is answered, and then nothing for long.
+      this.passed(this.#passed)
     } catch (error) {
       log.debug('no heartbeat could be written', { error: String(error) })
     } finally {
