@@ -30,13 +30,10 @@ export class CopyBoundary implements StreamHold {
     this.#release = this.#mark = undefined
   }
 
-  /** Newest last; a decoder stops only between two reads, and no sooner than between two transactions. */
-  since(): readonly TransactionInfo[] | undefined {
-    return this.#mark === undefined ? undefined : this.#delivered.since(this.#mark)
-  }
-
   /** The stream is held, and what it delivered since, although it was held, is in the copy. */
   isExact(point: SnapshotPoint): boolean {
-    return this.since()?.every((transaction) => point.covers(transaction)) ?? false
+    if (this.#mark === undefined) return false
+    const since = this.#delivered.since(this.#mark)
+    return since?.every((transaction) => point.covers(transaction)) ?? false
   }
 }

@@ -364,9 +364,7 @@ export class Snapshots {
     // Its lock is waited for in many short turns, because other tables wait for their turn too.
     const isLocked = code === 'SOURCE_TABLE_LOCKED'
     if (isLocked) table.retryAtMs = clock.elapsedMs() + this.#lockPauseMs(table)
-    // So is a moment without changes in a busy stream.
-    const isPatient = isLocked || code === 'GATEWAY_COPY_OVERTAKEN'
-    const triesLeft = (isPatient ? maxFailures * lockedTries : maxFailures) - table.copyFailures
+    const triesLeft = (isLocked ? maxFailures * lockedTries : maxFailures) - table.copyFailures
     if (retry !== 'backoff' || triesLeft <= 0) {
       const pauseMs = backoffMs(++table.timesGivenUp, settings.givenUpBackoff, () => 1)
       table.retryAtMs = retry === 'never' ? Infinity : clock.elapsedMs() + pauseMs

@@ -18,16 +18,16 @@ export class StreamGate {
     for (const resolve of this.#atBoundary.splice(0)) resolve()
   }
 
-  /** What a decoder is asked to wait for; only ever between two transactions. */
+  /** What a decoder has to wait for before a transaction begins; undefined inside of one. */
   pressure(): Promise<void> | undefined {
     if (this.#holders === 0 || this.#isInTransaction) return undefined
     return new Promise((resolve) => this.#opened.push(resolve))
   }
 
   /**
-   * Resolves between two transactions; a decoder that asks for pressure then waits until the
-   * returned function was called. A decoder that does not ask in time may still deliver: whoever
-   * holds the gate has to look at what was delivered meanwhile.
+   * Resolves between two transactions; the next one waits until the returned function was called.
+   * A decoder that begins one without asking for pressure goes through: whoever holds the gate
+   * makes sure that nothing was delivered meanwhile.
    */
   async hold(): Promise<() => void> {
     this.#holders++

@@ -51,7 +51,7 @@ export type SchemaChange =
   | { readonly kind: 'new'; readonly reason: string }
 
 export interface ChangeSink {
-  /** A transaction of the source begins. Never nested. */
+  /** A transaction of the source begins. Never nested, and never while `pressure()` is defined. */
   begin(transaction: TransactionInfo): void
   /**
    * Where rows of `table` go in the open transaction; undefined: skip the bytes, nobody wants them.

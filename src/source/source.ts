@@ -47,11 +47,6 @@ export interface StreamHold {
    * delivered lately, newest last: the copy shows every one of them.
    */
   take(): Promise<readonly TransactionInfo[]>
-  /**
-   * What came since it was taken, newest last, because it was on its way: the copy shows these too.
-   * undefined: too many to be told.
-   */
-  since(): readonly TransactionInfo[] | undefined
   /** Lets it go on. */
   give(): void
 }

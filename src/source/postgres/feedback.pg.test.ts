@@ -3,6 +3,7 @@ import {
   type EmbeddedPostgres,
   startEmbeddedPostgres,
 } from '../../../test/support/embedded-postgres.ts'
+import type { Position } from '../source.ts'
 import { fromPosition } from './position.ts'
 import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
 import { RecordingSink } from './testing/recording-sink.ts'
@@ -31,7 +32,7 @@ test('trap: a sink that is blocked for longer than wal_sender_timeout does not c
     "insert into blocked select g, repeat('x', 500) from generate_series(1, 40000) g",
   )
   const sink = new RecordingSink()
-  sink.nextPressure = new Promise((resolve) => setTimeout(resolve, 2000))
+  sink.pressureInside = new Promise((resolve) => setTimeout(resolve, 2000))
   const stream = startStream({ source, state, tables: [table], sink })
   await stream.reach(await source.currentPosition())
   expect(sink.transactions.flatMap(({ rows }) => rows)).toHaveLength(40_000)
@@ -52,9 +53,41 @@ test('trap: a keepalive in the middle of a transaction says nothing of what was 
   // The end is asked for all the time, and the server answers in between.
   const until = await source.currentPosition()
   const sink = new RecordingSink()
-  sink.nextPressure = new Promise((resolve) => setTimeout(resolve, 400))
+  sink.pressureInside = new Promise((resolve) => setTimeout(resolve, 400))
   await source.streamChanges({ from: state.position, until, tables, sink, signal: never })
   expect(sink.transactions.map(({ rows }) => rows.length)).toEqual([40_000])
+  await source.dispose()
+  await source.close()
+})
+
+/** Closes after the first transaction, and opens again when it is told to. */
+class HeldSink extends RecordingSink {
+  open: () => void = () => undefined
+
+  override commit(position: Position): void {
+    super.commit(position)
+    if (this.transactions.length === 1) {
+      this.nextPressure = new Promise((resolve) => (this.open = resolve))
+    }
+  }
+}
+
+test('no transaction begins while the sink holds the stream, not even one that was read with others', async () => {
+  await server.sql('create table held (id int primary key)')
+  const source = sourceOf(server, { name: 'held' })
+  const table = await tableNamed(source, 'held')
+  const state = await source.prepare([table], undefined)
+  for (let id = 0; id < 50; id++) await server.sql(`insert into held values (${id})`)
+  const sink = new HeldSink()
+  const stream = startStream({ source, state, tables: [table], sink })
+  await stream.until(() => sink.transactions.length > 0)
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  expect(sink.transactions).toHaveLength(1)
+  sink.open()
+  await stream.reach(await source.currentPosition())
+  const ids = sink.transactions.flatMap(({ rows }) => rows.map(({ cells }) => cells[0]))
+  expect(ids).toEqual(Array.from({ length: 50 }, (_, id) => String(id)))
+  await stream.stop()
   await source.dispose()
   await source.close()
 })

@@ -218,7 +218,7 @@ const mostHeldMs = 500
 /** The stream is held and the table locked. undefined: it is to go on first; nothing is open then. */
 async function takeHeld(
   context: SnapshotContext,
-  { table, delivered, since, stream }: SnapshotRequest,
+  { table, delivered, since }: SnapshotRequest,
   leader: WireConnection,
   lockedAs: string,
 ): Promise<Taken | undefined> {
@@ -227,15 +227,12 @@ async function takeHeld(
   let name: string | undefined = lockedAs
   for (let pauseMs = 5; name !== undefined; pauseMs = Math.min(50, pauseMs * 2)) {
     const taken = await take(context, table, leader, name)
-    const isShown = (one: TransactionInfo): boolean => shows(taken.point, one)
-    const showsAll = (): boolean =>
-      delivered.every(isShown) && (stream === undefined || stream.since()?.every(isShown) === true)
+    const lacks = delivered.filter((transaction) => !shows(taken.point, transaction))
     // A snapshot of an exact place was waited for until all older transactions had ended.
     const isLate = isStandby || taken.point.xmin >= since
-    if (isLate && taken.isHeld && showsAll()) {
+    if (isLate && lacks.length === 0 && taken.isHeld) {
       await leader.query('SET LOCAL lock_timeout TO DEFAULT', 'beginning a copy')
-      // What was on its way when the stream was held has come meanwhile.
-      if (showsAll()) return taken
+      return taken
     }
     await taken.release?.()
     await leader.query('ROLLBACK', 'giving a snapshot up')

@@ -222,9 +222,17 @@ export class ChangeStream implements ReplicationHandler {
     }
   }
 
+  async #decodeLater(pressure: Promise<void>, message: Buffer): Promise<void> {
+    await pressure
+    if (!this.#isDone) await this.#decode(message, 0, message.length)
+  }
+
   #decode(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
     const type = bytes[start]
     if (type === beginMessage) {
+      // A read brings many transactions, and none begins while a copy holds the stream.
+      const pressure = this.#decoder.pressure()
+      if (pressure !== undefined) return this.#decodeLater(pressure, bytes.subarray(start, end))
       const begun = readBegin(bytes, start, end)
       if (this.#until !== undefined && begun.finalLsn >= this.#until) {
         this.#reachUntil(this.#until)

@@ -34,10 +34,6 @@ class NotedStream {
     return this.#delivered
   }
 
-  since(): readonly TransactionInfo[] {
-    return []
-  }
-
   give(): void {
     this.calls.push('give')
   }

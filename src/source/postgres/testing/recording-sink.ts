@@ -96,6 +96,8 @@ export class RecordingSink implements ChangeSink {
   /** Called after anything else. */
   onEvent: () => void = () => undefined
   nextPressure: Promise<void> | undefined
+  /** The next inside a transaction. */
+  pressureInside: Promise<void> | undefined
   #open: RecordedTransaction | undefined
   #rows: Rows | undefined
 
@@ -150,8 +152,10 @@ export class RecordingSink implements ChangeSink {
   }
 
   pressure(): Promise<void> | undefined {
-    const pressure = this.nextPressure
-    this.nextPressure = undefined
+    const isInside = this.#open !== undefined && this.pressureInside !== undefined
+    const pressure = isInside ? this.pressureInside : this.nextPressure
+    if (isInside) this.pressureInside = undefined
+    else this.nextPressure = undefined
     return pressure
   }
 }
