@@ -27,20 +27,15 @@ afterEach(async () => {
   await world.close()
 })
 
-async function change(sql: string): Promise<void> {
-  await world.sql(sql)
-  const result = await world.sync()
-  expect(result.failedTables).toEqual([])
-  expect(await world.destination('t')).toEqual(await world.source('t'))
-}
-
 async function addDefaults(): Promise<void> {
-  await change(`ALTER TABLE t ADD c int DEFAULT 5, ADD d text NOT NULL DEFAULT 'z', ADD e text`)
-  await change(`INSERT INTO t VALUES (2, 'x', 6); ALTER TABLE t ADD f date DEFAULT '2024-02-29';
+  await world.change(
+    `ALTER TABLE t ADD c int DEFAULT 5, ADD d text NOT NULL DEFAULT 'z', ADD e text`,
+  )
+  await world.change(`INSERT INTO t VALUES (2, 'x', 6); ALTER TABLE t ADD f date DEFAULT '2024-02-29';
     INSERT INTO t VALUES (12, 'x', DEFAULT, DEFAULT)`)
-  await change(`CREATE TABLE t3 PARTITION OF t FOR VALUES FROM (20) TO (30);
+  await world.change(`CREATE TABLE t3 PARTITION OF t FOR VALUES FROM (20) TO (30);
     INSERT INTO t VALUES (21, 'new', NULL, '')`)
-  await change('ALTER TABLE t ADD g int DEFAULT 7')
+  await world.change('ALTER TABLE t ADD g int DEFAULT 7')
   expect((await world.counts()).copies).toBe(1)
 }
 
@@ -49,8 +44,8 @@ test('trap: the default of an added column is not with the partitioned table, bu
 })
 
 test('trap: rows of partitions that are written anew', async () => {
-  await change(`ALTER TABLE t ALTER a TYPE text USING upper(a)`)
-  await change('ALTER TABLE t ADD c int DEFAULT 5')
+  await world.change(`ALTER TABLE t ALTER a TYPE text USING upper(a)`)
+  await world.change('ALTER TABLE t ADD c int DEFAULT 5')
   expect((await world.counts()).copies).toBe(2)
 })
 
@@ -79,6 +74,6 @@ test.each([
     CREATE TABLE t2 (b text, id int PRIMARY KEY, dropped int, gone int, a text); ALTER TABLE t2 DROP dropped;
     ALTER TABLE t ATTACH PARTITION t2 FOR VALUES FROM (10) TO (20); ${rows(1)}`)
     await world.sync()
-    await change(sql)
+    await world.change(sql)
   },
 )

@@ -27,30 +27,6 @@ afterEach(async () => {
   await world.close()
 })
 
-async function follow(names: readonly string[]): Promise<void> {
-  for (const name of names) {
-    await world.sql(`CREATE TABLE ${name} (id int PRIMARY KEY, a text, b varchar(10), n numeric(10,2));
-      INSERT INTO ${name} VALUES (1, 'a1', 'b1', 1.5), (2, 'a2', NULL, -2)`)
-  }
-  await world.sync()
-}
-
-async function expectEqual(...names: readonly string[]): Promise<void> {
-  for (const name of names) {
-    expect({ name, ...(await world.destination(name)) }).toEqual({
-      name,
-      ...(await world.source(name)),
-    })
-  }
-}
-
-async function change(sql: string): Promise<void> {
-  await world.sql(sql)
-  const result = await world.sync()
-  expect(result.failedTables).toEqual([])
-  await expectEqual('t')
-}
-
 type Case = readonly [what: string, sql: string]
 
 const inPlace: readonly Case[] = [
@@ -83,7 +59,7 @@ const inPlace: readonly Case[] = [
 for (const rows of ['idle', 'with rows'] as const) {
   test(`followed in place, ${rows}: ${inPlace.map(([what]) => what).join(', ')}`, async () => {
     const names = inPlace.map((_, place) => `t${place}`)
-    await follow(names)
+    await world.follow(...names)
     for (const [place, [, sql]] of inPlace.entries()) {
       const before = `INSERT INTO t VALUES (3, 'a3', 'b3'); UPDATE t SET b = 'x' WHERE id = 1;`
       const after = `DELETE FROM t WHERE id = 2; UPDATE t SET n = n + 1 WHERE id = 1; INSERT INTO t (id, n) VALUES (4, 4)`
@@ -92,44 +68,46 @@ for (const rows of ['idle', 'with rows'] as const) {
     }
     const result = await world.sync()
     expect(result.failedTables).toEqual([])
-    await expectEqual(...names)
+    await world.expectEqual(...names)
     expect((await world.counts()).copies).toBe(names.length)
   })
 }
 
 test('changes between two looks, in several transactions with rows, are followed in place', async () => {
-  await follow(['t'])
-  await change(`INSERT INTO t VALUES (3, 'a3', 'b3');
+  await world.follow('t')
+  await world.change(`INSERT INTO t VALUES (3, 'a3', 'b3');
     ALTER TABLE t DROP a`)
   await world.sql(`INSERT INTO t VALUES (4, 'b4')`)
   await world.sql(`ALTER TABLE t ADD a text DEFAULT 'first'`)
   await world.sql(`UPDATE t SET a = 'second' WHERE id = 4; INSERT INTO t VALUES (5, 'b5')`)
   await world.sql(`ALTER TABLE t DROP a; ALTER TABLE t ADD a text`)
-  await change(`INSERT INTO t VALUES (6, 'b6', 6, 'third')`)
+  await world.change(`INSERT INTO t VALUES (6, 'b6', 6, 'third')`)
   expect((await world.counts()).copies).toBe(1)
 })
 
 test('rows written anew are copied anew', async () => {
-  await follow(['t'])
-  await change(`INSERT INTO t VALUES (3, 'a3'); ALTER TABLE t ALTER a TYPE text USING upper(a)`)
+  await world.follow('t')
+  await world.change(
+    `INSERT INTO t VALUES (3, 'a3'); ALTER TABLE t ALTER a TYPE text USING upper(a)`,
+  )
   expect((await world.counts()).copies).toBe(2)
-  await change(`ALTER TABLE t ADD r float8 DEFAULT random()`)
+  await world.change(`ALTER TABLE t ADD r float8 DEFAULT random()`)
   expect((await world.counts()).copies).toBe(3)
 })
 
 test('an idle table shows a change at once, without a look at the catalog', async () => {
-  await follow(['t'])
+  await world.follow('t')
   await world.staging(async (until) => {
     await world.sql('ALTER TABLE t DROP a; ALTER TABLE t ADD a int DEFAULT 5')
     await until(async () => (await world.counts()).steps > 0)
   }, 3_600_000)
   expect((await world.apply()).failedTables).toEqual([])
-  await expectEqual('t')
+  await world.expectEqual('t')
   expect((await world.counts()).copies).toBe(1)
 })
 
 test('a publication that loses a table is noticed at that place', async () => {
-  await follow(['t'])
+  await world.follow('t')
   await world.staging(async (until) => {
     const [found] = await server.sql(
       `SELECT pubname FROM pg_publication_tables WHERE schemaname LIKE 'w%'`,
@@ -139,7 +117,7 @@ test('a publication that loses a table is noticed at that place', async () => {
     await until(async () => (await world.counts()).copies > 1)
   }, 3_600_000)
   await world.sync()
-  await expectEqual('t')
+  await world.expectEqual('t')
 })
 
 test('a partition that is attached with rows in it is noticed at that place', async () => {
@@ -156,16 +134,16 @@ test('a partition that is attached with rows in it is noticed at that place', as
     )
   }, 3_600_000)
   await world.sync()
-  await expectEqual('t')
+  await world.expectEqual('t')
 })
 
 test('in a transaction that is sent in progress, with parts of it rolled back', async () => {
-  await follow(['t'])
+  await world.follow('t')
   await server.sql(`ALTER ROLE postgres SET logical_decoding_work_mem = '64kB'`)
   try {
     const more = (from: number, columns: string): string =>
       `INSERT INTO t (id, ${columns}) SELECT g, 'x' || g FROM generate_series(${from}, ${from + 1999}) g;`
-    await change(`BEGIN; ${more(10_000, 'a')} ALTER TABLE t DROP a; SAVEPOINT s;
+    await world.change(`BEGIN; ${more(10_000, 'a')} ALTER TABLE t DROP a; SAVEPOINT s;
       ALTER TABLE t DROP b; ALTER TABLE t ADD b text DEFAULT 'rolled back'; ${more(20_000, 'b')}
       ROLLBACK TO s; ALTER TABLE t ADD a text DEFAULT 'kept'; ${more(30_000, 'a')}
       SAVEPOINT s2; ALTER TABLE t DROP n; ROLLBACK TO s2; ${more(40_000, 'b')} COMMIT`)
@@ -206,7 +184,7 @@ test('check tells whether they are there, and the statements that it gives set t
 })
 
 test('statements of people who may do little, and those that fail, are not disturbed', async () => {
-  await follow(['t'])
+  await world.follow('t')
   await server.sql('CREATE ROLE plain')
   await world.sql(`GRANT ALL ON SCHEMA ${world.schema} TO plain; ALTER TABLE t OWNER TO plain; SET ROLE plain;
     ALTER TABLE t DROP a; ALTER TABLE t ADD a text; CREATE TEMP TABLE own (a int); DROP TABLE own`)
@@ -214,18 +192,18 @@ test('statements of people who may do little, and those that fail, are not distu
   await expect(world.sql('SET ROLE plain; SELECT * FROM sluice.ddl_token')).rejects.toThrow(
     'denied',
   )
-  await change(`INSERT INTO t (id, a) VALUES (9, 'nine')`)
+  await world.change(`INSERT INTO t (id, a) VALUES (9, 'nine')`)
   expect((await world.counts()).copies).toBe(1)
   // Without its helper nothing can be described: the statement succeeds all the same.
   await server.sql('ALTER FUNCTION sluice.ddl_describe(oid[]) RENAME TO gone')
-  await change('ALTER TABLE t DROP a; ALTER TABLE t ADD a text')
+  await world.change('ALTER TABLE t DROP a; ALTER TABLE t ADD a text')
   await server.sql('ALTER FUNCTION sluice.gone(oid[]) RENAME TO ddl_describe')
   expect((await world.counts()).copies).toBe(2)
   await server.sql('REASSIGN OWNED BY plain TO postgres; DROP OWNED BY plain; DROP ROLE plain')
 })
 
 test('trap: a forged message changes nothing', async () => {
-  await follow(['t'])
+  await world.follow('t')
   await world.sql('ALTER TABLE t DROP n')
   const [found] =
     await server.sql(`SELECT json_build_object('head', json_build_object('version', 1, 'token', gen_random_uuid()),
@@ -252,18 +230,18 @@ test('trap: a forged message changes nothing', async () => {
       SELECT pg_logical_emit_message(true, 'sluice', $f$${text}$f$);
       UPDATE t SET a = 'forged' WHERE id > 2; COMMIT`)
   }
-  await change(`SELECT pg_logical_emit_message(false, 'sluice', $f$${forged}$f$)`)
+  await world.change(`SELECT pg_logical_emit_message(false, 'sluice', $f$${forged}$f$)`)
   expect(await world.counts()).toEqual({ copies: 1, steps: 6 })
 })
 
 test('triggers that are switched off or away: as without them, nothing is lost', async () => {
-  await follow(['t'])
-  await change('ALTER TABLE t DROP a; ALTER TABLE t ADD a text')
+  await world.follow('t')
+  await world.change('ALTER TABLE t DROP a; ALTER TABLE t ADD a text')
   expect((await world.counts()).copies).toBe(1)
   await server.sql(enableStatements().replaceAll('ENABLE ALWAYS', 'DISABLE'))
   await world.sql('ALTER TABLE t DROP a; ALTER TABLE t ADD a text')
   await server.sql(enableStatements())
-  await change(
+  await world.change(
     `INSERT INTO t (id, a) VALUES (7, 'unseen'); ALTER TABLE t ADD z int; UPDATE t SET a = 'u'`,
   )
   expect((await world.counts()).copies).toBe(2)
@@ -278,5 +256,5 @@ test('triggers that are switched off or away: as without them, nothing is lost',
     await world.sql(`ALTER TABLE t DROP a; INSERT INTO t (id) VALUES (10)`)
   })
   await world.sync()
-  await expectEqual('t')
+  await world.expectEqual('t')
 })

@@ -22,38 +22,12 @@ afterEach(async () => {
   await world.close()
 })
 
-/** Tables with rows 1 and 2, followed and applied. */
-async function follow(names: readonly string[]): Promise<void> {
-  for (const name of names) {
-    await world.sql(`CREATE TABLE ${name} (id int PRIMARY KEY, a text, b varchar(10), n numeric(10,2));
-      INSERT INTO ${name} VALUES (1, 'a1', 'b1', 1.5), (2, 'a2', NULL, -2)`)
-  }
-  await world.sync()
-}
-
-async function expectEqual(...names: readonly string[]): Promise<void> {
-  for (const name of names) {
-    expect({ name, ...(await world.destination(name)) }).toEqual({
-      name,
-      ...(await world.source(name)),
-    })
-  }
-}
-
-/** `sql`, then it is staged and applied; rows and columns are the source's. */
-async function change(sql: string): Promise<void> {
-  await world.sql(sql)
-  const result = await world.sync()
-  expect(result.failedTables).toEqual([])
-  await expectEqual('t')
-}
-
 type Case = readonly [what: string, sql: string, key?: string]
 
 /** Each case on a table of its own, all at once; `rows`: others before and after it in its transaction. */
 async function changeAll(cases: readonly Case[], rows: 'with rows' | 'idle'): Promise<void> {
   const names = cases.map((_, place) => `t${place}`)
-  await follow(names)
+  await world.follow(...names)
   for (const [place, [what, sql, key = 'id']] of cases.entries()) {
     const statements = (text: string): string => text.replaceAll(/\bt(?=\b|_pkey)/g, `t${place}`)
     const before = `INSERT INTO t VALUES (3, 'a3', 'b3'); UPDATE t SET b = 'x' WHERE id = 1;`
@@ -63,7 +37,7 @@ async function changeAll(cases: readonly Case[], rows: 'with rows' | 'idle'): Pr
   }
   const result = await world.sync()
   expect(result.failedTables).toEqual([])
-  await expectEqual(...names)
+  await world.expectEqual(...names)
 }
 
 const inPlace: readonly Case[] = [
@@ -138,40 +112,40 @@ for (const rows of ['idle', 'with rows'] as const) {
     expect((await world.counts()).copies).toBe(2 * anew.length)
     for (const place of anew.keys()) await world.sql(`UPDATE t${place} SET a = 'again'`)
     await world.sync()
-    await expectEqual(...anew.map((_, place) => `t${place}`))
+    await world.expectEqual(...anew.map((_, place) => `t${place}`))
     expect((await world.counts()).copies).toBe(2 * anew.length)
   })
 }
 
 test('rows that move without another change are no reason for a copy', async () => {
-  await follow(['t'])
-  await change('VACUUM FULL t')
-  await change('CLUSTER t USING t_pkey')
-  await change(`TRUNCATE t; INSERT INTO t VALUES (5, 'a5')`)
-  await change('ALTER TABLE t ALTER a SET STATISTICS 50')
-  await change('VACUUM FULL t')
+  await world.follow('t')
+  await world.change('VACUUM FULL t')
+  await world.change('CLUSTER t USING t_pkey')
+  await world.change(`TRUNCATE t; INSERT INTO t VALUES (5, 'a5')`)
+  await world.change('ALTER TABLE t ALTER a SET STATISTICS 50')
+  await world.change('VACUUM FULL t')
   expect((await world.counts()).copies).toBe(1)
 })
 
 test('trap: in one transaction rows come under two schemas', async () => {
-  await follow(['t'])
-  await change(
+  await world.follow('t')
+  await world.change(
     `BEGIN; INSERT INTO t VALUES (3, 'a3', 'b3', 3); ALTER TABLE t ADD c int DEFAULT 5;
      INSERT INTO t VALUES (4, 'a4', 'b4', 4, 6); UPDATE t SET a = 'new' WHERE id = 3; SAVEPOINT s;
      ALTER TABLE t ADD d int DEFAULT 8; INSERT INTO t VALUES (5, 'gone'); ROLLBACK TO s;
      UPDATE t SET b = 'new' WHERE id = 1; ALTER TABLE t RENAME a TO z; DELETE FROM t WHERE id = 2; COMMIT`,
   )
-  await change('INSERT INTO t (id, z, c) VALUES (6, NULL, NULL)')
+  await world.change('INSERT INTO t (id, z, c) VALUES (6, NULL, NULL)')
   expect((await world.counts()).copies).toBe(1)
 })
 
 test('a transaction that drops and adds is copied anew, and rolled back is nothing', async () => {
-  await follow(['t'])
-  await change(
+  await world.follow('t')
+  await world.change(
     `BEGIN; ALTER TABLE t DROP a; INSERT INTO t VALUES (3); ROLLBACK; INSERT INTO t VALUES (4)`,
   )
   expect(await world.counts()).toEqual({ copies: 1, steps: 0 })
-  await change(
+  await world.change(
     `BEGIN; INSERT INTO t VALUES (3, 'a3'); ALTER TABLE t DROP a; INSERT INTO t VALUES (5);
      ALTER TABLE t ADD a text DEFAULT 'new'; INSERT INTO t (id) VALUES (6); COMMIT`,
   )
@@ -179,16 +153,16 @@ test('a transaction that drops and adds is copied anew, and rolled back is nothi
 })
 
 test('a name that comes back is another column', async () => {
-  await follow(['t'])
-  await change('ALTER TABLE t DROP a')
-  await change(`ALTER TABLE t ADD a text; INSERT INTO t (id, a) VALUES (3, 'a3')`)
-  await change('ALTER TABLE t RENAME b TO old; ALTER TABLE t RENAME a TO b')
-  await change(`UPDATE t SET n = 0; ALTER TABLE t ADD a int DEFAULT 1`)
+  await world.follow('t')
+  await world.change('ALTER TABLE t DROP a')
+  await world.change(`ALTER TABLE t ADD a text; INSERT INTO t (id, a) VALUES (3, 'a3')`)
+  await world.change('ALTER TABLE t RENAME b TO old; ALTER TABLE t RENAME a TO b')
+  await world.change(`UPDATE t SET n = 0; ALTER TABLE t ADD a int DEFAULT 1`)
   expect(await world.counts()).toEqual({ copies: 1, steps: 4 })
 })
 
 test('trap: a rename on a table that nobody writes to is seen while the gateway runs', async () => {
-  await follow(['t'])
+  await world.follow('t')
   await world.staging(async (until) => {
     await world.sql('ALTER TABLE t RENAME a TO z')
     await until(async () => (await world.counts()).steps === 1)
@@ -196,14 +170,14 @@ test('trap: a rename on a table that nobody writes to is seen while the gateway 
     await until(async () => (await world.entries('snapshot_finished')).length === 2)
   })
   await world.apply()
-  await expectEqual('t')
+  await world.expectEqual('t')
 })
 
 test('trap: a generated column that the log does not have becomes an ordinary one: old rows have values', async () => {
   await world.sql(`CREATE TABLE t (id int PRIMARY KEY, a int, g int GENERATED ALWAYS AS (a * 2) STORED);
     CREATE PUBLICATION ${world.schema} FOR ALL TABLES; INSERT INTO t VALUES (1, 1), (2, 2)`)
   await world.sync()
-  await change(
+  await world.change(
     'INSERT INTO t VALUES (3, 3); ALTER TABLE t ALTER g DROP EXPRESSION; INSERT INTO t VALUES (4, 4, 5)',
   )
 })

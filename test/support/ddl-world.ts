@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { expect } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import { noFailpoints } from '../../src/base/failpoint.ts'
 import { createParquetEncoder } from '../../src/columnar/parquet/create-encoder.ts'
@@ -179,6 +180,34 @@ export class DdlWorld {
   async sync(): Promise<UpdateResult> {
     await this.stage()
     return await this.apply()
+  }
+
+  /** New tables with rows 1 and 2, staged and applied. */
+  async follow(...names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      await this
+        .sql(`CREATE TABLE ${name} (id int PRIMARY KEY, a text, b varchar(10), n numeric(10,2));
+        INSERT INTO ${name} VALUES (1, 'a1', 'b1', 1.5), (2, 'a2', NULL, -2)`)
+    }
+    await this.sync()
+  }
+
+  /** `sql`, then it is staged and applied, and the table `t` is the source's. */
+  async change(sql: string): Promise<void> {
+    await this.sql(sql)
+    const result = await this.sync()
+    expect(result.failedTables).toEqual([])
+    await this.expectEqual('t')
+  }
+
+  /** Rows and columns are the source's. */
+  async expectEqual(...names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      expect({ name, ...(await this.destination(name)) }).toEqual({
+        name,
+        ...(await this.source(name)),
+      })
+    }
   }
 
   async source(table: string): Promise<Shown> {
