@@ -6,7 +6,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { EmbeddedPostgres } from '../../src/quickstart/embedded-postgres.ts'
 import { createScene, type Scene } from '../support/bad-input.ts'
 import { startPgvector } from '../support/extension-servers.ts'
-import { expectTextsOfServer, quoted, typedTable } from '../support/typed-table.ts'
+import { quoted } from '../support/sql-literals.ts'
+import { runAndExpectTexts, typedTable } from '../support/typed-table.ts'
 
 const columns = [
   {
@@ -39,6 +40,7 @@ const columns = [
   { type: 'bit(3)', values: [`binary_quantize('[1,-1,1]'::vector)`] },
 ]
 const table = typedTable('items', columns)
+const places = columns.map((_, n) => n)
 
 let server: EmbeddedPostgres
 let scene: Scene
@@ -57,19 +59,12 @@ afterAll(async () => {
   await server.stop()
 })
 
-async function runAndCompare(): Promise<void> {
-  const done = await scene.runOnce()
-  expect(done.exitCode, done.text).toBe(0)
-  const places = columns.map((_, n) => n)
-  await expectTextsOfServer(scene, 'items', places)
-}
-
 test('vectors of every kind are their text, copied and followed', async () => {
-  await runAndCompare()
+  await runAndExpectTexts(scene, 'items', places)
   await scene.sqlAsRole(`${table.insert(101)};
     UPDATE app.items SET note = 'large values stay'; UPDATE app.items SET id = -id WHERE id > 103;
     UPDATE app.items SET c0 = '[7,8]', c1 = '[9,8,7]' WHERE id < 5; DELETE FROM app.items WHERE id = 2`)
-  await runAndCompare()
+  await runAndExpectTexts(scene, 'items', places)
   // What the page on types says of vectors as arrays.
   const sum = `SELECT list_sum(c1::FLOAT[]) AS n FROM items WHERE id = 101`
   expect(JSON.parse((await scene.call('query', sum)).text)).toEqual({ n: 6 })

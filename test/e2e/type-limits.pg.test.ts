@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createScene, type Scene } from '../support/bad-input.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../support/embedded-postgres.ts'
-import { limitTypes } from '../support/postgres-limit-cases.ts'
+import { caseExtensions, caseTypes } from '../support/postgres-limit-cases.ts'
 import { typeCases } from '../support/postgres-type-cases.ts'
 import { expectTextsOfServer, typedTable } from '../support/typed-table.ts'
 
@@ -25,20 +25,8 @@ let scene: Scene
 beforeAll(async () => {
   server = await startEmbeddedPostgres()
   scene = await createScene(server, 'limits')
-  await scene.sql(
-    'CREATE EXTENSION hstore; CREATE EXTENSION citext; CREATE EXTENSION ltree; CREATE EXTENSION cube',
-  )
-  await scene.sqlAsRole(`SET search_path = app, public;
-    CREATE TYPE mood AS ENUM ('sad', 'it''s, "odd"\\', '日本');
-    CREATE TYPE pair AS (a int, b text);
-    CREATE DOMAIN amount AS numeric(10,2);
-    CREATE DOMAIN positive_amount AS amount CHECK (value > 0);
-    CREATE DOMAIN cash AS money;
-    CREATE DOMAIN label AS text;
-    CREATE DOMAIN instant AS timestamptz;
-    CREATE DOMAIN colours AS text[];
-    CREATE DOMAIN numbers AS int[];
-    CREATE DOMAIN deep AS numbers CHECK (cardinality(value) < 9); ${limitTypes}
+  await scene.sql(caseExtensions)
+  await scene.sqlAsRole(`SET search_path = app, public; ${caseTypes}
     ${table.create}; ${table.insert(1)}`)
 })
 

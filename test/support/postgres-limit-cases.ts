@@ -3,9 +3,7 @@
  * arrays of every scalar type, and what is made of them.
  */
 import type { TypeCase } from './postgres-type-cases.ts'
-
-const quoted = (...texts: string[]): string[] =>
-  texts.map((text) => `'${text.replaceAll("'", "''")}'`)
+import { quoted } from './sql-literals.ts'
 
 const numbers: readonly TypeCase[] = [
   {
@@ -337,8 +335,22 @@ const composites: readonly TypeCase[] = [
   { type: 'lonely', values: [`row(null)::lonely`, `row('')::lonely`, `row('NULL')::lonely`] },
 ]
 
-/** What `types.pg.test.ts` and the test through the whole product make before. */
-export const limitTypes = `
+/** Extensions whose types are among the cases. */
+export const caseExtensions = `create extension hstore; create extension citext;
+  create extension ltree; create extension cube;`
+
+/** Types that the cases name. */
+export const caseTypes = `
+  create type mood as enum ('sad', 'it''s, "odd"\\', '日本');
+  create type pair as (a int, b text);
+  create domain amount as numeric(10,2);
+  create domain positive_amount as amount check (value > 0);
+  create domain cash as money;
+  create domain label as text;
+  create domain instant as timestamptz;
+  create domain colours as text[];
+  create domain numbers as int[];
+  create domain deep as numbers check (cardinality(value) < 9);
   create type nest as (p pair, ps pair[], m mood, amounts amount[]);
   create type lonely as (a text);
   create type textrange as range (subtype = text, collation = "C");

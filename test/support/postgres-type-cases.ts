@@ -2,6 +2,7 @@
 
 import { postgresVersion } from './embedded-postgres.ts'
 import { limitCases } from './postgres-limit-cases.ts'
+import { quoted } from './sql-literals.ts'
 
 export interface TypeCase {
   readonly type: string
@@ -15,8 +16,6 @@ export interface TypeCase {
   readonly since?: number
 }
 
-const quoted = (...texts: string[]): string[] =>
-  texts.map((text) => `'${text.replaceAll("'", "''")}'`)
 const nines = (count: number): string => '9'.repeat(count)
 
 function decimal(precision: number, scale: number): TypeCase {

@@ -21,9 +21,6 @@ export interface TypedTable {
   insert(first: number): string
 }
 
-export const quoted = (...texts: string[]): readonly string[] =>
-  texts.map((text) => `'${text.replaceAll("'", "''")}'`)
-
 /** The table's columns are `id`, `note`, and `c0`, `c1`, … in the order of `columns`. */
 export function typedTable(name: string, columns: readonly TypedColumn[]): TypedTable {
   const longest = Math.max(...columns.map(({ values }) => values.length))
@@ -46,6 +43,17 @@ export function typedTable(name: string, columns: readonly TypedColumn[]): Typed
 /** The settings under which a value's text is its own, whatever those of the server are. */
 const exactTexts = `SET search_path = pg_catalog; SET datestyle = 'ISO'; SET intervalstyle = 'postgres';
   SET timezone = 'UTC'; SET extra_float_digits = 3; SET bytea_output = 'hex'`
+
+/** A run that ends well; then `expectTextsOfServer` of the table's columns at `places`. */
+export async function runAndExpectTexts(
+  scene: Scene,
+  table: string,
+  places: readonly number[],
+): Promise<void> {
+  const done = await scene.runOnce()
+  expect(done.exitCode, done.text).toBe(0)
+  await expectTextsOfServer(scene, table, places)
+}
 
 /**
  * Expects in the destination, for the columns that `takes` (by place) picks, the text that `truth`

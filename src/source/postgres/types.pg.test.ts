@@ -19,7 +19,7 @@ import {
   readingSettings,
 } from '../../../test/support/postgres-both-ways.ts'
 import type { ChangeSink, RowTarget } from '../change-sink.ts'
-import { limitTypes } from '../../../test/support/postgres-limit-cases.ts'
+import { caseExtensions, caseTypes } from '../../../test/support/postgres-limit-cases.ts'
 import { typeCases } from '../../../test/support/postgres-type-cases.ts'
 
 const tableName = (index: number): string => `type_${index}`
@@ -50,18 +50,7 @@ beforeAll(async () => {
   server = await startEmbeddedPostgres()
   client = await server.connect()
   await client.query(`${readingSettings};
-    create type mood as enum ('sad', 'it''s, "odd"\\', '日本');
-    create type pair as (a int, b text);
-    create domain amount as numeric(10,2);
-    create domain positive_amount as amount check (value > 0);
-    create domain cash as money;
-    create domain label as text;
-    create domain instant as timestamptz;
-    create domain colours as text[];
-    create domain numbers as int[];
-    create domain deep as numbers check (cardinality(value) < 9);
-    ${limitTypes}
-    create extension hstore; create extension citext; create extension ltree; create extension cube;
+    ${caseTypes} ${caseExtensions}
     create publication everything for all tables`)
   await client.query(`select pg_create_logical_replication_slot('types', 'pgoutput')`)
   for (const [index, { type, values }] of typeCases.entries()) {
