@@ -212,6 +212,37 @@ test('adding a table is no gap for the others, and a new table has none', async 
   await end(all)
 })
 
+const homecoming = async (): Promise<void> => {
+  await server.sql(`create schema home; create schema away; create table home.a (id int primary key);
+    create table home.b (id int primary key); create table home.c (id int primary key)`)
+  await server.sql('create publication home for tables in schema home')
+  const source = sourceOf(server, { name: 'home' })
+  const tables = (await source.discoverTables(['home'])).toSorted((one, other) =>
+    one.name.table < other.name.table ? -1 : 1,
+  )
+  const [a, b, c] = tables
+  if (a === undefined || b === undefined || c === undefined) throw new Error('three tables')
+  const state = await source.prepare(tables, undefined)
+  const leaveAndReturn = (table: string): readonly string[] => [
+    `alter table home.${table} set schema away`,
+    `insert into away.${table} values (1)`,
+    `alter table away.${table} set schema home`,
+  ]
+  for (const statement of leaveAndReturn('a')) await server.sql(statement)
+  await server.sql(`begin; ${leaveAndReturn('b').join('; ')}; commit`)
+  await server.sql('alter table home.c add column more int default 7')
+  const changed = await source.prepare(tables, state)
+  expect(await gapsFrom({ source, state, tables: [a, b] }, changed)).toEqual([a.id, b.id])
+  await source.dispose()
+  await source.close()
+  await server.sql('drop publication home')
+}
+
+// Publications of schemas exist since 15 as well.
+const homecomingIs =
+  'trap: a table that left its schema and came back, published with its schema, is a gap'
+if (hasFilters) test(homecomingIs, homecoming)
+
 describe('trap: a publication of somebody else', () => {
   const limited = 'is extended where we may, never repaired and never dropped'
   const extendIt = async (): Promise<void> => {

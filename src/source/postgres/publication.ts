@@ -83,13 +83,17 @@ const stateSql = `
   LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = w.oid
   WHERE p.pubname = $1`
 
-/** Publications of whole schemas exist since version 15. */
+/**
+ * Publications of whole schemas exist since version 15. Their entry says nothing of a table that left
+ * its schema and came back; the row of its dependency on the schema is written anew each time.
+ */
+const schemaMemberSql = `(SELECT concat_ws('.', s.oid, d.xmin::text) FROM pg_publication_namespace s
+    LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = w.oid AND d.objsubid = 0
+      AND d.refclassid = 'pg_namespace'::regclass
+    WHERE s.pnpubid = p.oid AND s.pnnspid = w.relnamespace)`
+
 function stateSqlFor(serverVersion: number): string {
-  const member =
-    serverVersion >= 150000
-      ? `(SELECT s.oid::text FROM pg_publication_namespace s WHERE s.pnpubid = p.oid AND s.pnnspid = w.relnamespace)`
-      : 'NULL'
-  return stateSql.replace('NAMESPACE_MEMBER', member)
+  return stateSql.replace('NAMESPACE_MEMBER', serverVersion >= 150000 ? schemaMemberSql : 'NULL')
 }
 
 /** Looks at the publication as it stands now. */
