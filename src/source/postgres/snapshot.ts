@@ -172,6 +172,7 @@ async function takeSnapshot(
   const taken = await takeShowing(context, request, leader)
   // Nobody can change or truncate the table as long as the leader holds its lock.
   try {
+    await leader.query('SET LOCAL lock_timeout TO DEFAULT', 'beginning a copy')
     const catalog = await expectUnchanged(context, request.table)
     await expectPartitionsCapturable(context.control, catalog.table)
     if (taken.tree !== undefined) await request.onPartitions?.(taken.tree)
@@ -230,10 +231,7 @@ async function takeHeld(
     const lacks = delivered.filter((transaction) => !shows(taken.point, transaction))
     // A snapshot of an exact place was waited for until all older transactions had ended.
     const isLate = isStandby || taken.point.xmin >= since
-    if (isLate && lacks.length === 0 && taken.isHeld) {
-      await leader.query('SET LOCAL lock_timeout TO DEFAULT', 'beginning a copy')
-      return taken
-    }
+    if (isLate && lacks.length === 0 && taken.isHeld) return taken
     await taken.release?.()
     await leader.query('ROLLBACK', 'giving a snapshot up')
     // Older transactions take their time, and so does an exact snapshot.
