@@ -1,11 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   type EmbeddedPostgres,
+  postgresVersion,
   startEmbeddedPostgres,
 } from '../../../test/support/embedded-postgres.ts'
 import type { Position } from '../source.ts'
+import { installScript, uninstallScript } from './ddl-trigger.ts'
 import { fromPosition } from './position.ts'
 import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
+import { startProxy } from './testing/proxy.ts'
 import { RecordingSink } from './testing/recording-sink.ts'
 
 let server: EmbeddedPostgres
@@ -91,6 +94,63 @@ test('no transaction begins while the sink holds the stream, not even one that w
   await source.dispose()
   await source.close()
 })
+
+/** A `B` message of pgoutput in its frames: CopyData, XLogData. */
+const beginHead = Buffer.from('6400000032' + '77', 'hex')
+const [beginAt, beginBytes] = [30, 51]
+
+/** Sends what follows on a begin only when `between` has resolved. */
+function splitAtBegin(between: () => Promise<void>): Parameters<typeof startProxy>[1] {
+  let last: Promise<void> = Promise.resolve()
+  return {
+    answer: (bytes, send) => {
+      const at = bytes.indexOf(beginHead)
+      const isSplit = at >= 0 && bytes[at + beginAt] === 'B'.charCodeAt(0)
+      const end = isSplit ? at + beginBytes : bytes.length
+      last = last.then(async () => {
+        send(bytes.subarray(0, end))
+        if (!isSplit) return
+        await between()
+        send(bytes.subarray(end))
+      })
+    },
+  }
+}
+
+// Version 13 does not send what the triggers write: no begin is kept back.
+test.runIf(postgresVersion >= 14)(
+  'no transaction begins while the sink holds the stream, not even one whose begin is kept back',
+  async () => {
+    await server.sql(installScript(server.user))
+    await server.sql('create table kept (id int primary key)')
+    const sink = new RecordingSink()
+    let [hold, open] = [(): void => undefined, (): void => undefined]
+    const held = new Promise<void>((resolve) => (hold = resolve))
+    const proxy = await startProxy(
+      server,
+      splitAtBegin(async () => {
+        await new Promise((resolve) => setTimeout(resolve, 100))
+        sink.nextPressure = new Promise((resolve) => (open = resolve))
+        hold()
+      }),
+    )
+    const source = sourceOf(server, { name: 'kept', connection: { port: String(proxy.port) } })
+    const table = await tableNamed(source, 'kept')
+    const state = await source.prepare([table], undefined)
+    const stream = startStream({ source, state, tables: [table], sink })
+    await server.sql('insert into kept values (1)')
+    await held
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect(sink.transactions).toEqual([])
+    open()
+    await stream.until(() => sink.transactions.length > 0)
+    await stream.stop()
+    await source.dispose()
+    await source.close()
+    await proxy.close()
+    await server.sql(uninstallScript())
+  },
+)
 
 test('trap: what is acknowledged right before the end is told to the server', async () => {
   await server.sql('create table final (id int primary key)')

@@ -222,17 +222,21 @@ export class ChangeStream implements ReplicationHandler {
     }
   }
 
-  async #decodeLater(pressure: Promise<void>, message: Buffer): Promise<void> {
-    await pressure
-    if (!this.#isDone) await this.#decode(message, 0, message.length)
+  /** Before a transaction begins: a read brings many, and none begins while a copy holds the stream. */
+  #decodeLater(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
+    const pressure = this.#decoder.pressure()
+    if (pressure === undefined) return undefined
+    const message = bytes.subarray(start, end)
+    return pressure.then(async () => {
+      if (!this.#isDone) await this.#decode(message, 0, message.length)
+    })
   }
 
   #decode(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
     const type = bytes[start]
     if (type === beginMessage) {
-      // A read brings many transactions, and none begins while a copy holds the stream.
-      const pressure = this.#decoder.pressure()
-      if (pressure !== undefined) return this.#decodeLater(pressure, bytes.subarray(start, end))
+      const later = this.#decodeLater(bytes, start, end)
+      if (later !== undefined) return later
       const begun = readBegin(bytes, start, end)
       if (this.#until !== undefined && begun.finalLsn >= this.#until) {
         this.#reachUntil(this.#until)
@@ -255,8 +259,14 @@ export class ChangeStream implements ReplicationHandler {
       this.#held = Buffer.from(bytes.subarray(start, end))
       return undefined
     }
-    if (type === logicalMessageType && !this.#triggers.message(bytes, start, end)) return undefined
     const held = this.#held
+    // Since it is held the stream may be as well.
+    const later =
+      held === undefined || type === commitMessage
+        ? undefined
+        : this.#decodeLater(bytes, start, end)
+    if (later !== undefined) return later
+    if (type === logicalMessageType && !this.#triggers.message(bytes, start, end)) return undefined
     this.#held = undefined
     if (held !== undefined && type === commitMessage) {
       const { endLsn } = readCommit(bytes, start, end)

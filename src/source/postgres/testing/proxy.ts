@@ -1,4 +1,4 @@
-/** A proxy for tests, between a client and a server on loopback: it stalls and redirects. */
+/** A proxy for tests, between a client and a server on loopback: it stalls, redirects and alters. */
 import { connect, createServer, type Socket } from 'node:net'
 
 export interface Proxy {
@@ -22,6 +22,8 @@ export interface ProxyOptions {
   readonly rewrite?: (first: Buffer) => Buffer
   /** The same for everything that a client sends. */
   readonly rewriteAll?: (bytes: Buffer) => Buffer
+  /** Sends on what the server sends, when and as it likes. */
+  readonly answer?: (bytes: Buffer, send: (bytes: Buffer) => void) => void
   /** Bytes from the server after which a connection stalls. */
   readonly stallAfterBytes?: number
 }
@@ -48,6 +50,7 @@ function join(pair: Pair, pairs: Set<Pair>, options: ProxyOptions): void {
     if (fromServer > (options.stallAfterBytes ?? Infinity)) pair.isStalled = true
     // What is read no more backs up into the server, as behind a stalled network.
     if (pair.isStalled) server.pause()
+    else if (options.answer !== undefined) options.answer(bytes, (some) => client.write(some))
     else if (!client.write(bytes)) {
       server.pause()
       client.once('drain', () => server.resume())
