@@ -2,20 +2,16 @@
 import type { Position } from '../source.ts'
 import type { Lsn } from './lsn.ts'
 import type { BeginMessage } from './pgoutput/decode.ts'
+import { messageType } from './pgoutput/message-type.ts'
 import { markOf, type PositionMark, toPosition } from './position.ts'
-
-const insertMessage = 73
-const updateMessage = 85
-const deleteMessage = 68
-const truncateMessage = 84
 
 /** Of pgoutput: a message that changes rows. */
 export function isChange(type: number | undefined): boolean {
   return (
-    type === insertMessage ||
-    type === updateMessage ||
-    type === deleteMessage ||
-    type === truncateMessage
+    type === messageType.insert ||
+    type === messageType.update ||
+    type === messageType.delete ||
+    type === messageType.truncate
   )
 }
 

@@ -16,6 +16,7 @@ import type { Control } from './control.ts'
 import { publicationsFrom } from './insert-publication.ts'
 import { formatLsn, type Lsn } from './lsn.ts'
 import { type BeginMessage, readBegin } from './pgoutput/decode.ts'
+import { messageType } from './pgoutput/message-type.ts'
 import { fromPosition, markOf, type PositionMark } from './position.ts'
 import { isChange } from './position-marks.ts'
 import type { SlotState } from './replication-slot.ts'
@@ -38,7 +39,6 @@ export interface HistoryOptions {
   readonly slotWaitMs: number
 }
 
-const beginMessage = 66
 /** How often the server is asked how far it has come. */
 const askIntervalMs = 50
 const statusIntervalMs = 5_000
@@ -67,7 +67,7 @@ export class HistoryReader implements ReplicationHandler {
 
   data(bytes: Buffer, start: number, end: number): undefined {
     const type = bytes[start]
-    if (type === beginMessage) this.#begin(readBegin(bytes, start, end))
+    if (type === messageType.begin) this.#begin(readBegin(bytes, start, end))
     else if (this.#open !== undefined && isChange(type)) this.#changed(this.#open)
   }
 

@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Failpoints } from '../../base/failpoint.ts'
+import { messageType } from './pgoutput/message-type.ts'
 import {
   beginOf,
   commitOf,
@@ -49,9 +50,16 @@ interface Spooled {
 }
 
 const suffix = '.spool'
-const originMessage = 79
-/** Relation, type, insert, update, delete, truncate, logical message: with the id of a transaction. */
-const spooledMessages: ReadonlySet<number> = new Set([82, 89, 73, 85, 68, 84, 77])
+/** They carry the id of a transaction. */
+const spooledMessages: ReadonlySet<number> = new Set([
+  messageType.relation,
+  messageType.type,
+  messageType.insert,
+  messageType.update,
+  messageType.delete,
+  messageType.truncate,
+  messageType.message,
+])
 /** Type byte and transaction id. */
 const headBytes = 5
 
@@ -117,7 +125,7 @@ export class SpooledTransactions {
       return block.file.pressure()
     }
     // An origin says nothing that we keep, and carries no transaction id.
-    if (type === originMessage) return undefined
+    if (type === messageType.origin) return undefined
     throw unexpectedMessage(type, 0, 'not a message of a transaction in progress')
   }
 

@@ -12,7 +12,7 @@ import {
   readBegin,
   readCommit,
 } from './pgoutput/decode.ts'
-import { logicalMessageType } from './pgoutput/logical-message.ts'
+import { messageType } from './pgoutput/message-type.ts'
 import type { Relation } from './pgoutput/relation.ts'
 import { fromPosition } from './position.ts'
 import { PositionMarks } from './position-marks.ts'
@@ -31,9 +31,6 @@ import { expectSlot, explainStreamError } from './stream-slot.ts'
 import { ReplicationConnection, type ReplicationHandler } from './wire/replication-connection.ts'
 import { WireConnection } from './wire/wire-connection.ts'
 
-const beginMessage = 66
-const commitMessage = 67
-const relationMessage = 82
 /** After a change that the triggers told of. */
 const lookSoonMs = 500
 /** With `until`, how often the server is asked how far it has come. */
@@ -234,7 +231,7 @@ export class ChangeStream implements ReplicationHandler {
 
   #decode(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
     const type = bytes[start]
-    if (type === beginMessage) {
+    if (type === messageType.begin) {
       const later = this.#decodeLater(bytes, start, end)
       if (later !== undefined) return later
       const begun = readBegin(bytes, start, end)
@@ -246,7 +243,7 @@ export class ChangeStream implements ReplicationHandler {
       if (!this.#isSkipping) this.#marks.begin(begun)
     }
     // Until the next begin.
-    if (this.#isSkipping && type !== relationMessage) return undefined
+    if (this.#isSkipping && type !== messageType.relation) return undefined
     this.#marks.message(type)
     if (!this.#triggers.isHeard || this.#isSkipping) return this.#deliver(bytes, start, end)
     return this.#deliverHeard(bytes, start, end)
@@ -255,26 +252,26 @@ export class ChangeStream implements ReplicationHandler {
   /** With logical messages, transactions come that have nothing else; they are none for the sink. */
   #deliverHeard(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
     const type = bytes[start]
-    if (type === beginMessage) {
+    if (type === messageType.begin) {
       this.#held = Buffer.from(bytes.subarray(start, end))
       return undefined
     }
     const held = this.#held
     // Since it is held the stream may be as well.
     const later =
-      held === undefined || type === commitMessage
+      held === undefined || type === messageType.commit
         ? undefined
         : this.#decodeLater(bytes, start, end)
     if (later !== undefined) return later
-    if (type === logicalMessageType && !this.#triggers.message(bytes, start, end)) return undefined
+    if (type === messageType.message && !this.#triggers.message(bytes, start, end)) return undefined
     this.#held = undefined
-    if (held !== undefined && type === commitMessage) {
+    if (held !== undefined && type === messageType.commit) {
       const { endLsn } = readCommit(bytes, start, end)
       if (endLsn > this.#keepaliveEnd) this.#keepaliveEnd = endLsn as Lsn
       return undefined
     }
     if (held !== undefined) this.#decoder.message(held, 0, held.length)
-    if (type !== commitMessage) return this.#deliver(bytes, start, end)
+    if (type !== messageType.commit) return this.#deliver(bytes, start, end)
     this.#followWaiting()
     this.#decoder.message(bytes, start, end)
     return this.#triggers.described.ended() ? this.#lookHere() : undefined

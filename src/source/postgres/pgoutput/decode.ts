@@ -12,6 +12,7 @@ import { readIgnored } from './ignored-message.ts'
 import { unknownRow } from './known-row.ts'
 import { MessageReader } from './message-reader.ts'
 import { unexpectedMessage } from './protocol-error.ts'
+import { messageType } from './message-type.ts'
 import { readRelation, type Relation, type RelationBinding, type RelationMap } from './relation.ts'
 import {
   createTupleCells,
@@ -73,19 +74,6 @@ export function readCommit(bytes: Uint8Array, start: number, end: number): Commi
   reader.finish()
   return commit
 }
-
-const messageType = {
-  begin: 66,
-  commit: 67,
-  delete: 68,
-  insert: 73,
-  message: 77,
-  origin: 79,
-  relation: 82,
-  truncate: 84,
-  update: 85,
-  type: 89,
-} as const
 
 /** Tags before a tuple. */
 const tupleKind = { new: 78, key: 75, old: 79 } as const

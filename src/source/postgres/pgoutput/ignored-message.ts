@@ -1,18 +1,16 @@
 /** Messages that carry nothing for us. */
 import { MessageReader } from './message-reader.ts'
-
-const originMessage = 79
-const typeMessage = 89
+import { messageType } from './message-type.ts'
 
 /** Origin, type and logical messages carry nothing for us, but must be whole. */
 export function readIgnored(bytes: Uint8Array, start: number, end: number): void {
   const reader = new MessageReader(bytes, start, end)
   switch (bytes[start]) {
-    case originMessage:
+    case messageType.origin:
       reader.lsn()
       reader.text()
       break
-    case typeMessage:
+    case messageType.type:
       reader.uint32()
       reader.text()
       reader.text()

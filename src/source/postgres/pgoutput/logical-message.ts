@@ -1,8 +1,6 @@
 /** Logical messages, which anybody may write into the log (message `M`). */
 import { MessageReader } from './message-reader.ts'
 
-export const logicalMessageType = 77
-
 export interface LogicalMessage {
   /** It counts if and when its transaction commits, at its place among the rows. */
   readonly isTransactional: boolean

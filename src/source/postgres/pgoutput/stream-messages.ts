@@ -5,6 +5,7 @@
  * their (sub)transaction after the type byte.
  */
 import { MessageReader } from './message-reader.ts'
+import { messageType } from './message-type.ts'
 import type { BeginMessage } from './decode.ts'
 
 export const streamMessage = { start: 83, stop: 69, commit: 99, abort: 65 } as const
@@ -64,7 +65,7 @@ export function readStreamCommit(bytes: Uint8Array, start: number, end: number):
 export function beginOf(bytes: Uint8Array, start: number): Buffer {
   const commit = asBuffer(bytes).subarray(start)
   const begin = Buffer.alloc(21)
-  begin[0] = 66
+  begin[0] = messageType.begin
   commit.copy(begin, 1, 6, 14)
   commit.copy(begin, 9, 22, 30)
   commit.copy(begin, 17, 1, 5)
@@ -74,7 +75,7 @@ export function beginOf(bytes: Uint8Array, start: number): Buffer {
 /** Its message `C`. */
 export function commitOf(bytes: Uint8Array, start: number): Buffer {
   const commit = Buffer.alloc(26)
-  commit[0] = 67
+  commit[0] = messageType.commit
   asBuffer(bytes).copy(commit, 1, start + 5, start + 30)
   return commit
 }
