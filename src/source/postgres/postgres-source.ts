@@ -89,6 +89,7 @@ class ComposedSource implements PostgresSource {
   readonly #hole: PublicationHole
   readonly #heartbeat: Heartbeat
   readonly #order = new DescribedOrder()
+  readonly #unreadable = new Map<TableId, string>()
   readonly #looks: LookOptions
   /** At the catalog, when the tables were prepared. */
   #look: CatalogLook | undefined
@@ -304,6 +305,7 @@ class ComposedSource implements PostgresSource {
         publicationNames: await publicationsFrom(this.#control, publicationName, from),
         publication,
         partitions: this.#partitions,
+        unreadable: this.#unreadable,
         looks: this.#looks,
         look: this.#look,
         watchIntervalMs,

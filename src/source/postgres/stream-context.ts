@@ -2,6 +2,7 @@
 import type { SteadyClock } from '../../base/clock.ts'
 import type { Failpoints } from '../../base/failpoint.ts'
 import type { Log } from '../../observe/log.ts'
+import type { TableId } from '../table-schema.ts'
 import type { PostgresOptions } from './connection-options.ts'
 import type { Control } from './control.ts'
 import type { CatalogLook, LookOptions } from './ddl-watch.ts'
@@ -19,6 +20,8 @@ export interface StreamContext {
   readonly publicationNames: readonly string[]
   readonly publication: Pick<PublicationGuard, 'watch' | 'takeGaps' | 'trust'>
   readonly partitions: Omit<PartitionGuard, 'prepare' | 'records' | 'copied'>
+  /** Tables of which a cell could not be read, with the reason, until a sink is told. */
+  readonly unreadable: Map<TableId, string>
   readonly looks: LookOptions
   /** At the catalog, before the stream. */
   readonly look: CatalogLook | undefined

@@ -2,6 +2,7 @@
  * The change stream: from the slot through the pgoutput decoder into a ChangeSink, whole
  * transactions in commit order from exactly the asked place to exactly the asked place.
  */
+import { asSluiceError } from '../../base/errors.ts'
 import type { StreamEnd, StreamOptions } from '../source.ts'
 import { TriggerWatch } from './ddl-trigger-watch.ts'
 import { CatalogWatch } from './ddl-watch.ts'
@@ -143,7 +144,11 @@ export class ChangeStream implements ReplicationHandler {
       await replication.stream(this.#startSql(withMessages), doing, this)
       return this.#isRenewing ? 'renew' : 'ended'
     } catch (error) {
-      throw await explainStreamError(error, this.#context, this.#from)
+      const { unreadable } = this.#decoder
+      if (unreadable === undefined) throw await explainStreamError(error, this.#context, this.#from)
+      // Half of its row may be with the sink, which drops it with its transaction.
+      this.#context.unreadable.set(unreadable, asSluiceError(error).message)
+      return 'renew'
     } finally {
       this.#isDone = true
       for (const timer of timers) clearInterval(timer)
@@ -377,9 +382,9 @@ export class ChangeStream implements ReplicationHandler {
 
   #deliverGaps(): void {
     if (this.#isDone || !this.#isBetween) return
-    const { publication, partitions } = this.#context
-    for (const [table, reason] of [...publication.takeGaps(), ...partitions.takeGaps()]) {
-      this.#stream.sink.gap(table, reason)
-    }
+    const { publication, partitions, unreadable } = this.#context
+    const gaps = [...publication.takeGaps(), ...partitions.takeGaps(), ...unreadable]
+    unreadable.clear()
+    for (const [table, reason] of gaps) this.#stream.sink.gap(table, reason)
   }
 }

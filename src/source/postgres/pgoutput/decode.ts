@@ -3,6 +3,7 @@
  * clock; what is known of relations is a map in the caller's hands.
  * Format: PostgreSQL documentation, "Logical Replication Message Formats".
  */
+import { hasCode } from '../../../base/errors.ts'
 import type { ChangeOp, ChangeSink, RowTarget } from '../../change-sink.ts'
 import type { Position } from '../../source.ts'
 import type { TableId } from '../../table-schema.ts'
@@ -11,8 +12,8 @@ import { cellErrorAt } from '../cell-error.ts'
 import { readIgnored } from './ignored-message.ts'
 import { unknownRow } from './known-row.ts'
 import { MessageReader } from './message-reader.ts'
-import { unexpectedMessage } from './protocol-error.ts'
 import { messageType } from './message-type.ts'
+import { unexpectedMessage } from './protocol-error.ts'
 import { readRelation, type Relation, type RelationBinding, type RelationMap } from './relation.ts'
 import {
   createTupleCells,
@@ -93,6 +94,8 @@ export class PgoutputDecoder {
   /** End of the last complete transaction; 0 before the first. */
   endLsn = 0n
   inTransaction = false
+  /** Whose cell did not read as a value of its column, when that ended the decoder. */
+  unreadable: TableId | undefined
 
   readonly #sink: ChangeSink
   readonly #relations: RelationMap
@@ -342,6 +345,7 @@ export class PgoutputDecoder {
       }
     } catch (error) {
       const { schema, table } = binding.relation
+      if (hasCode(error, 'SOURCE_VALUE_MALFORMED')) this.unreadable = binding.table.id
       throw cellErrorAt(error, `${schema}.${table}.${columns[index]?.name}`)
     }
     target.endRow()

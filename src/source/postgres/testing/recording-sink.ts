@@ -111,7 +111,7 @@ export class RecordingSink implements ChangeSink {
     this.#open = { ...transaction, rows: [], truncated: [], position: undefined }
   }
 
-  rowsFor(table: SourceTable): RowTarget {
+  rowsFor(table: SourceTable): RowTarget | undefined {
     if (this.#open === undefined) throw new Error('no transaction is open')
     this.#flush()
     this.#rows = new Rows(table)
