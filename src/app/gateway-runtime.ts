@@ -111,9 +111,10 @@ async function salvage(
   storage: ObjectStorage,
   { log, pipelines }: { readonly log: Log; readonly pipelines: readonly PipelineDefinition[] },
 ): Promise<void> {
-  const nowMs = context.clock.nowMs()
+  const { clock, failpoints } = context
   const applied = await appliedTables(context, pipelines)
-  const first = await salvageLog({ storage, writer: randomUUID(), nowMs, applied })
+  const begin = { writer: randomUUID(), nowMs: clock.nowMs(), failpoints }
+  const first = await salvageLog({ storage, ...begin, applied })
   if (first === undefined) return
   log.warn('the staging log was damaged or is not the one that was applied: it begins afresh', {
     volume: storage.url,

@@ -82,7 +82,9 @@ async function removeGateway(
     if (!isForgotten) return { resource: 'gateway', steps, problem }
     steps = [`left what it made at the source: ${statements.join(' ')}`]
   }
+  context.failpoints.hit('gateway.removed-at-source')
   if (identity !== undefined) await endRecord(context, definition, storage)
+  context.failpoints.hit('gateway.removal-recorded')
   await context.store.removeGateway(definition.id)
   return {
     resource: 'gateway',

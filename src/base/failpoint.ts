@@ -39,6 +39,12 @@ export const failpointNames = [
   'delta.vacuum-file-removed',
   /** A purge removed data files, not yet their manifests. */
   'staging.purge-data-removed',
+  /** A log that begins afresh has its first manifest, and does not say yet that it begins there. */
+  'staging.salvage-claimed',
+  /** What a gateway made at its source is gone, the staging log does not say so. */
+  'gateway.removed-at-source',
+  /** The staging log says that the gateway was removed, the catalog still has it. */
+  'gateway.removal-recorded',
 ] as const
 
 export type FailpointName = (typeof failpointNames)[number]

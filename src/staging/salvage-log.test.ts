@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest'
+import { noFailpoints } from '../base/failpoint.ts'
 import { createMemoryStorage } from '../storage/memory-storage.ts'
 import { draftOf, openTestLog, stageChanges } from '../../test/support/staging-fixtures.ts'
 import { manifestPath, logBasePath } from './layout.ts'
 import { readLog } from './read-log.ts'
 import { salvageLog } from './salvage-log.ts'
 
-const salvage = { writer: 'salvage', nowMs: 1 }
+const salvage = { writer: 'salvage', nowMs: 1, failpoints: noFailpoints }
 
 async function volume() {
   const storage = createMemoryStorage()
@@ -71,6 +72,11 @@ test('a log that somebody has applied more of begins afresh after that', async (
   expect(await salvageLog({ storage, ...salvage, applied: applied('7', 40, 2) })).toBeUndefined()
   const empty = createMemoryStorage()
   expect(await salvageLog({ storage: empty, ...salvage, applied: applied('7', 5, 9) })).toBe(10)
+  // Of a volume that was lost whole: its next copy is not to be taken for the one applied.
+  const afresh = (await readLog(empty)).base.tables
+  expect(afresh.map(({ table_id, entries }) => [table_id, entries[0]])).toMatchObject([
+    ['7', { kind: 'snapshot_started', snapshot_id: 10 }],
+  ])
 })
 
 test('a log whose newest copy of a table is older than the one applied begins afresh', async () => {

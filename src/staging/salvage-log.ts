@@ -4,6 +4,7 @@
  * left to the next gateway, which removes what no manifest names.
  */
 import { hasCode } from '../base/errors.ts'
+import type { Failpoints } from '../base/failpoint.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import {
   logBasePath,
@@ -37,6 +38,7 @@ export interface SalvageOptions {
   /** Random per process. */
   readonly writer: string
   readonly nowMs: number
+  readonly failpoints: Failpoints
 }
 
 /** Where the log begins now; undefined when it was whole and nothing was done. Throws STORAGE_*. */
@@ -79,6 +81,7 @@ async function beginAfresh({
   storage,
   writer,
   nowMs,
+  failpoints,
   applied = [],
 }: SalvageOptions): Promise<CommitNumber> {
   const before = (await readable(readLogBase(storage))) ?? emptyLogBase
@@ -93,6 +96,8 @@ async function beginAfresh({
     if (manifest !== undefined) manifests.push(manifest)
   }
   const files = await greatestInFileNames(storage)
+  // Of a volume that was lost nothing else names the tables.
+  const ids = new Set([...files.ids, ...applied.map(({ tableId }) => tableId)])
   // A log may hold more manifests than a call takes arguments.
   const greatestEpoch = manifests.reduce((most, { epoch }) => Math.max(most, epoch), files.epoch)
   const least = applied.reduce(
@@ -114,7 +119,8 @@ async function beginAfresh({
     }
     const outcome = await publishManifest(storage, claim, undefined)
     if (outcome.kind === 'taken') continue
-    await storage.write(logBasePath, encodeLogBase(freshBase(first, before, manifests, files.ids)))
+    failpoints.hit('staging.salvage-claimed')
+    await storage.write(logBasePath, encodeLogBase(freshBase(first, before, manifests, ids)))
     return first
   }
 }

@@ -16,6 +16,9 @@ const earlySteps: readonly FailpointName[] = [
 /** Steps of work that a short run has no cause to do; they have tests of their own. */
 const otherwhere: readonly FailpointName[] = [
   'staging.purge-data-removed',
+  'staging.salvage-claimed',
+  'gateway.removed-at-source',
+  'gateway.removal-recorded',
   'delta.vacuum-file-removed',
 ]
 
