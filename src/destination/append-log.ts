@@ -6,6 +6,7 @@ import type { AddFile } from '../delta/actions.ts'
 import { quoteIdentifier } from '../engine/quote.ts'
 import { currentRowsSql } from './current-rows.ts'
 import type { DestinationColumns } from './destination-columns.ts'
+import type { DestinationState } from './destination-state.ts'
 import {
   changeTypeColumn,
   commitTimeColumn,
@@ -38,72 +39,109 @@ const ordinalTable = 'sluice_ordinal'
 export async function appendChanges(
   tools: SessionTools,
   work: TableWork,
-  { files, history }: { readonly files: readonly AddFile[]; readonly history: StagedHistory },
+  input: {
+    readonly files: readonly AddFile[]
+    readonly history: StagedHistory
+    readonly state: DestinationState
+  },
 ): Promise<MarkedRows> {
   const { engine, table } = tools
   const { columns } = work
+  const { files, history, state } = input
+  let { sequenceBase: base } = state
   const comparesCopy = work.kind === 'load' && work.history !== 'replaced'
   const read = await readHistoryChanges(engine, tools, work, history)
   if (comparesCopy || read.hasAbsentCells) {
     const stored = { all: columns.stored, wanted: columns.stored }
     const live = await liveRowsOfFilesSql(engine, table, files, stored)
     await engine.run(
-      `CREATE TEMP TABLE ${priorTable} AS SELECT * FROM ${currentRowsSql(live, columns)};
-       CREATE TEMP TABLE ${ordinalTable} AS ${copyOrdinalSql(work, live)}`,
+      `CREATE TEMP TABLE ${priorTable} AS SELECT * FROM ${currentRowsSql(live, columns)}`,
     )
+    if (comparesCopy) {
+      base = await baseFor(engine, work, { live, base })
+      await engine.run(
+        `CREATE TEMP TABLE ${ordinalTable} AS ${copyOrdinalSql(placeOfCopy(work, base), live)};
+         CREATE TEMP TABLE ${nextTable} AS ${await copyRowsSql(engine, tools, work)}`,
+      )
+    }
   }
-  if (comparesCopy)
-    await engine.run(`CREATE TEMP TABLE ${nextTable} AS ${await copyRowsSql(engine, tools, work)}`)
   const changes = await filledChangesSql(engine, read, columns, {
     wanted: 'all',
     stored: comparesCopy ? nextTable : priorTable,
   })
-  const selects = comparesCopy && work.history === 'continued' ? [differenceSql(work)] : []
+  const selects = comparesCopy && work.history === 'continued' ? [differenceSql(work, base)] : []
   if (work.history === 'compared' && comparesCopy) {
     await engine.run(foldSql(columns, changes, history))
-    selects.push(differenceSql(work))
-  } else selects.push(changeRowsSql(columns, changes), ...truncateRowsSql(columns, history))
+    selects.push(differenceSql(work, base))
+  } else {
+    selects.push(changeRowsSql(columns, changes, base), ...truncateRowsSql(columns, history, base))
+  }
   return {
     fates: files.map((file) => ({ file, deadPositions: undefined, isGone: false })),
     survivors: selects.join(' UNION ALL '),
+    sequenceBase: base,
   }
 }
 
+/**
+ * What is added to staged sequences from this copy on. It comes after all that the table holds, also
+ * where its sequence does not: those of another staging volume began anew.
+ */
+async function baseFor(
+  engine: SessionTools['engine'],
+  work: TableWork,
+  { live, base }: { readonly live: string; readonly base: bigint },
+): Promise<bigint> {
+  const [row] = await engine.rows(
+    `SELECT max(${sequenceColumn} + (${ordinalColumn} >= 0)::BIGINT)::BIGINT AS least FROM ${live}`,
+  )
+  const least = BigInt((row?.['least'] as bigint | null | undefined) ?? 0n)
+  return placeOfCopy(work, base) >= least ? base : least - placeOfCopy(work, 0n)
+}
+
+function placeOfCopy({ copy }: TableWork, base: bigint): bigint {
+  return (copy?.sequence ?? 0n) + base
+}
+
 /** After every copy that stands at the same sequence. */
-function copyOrdinalSql({ copy }: TableWork, live: string): string {
+function copyOrdinalSql(sequence: bigint, live: string): string {
   return `SELECT coalesce(max(${ordinalColumn}) + 1, ${firstCopyOrdinal})::INTEGER AS ordinal
-    FROM ${live} WHERE ${sequenceColumn} = ${copy?.sequence ?? 0n} AND ${ordinalColumn} < 0`
+    FROM ${live} WHERE ${sequenceColumn} = ${sequence} AND ${ordinalColumn} < 0`
 }
 
 const listOf = ({ columns }: DestinationColumns): string =>
   columns.map(({ name }) => quoteIdentifier(name)).join(', ')
 
-function changeRowsSql(columns: DestinationColumns, changes: string): string {
+function changeRowsSql(columns: DestinationColumns, changes: string, base: bigint): string {
   return `SELECT ${listOf(columns)},
       CASE ${opColumn} WHEN 'd' THEN 'delete' WHEN 'u' THEN 'update' ELSE 'insert' END
         AS ${changeTypeColumn},
       make_timestamptz(${timeColumn}) AS ${commitTimeColumn},
-      ${transactionColumn} AS ${sequenceColumn}, ${placeColumn} AS ${ordinalColumn}
+      ${transactionColumn} + ${base} AS ${sequenceColumn}, ${placeColumn} AS ${ordinalColumn}
     FROM (${changes})`
 }
 
 /** A row without cells: from here on the table was empty. */
-function truncateRowsSql(columns: DestinationColumns, history: StagedHistory): readonly string[] {
+function truncateRowsSql(
+  columns: DestinationColumns,
+  history: StagedHistory,
+  base: bigint,
+): readonly string[] {
   const cells = columns.columns.map(({ type }) => `NULL::${engineTypeOf(type)}`).join(', ')
   return history.truncates.map(
     ({ sequence, ordinal, commitTimeUs }) =>
       `SELECT ${cells}, 'truncate', ${commitTimeUs === undefined ? 'NULL' : `make_timestamptz(${commitTimeUs})`},
-        ${sequence}::BIGINT, ${ordinal}::INTEGER`,
+        ${sequence + base}::BIGINT, ${ordinal}::INTEGER`,
   )
 }
 
 /** What has to be appended to `prior` so that it becomes `next`, as one moment before all changes. */
-function differenceSql({ columns, copy }: TableWork): string {
-  const { takenAtUs, sequence } = copy ?? { takenAtUs: 0n, sequence: 0n }
+function differenceSql(work: TableWork, base: bigint): string {
+  const { columns, copy } = work
   const list = listOf(columns)
   const marks = (changeType: string): string => `${changeType} AS ${changeTypeColumn},
-    make_timestamptz(${takenAtUs}) AS ${commitTimeColumn},
-    ${sequence}::BIGINT AS ${sequenceColumn},
+    make_timestamptz(${copy?.takenAtUs ?? 0n}) AS ${commitTimeColumn},
+    ${placeOfCopy(work, base)}::BIGINT AS ${sequenceColumn},
     (SELECT ordinal FROM ${ordinalTable}) AS ${ordinalColumn}`
   if (columns.key.length > 0) {
     const keys = columns.key.map(quoteIdentifier).join(', ')

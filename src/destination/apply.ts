@@ -122,8 +122,14 @@ async function prepareActions(
       ? planned
       : { ...planned, copy: { ...copy, takenAtUs: baseUs } }
   const { files, loaded, replaced, hasChanges } = await baseFiles(tools, work, { state, written })
-  const { fates, clockUs = baseUs }: MergedFiles = hasChanges
-    ? await mergeChanges(tools, work, { files, state, written, quarantined })
+  const isAnew = work.kind === 'load' && work.history === 'replaced'
+  const base = { ...state, sequenceBase: isAnew ? 0n : state.sequenceBase }
+  const {
+    fates,
+    clockUs = baseUs,
+    sequenceBase = base.sequenceBase,
+  }: MergedFiles = hasChanges
+    ? await mergeChanges(tools, work, { files, state: base, written, quarantined })
     : { fates: files.map((file) => ({ file, deadPositions: undefined, isGone: false })) }
   quarantined.push(...(await quarantineCopy(tools, work)))
   const isReplaced =
@@ -144,7 +150,7 @@ async function prepareActions(
   ]
   return [
     { commitInfo: commitInfo(tools, work) },
-    ...(isReplaced ? tableActions(tools, work, state.snapshot) : []),
+    ...(isReplaced ? tableActions(tools, work, { ...base, sequenceBase }) : []),
     { txn: { appId: applicationId(tools.identity), version: work.target, lastUpdated: nowMs } },
     ...sealActions(tools, work),
     ...(work.columns.kind === 'versions' ? [clockAction(tools, clockUs)] : []),
@@ -213,16 +219,17 @@ function removeOf(file: AddFile, nowMs: number): RemoveFile {
 function tableActions(
   { identity, clock }: TableTools,
   work: TableWork,
-  snapshot: DeltaSnapshot | undefined,
+  { snapshot, sequenceBase }: Pick<DestinationState, 'snapshot' | 'sequenceBase'>,
 ): readonly Action[] {
   const { stored, kind, key } = work.columns
+  const { [configurationKeys.sequenceBase]: _, ...kept } = snapshot?.metadata.configuration ?? {}
   const standard = standardTable({
     columns: stored,
     name: identity.name.split('.').at(-1) ?? identity.name,
     createdAtMs: snapshot?.metadata.createdTime ?? clock.nowMs(),
     ...(snapshot === undefined ? {} : { id: snapshot.metadata.id }),
     configuration: {
-      ...snapshot?.metadata.configuration,
+      ...kept,
       [configurationKeys.pipelineId]: identity.pipelineId,
       [configurationKeys.tableId]: identity.tableId,
       [configurationKeys.snapshotId]: String(work.snapshotId),
@@ -232,6 +239,7 @@ function tableActions(
       [configurationKeys.unfitValues]: work.columns.unfit,
       [configurationKeys.kind]: kind,
       [configurationKeys.key]: JSON.stringify(key),
+      ...(sequenceBase === 0n ? {} : { [configurationKeys.sequenceBase]: String(sequenceBase) }),
     },
   })
   const protocol = widened(snapshot?.protocol, standard.protocol)

@@ -26,6 +26,8 @@ export const configurationKeys = {
   key: 'sluice.key',
   /** What was done about values that do not fit. */
   unfitValues: 'sluice.unfitValues',
+  /** `log`: see `DestinationState.sequenceBase`; absent: 0. */
+  sequenceBase: 'sluice.sequenceBase',
   /** Of a quarantine: the table whose rows it holds. */
   quarantineOf: 'sluice.quarantineOf',
   /** Digest of column names and types as we wrote them: tells when somebody else changed them. */
@@ -100,6 +102,8 @@ export interface DestinationState {
   readonly key: readonly string[]
   /** `versions`: no version begins or ends after this time, microseconds since 1970. */
   readonly clockUs: bigint
+  /** `log`: what is added to staged sequences, which begin anew with a staging volume. */
+  readonly sequenceBase: bigint
   /** `fail` also where nothing was recorded. */
   readonly unfit: UnfitPolicy
 }
@@ -108,11 +112,13 @@ export interface DestinationState {
 export function rowsOfConfiguration(configuration: Readonly<Record<string, string>>): {
   readonly kind: DestinationKind
   readonly key: readonly string[]
+  readonly sequenceBase: bigint
 } {
   const text = configuration[configurationKeys.kind]
   return {
     kind: kinds.find((kind) => kind === text) ?? 'current',
     key: JSON.parse(configuration[configurationKeys.key] ?? '[]') as readonly string[],
+    sequenceBase: BigInt(configuration[configurationKeys.sequenceBase] ?? 0),
   }
 }
 
@@ -146,7 +152,9 @@ export function destinationState(
     columns: undefined,
     unfit: 'fail',
   } as const
-  if (snapshot === undefined) return { snapshot, ...nothing, kind: undefined, key: [], clockUs: 0n }
+  if (snapshot === undefined) {
+    return { snapshot, ...nothing, kind: undefined, key: [], clockUs: 0n, sequenceBase: 0n }
+  }
   const { configuration } = snapshot.metadata
   const owner = configuration[configurationKeys.pipelineId]
   if (owner === undefined) {

@@ -32,6 +32,8 @@ export interface MarkedRows {
   readonly survivors: string
   /** See `DestinationState.clockUs`; of `versions` only. */
   readonly clockUs?: bigint
+  /** See `DestinationState.sequenceBase`; of `log` only. */
+  readonly sequenceBase?: bigint
 }
 
 /** Reads; writes nothing but temporary tables of the session. */

@@ -44,6 +44,8 @@ export interface MergedFiles {
   readonly fates: readonly FileFate[]
   /** See `DestinationState.clockUs`; of `versions` only. */
   readonly clockUs?: bigint
+  /** See `DestinationState.sequenceBase`; of `log` only. */
+  readonly sequenceBase?: bigint
 }
 
 /** New files are in `written`, durable. */
@@ -107,6 +109,7 @@ async function mergeInSession(
       moved.has(fate) ? { ...fate, isGone: true, ...(isLog ? { isMoved: true } : {}) } : fate,
     ),
     ...(marked.clockUs === undefined ? {} : { clockUs: marked.clockUs }),
+    ...(marked.sequenceBase === undefined ? {} : { sequenceBase: marked.sequenceBase }),
   }
 }
 
