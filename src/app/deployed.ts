@@ -104,9 +104,9 @@ export async function verifyDeployed(
       await runtime.close()
     }
   }
-  const skipped = (await withdrawnTables(context, withdrawn)).filter(
-    ({ destination }) => meant?.includes(destination) ?? true,
-  )
+  const known = new Set(tables.map(({ destination }) => destination))
+  const others = await skippedTables(context, { pipelines, withdrawn, known })
+  const skipped = others.filter(({ destination }) => meant?.includes(destination) ?? true)
   for (const table of skipped) options.onTable?.(table)
   return { tables: [...tables, ...skipped] }
 }
@@ -128,18 +128,32 @@ async function declaredDefinitions(
   }
 }
 
-async function withdrawnTables(
+/** Destinations that nobody keeps up to date: `known` are those that are. */
+async function skippedTables(
   context: Context,
-  pipelines: readonly PipelineDefinition[],
+  of: {
+    readonly pipelines: readonly PipelineDefinition[]
+    readonly withdrawn: readonly PipelineDefinition[]
+    readonly known: ReadonlySet<string>
+  },
 ): Promise<readonly VerifiedTable[]> {
-  const keys = new Map(pipelines.map(({ id, key }) => [id, key]))
+  const keys = new Map(of.withdrawn.map(({ id, key }) => [id, key]))
   const nothing = { sourceRows: 0n, destinationRows: 0n, missing: 0n, extra: 0n, different: 0n }
-  return (await context.store.destinations()).flatMap(({ name, pipelineId, source }) => {
-    const withdrawn = keys.get(pipelineId)
-    if (withdrawn === undefined) return []
-    const at = { isEqual: false, differences: [], version: undefined, position: undefined }
-    return [{ destination: formatTableName(name), source, withdrawn, ...nothing, ...at }]
+  const at = { isEqual: false, differences: [], version: undefined, position: undefined }
+  const skipped = (await context.store.destinations()).map(async (record) => {
+    const destination = formatTableName(record.name)
+    const table = { destination, source: record.source, ...nothing, ...at }
+    const withdrawn = keys.get(record.pipelineId)
+    if (withdrawn !== undefined) return { ...table, withdrawn }
+    if (of.known.has(destination) || !belongsTo(of.pipelines, record)) return undefined
+    const reading = context.deltaTable(record.location).snapshot()
+    const isThere = await reading.then(
+      (snapshot) => snapshot !== undefined,
+      () => true,
+    )
+    return isThere ? { ...table, isLeft: true } : undefined
   })
+  return (await Promise.all(skipped)).filter((table) => table !== undefined)
 }
 
 export async function refreshDeployed(context: Context, options: RefreshOptions): Promise<Running> {

@@ -1,5 +1,5 @@
 /** `status`: where every table stands, from the catalog, staging, the Delta logs and last words. */
-import { type ErrorDefinition, asSluiceError, hasCode } from '../base/errors.ts'
+import { type ErrorDefinition, asSluiceError, hasCode, SluiceError } from '../base/errors.ts'
 import { errorTable } from '../base/error-codes.ts'
 import type { DestinationRecord } from '../catalog/destination-record.ts'
 import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
@@ -14,7 +14,12 @@ import type {
 } from '../cli/app.ts'
 import type { DeltaSnapshot } from '../delta/delta-table.ts'
 import type { GatewayStatus, TableStatus } from '../gateway/gateway-status.ts'
-import type { PipelineStatus, PipelineTableStatus } from '../pipeline/pipeline-status.ts'
+import { troubleOf } from '../pipeline/gone-table.ts'
+import type {
+  PipelineStatus,
+  PipelineTableStatus,
+  TableTrouble,
+} from '../pipeline/pipeline-status.ts'
 import type { CommitNumber } from '../staging/manifest.ts'
 import { tellLog } from '../staging/read-log.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
@@ -199,8 +204,9 @@ async function tableView(
   const applied = pipeline?.status.tables.find((table) => table.destination === destination)
   let snapshot: DeltaSnapshot | undefined
   let heldBack: HeldBack | undefined
+  const left = applied === undefined ? leftBy(record, pipeline?.status) : undefined
   const isGone = applied?.gone !== undefined
-  let problem = applied?.gone ?? source?.problem ?? loadProblem(source, applied)
+  let problem = left ?? applied?.gone ?? source?.problem ?? loadProblem(source, applied)
   try {
     snapshot = await context.deltaTable(record.location).snapshot()
     if (snapshot !== undefined) heldBack = await known.held.of(record, snapshot)
@@ -209,8 +215,9 @@ async function tableView(
     problem ??= { code, message, remedy }
   }
   const isKnown = pipeline === undefined || applied !== undefined || source !== undefined
-  if (!isKnown && snapshot === undefined && problem === undefined) return undefined
-  if (isGone && problem !== undefined) {
+  const isNothing = left !== undefined || (!isKnown && problem === undefined)
+  if (isNothing && snapshot === undefined) return undefined
+  if ((isGone || left !== undefined) && problem !== undefined) {
     problem = { ...problem, remedy: `${problem.remedy} Its folder is ${record.location}.` }
   }
   const running = gateway?.isRunning === true ? (source?.state ?? 'pending') : 'stopped'
@@ -218,7 +225,8 @@ async function tableView(
   return {
     destination,
     source: record.source,
-    state: problem === undefined ? running : isGone ? 'gone' : 'failed',
+    state:
+      left === undefined ? (problem === undefined ? running : isGone ? 'gone' : 'failed') : 'left',
     copiedShare: copiedShare(source),
     rows: snapshot === undefined ? undefined : liveRows(snapshot),
     version: snapshot?.version,
@@ -228,6 +236,23 @@ async function tableView(
     heldBack,
     problem: problem && spelledProblem(context, problem, destination),
   }
+}
+
+/** undefined: as far as the pipeline said, it keeps the destination up to date. */
+function leftBy(
+  { name, tableId, source }: DestinationRecord,
+  status: PipelineStatus | undefined,
+): TableTrouble | undefined {
+  if (status?.passedCommit === undefined) return undefined
+  const now = status.tables.filter((table) => table.tableId === tableId)
+  const where = now.map(({ destination }) => destination).join(', ')
+  const text = `nothing leads from ${source} to ${formatTableName(name)} any more`
+  return troubleOf(
+    new SluiceError(
+      'PIPELINE_DESTINATION_LEFT',
+      where === '' ? text : `${text}: its rows go to ${where} now`,
+    ),
+  )
 }
 
 /** When what a destination has last was committed at the source, ms; undefined: it can not be told. */

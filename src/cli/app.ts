@@ -114,6 +114,8 @@ export type StatusTableState =
   | 'failed'
   /** No longer in the source; `problem` says what can be done, and nothing has to be. */
   | 'gone'
+  /** Nothing leads to it any more; the same holds of `problem`. */
+  | 'left'
 
 export interface StatusTable {
   /** `catalog.schema.table` */
@@ -210,6 +212,8 @@ export interface VerifiedTable {
   }
   /** No longer in the source, and not asked for by name: there is nothing to compare with. */
   readonly isGone?: boolean
+  /** No object of its pipeline leads to it any more: it stays as it was. */
+  readonly isLeft?: boolean
   /** Rows changed while they were in quarantine: those may be missing although they fit by now. */
   readonly heldBack?: HeldBack & { readonly remedy: string }
   /** Key of its pipeline, which the file does not have any more: nobody keeps the table up to date. */

@@ -18,6 +18,11 @@ export function printVerified(output: Output, table: VerifiedTable): void {
     output.line(`${output.style('bold', '- gone at the source, not compared')}  ${name}`)
     return
   }
+  if (table.isLeft === true) {
+    const text = '- nothing leads to it any more, not compared'
+    output.line(`${output.style('bold', text)}  ${printable(table.destination)}`)
+    return
+  }
   if (table.withdrawn !== undefined) {
     const text = `- pipeline ${printable(table.withdrawn)} is not in the file any more, not compared`
     output.line(`${output.style('bold', text)}  ${printable(table.destination)}`)
@@ -83,6 +88,7 @@ export function isWithoutDifference(table: VerifiedTable): boolean {
   return (
     table.isEqual ||
     table.isGone === true ||
+    table.isLeft === true ||
     table.withdrawn !== undefined ||
     (insertsOnly !== undefined && insertsOnly.kind !== 'lost')
   )

@@ -66,6 +66,36 @@ test('dropped while nothing ran: told once, and nothing fails', async () => {
   expect((await sluice('verify')).stdout).toContain('2 tables equal')
 })
 
+test('renamed: the destination of the former name is left as it was, and nobody waits for it', async () => {
+  await server.sql('CREATE TABLE s.former (id int PRIMARY KEY); INSERT INTO s.former VALUES (7)')
+  expect((await sluice('run', file, '--once')).exitCode).toBe(0)
+  expect((await sluice('status')).stdout).not.toContain('left')
+  await server.sql('ALTER TABLE s.former RENAME TO present; INSERT INTO s.present VALUES (8)')
+  expect((await sluice('run', file, '--once')).exitCode).toBe(0)
+  // What is staged later is nothing that the former destination is behind with.
+  await server.sql('INSERT INTO s.present VALUES (9)')
+  expect((await sluice('run', file, '--once')).exitCode).toBe(0)
+  const status = await sluice('status', '--output', 'json')
+  const tables = status.stdout.split('\n').filter((line) => line.includes('"main.copy.'))
+  const former = tables.find((line) => line.includes('"main.copy.former"'))
+  expect(JSON.parse(former ?? '{}')).toMatchObject({
+    state: 'left',
+    problem: {
+      code: 'PIPELINE_DESTINATION_LEFT',
+      message: expect.stringContaining('its rows go to main.copy.present now') as string,
+      remedy: expect.stringMatching(/delete its folder.*Its folder is .*former/s) as string,
+    },
+  })
+  const text = await sluice('status')
+  expect(text.stdout).toMatch(/main\.copy\.former +left /)
+  const verify = await sluice('verify')
+  expect(verify.exitCode, verify.stderr).toBe(0)
+  expect(verify.stdout).toMatch(/nothing leads to it any more, not compared {2}main\.copy\.former/)
+  expect(verify.stdout).toContain('2 tables equal, 1 to which nothing leads any more')
+  const named = await sluice('verify', 'copy.former')
+  expect(named.stdout).toMatch(/not compared {2}main\.copy\.former/)
+})
+
 test('trap: one that a table object names is missed', async () => {
   await server.sql('CREATE TABLE s.goes (id int PRIMARY KEY); INSERT INTO s.goes VALUES (7)')
   const { port, user } = server

@@ -108,6 +108,13 @@ export const destinationErrors = {
     retry: 'after-remedy',
     exitCode: 1,
   },
+  PIPELINE_DESTINATION_LEFT: {
+    when: 'A destination to which no object of its pipeline leads any more: its table was renamed at the source, or the file was changed. It stays as it was, and nothing fails because of it.',
+    remedy:
+      'To keep it as it is, do nothing; to remove it, delete its folder. To have it kept up to date again, let a table object lead to it (destination_table).',
+    retry: 'after-remedy',
+    exitCode: 1,
+  },
   PIPELINE_TABLE_GAP: {
     when: 'The gateway could not follow a table exactly; a new copy of it is not finished yet.',
     remedy:

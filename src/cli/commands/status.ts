@@ -105,7 +105,7 @@ function printPipeline(call: CommandCall, pipeline: StatusPipeline): void {
   const lines = printTable({ columns, rows }, { columns: output.columns, hasFooter: false })
   for (const line of lines) output.line(line)
   for (const { destination, problem, heldBack, state } of pipeline.tables) {
-    const severity = state === 'gone' ? 'note' : 'error'
+    const severity = state === 'gone' || state === 'left' ? 'note' : 'error'
     if (problem !== undefined) printProblem(output, problem, destination, severity)
     if (heldBack !== undefined) printHeldBack(call, destination, heldBack)
   }
@@ -133,6 +133,7 @@ const stateWords: Record<StatusTable['state'], string> = {
   stopped: 'stopped',
   failed: 'failed',
   gone: 'gone',
+  left: 'left',
 }
 
 function stateText({ state, copiedShare }: StatusTable): string {
@@ -143,7 +144,7 @@ function stateText({ state, copiedShare }: StatusTable): string {
 function tableRow({ clock }: CommandCall, table: StatusTable): readonly unknown[] {
   const { appliedCommit, stagedCommit, appliedCommitAtMs } = table
   const behind =
-    appliedCommit === undefined || stagedCommit === undefined
+    appliedCommit === undefined || stagedCommit === undefined || table.state === 'left'
       ? ''
       : `${Math.max(0, stagedCommit - appliedCommit)}`
   const ago =

@@ -34,6 +34,7 @@ export const verifyCommand: Command = {
         count: report.tables.filter((table) => table.insertsOnly?.kind === kind).length,
       }))
       const gone = report.tables.filter(({ isGone }) => isGone === true).length
+      const left = report.tables.filter(({ isLeft }) => isLeft === true).length
       const withdrawn = report.tables.filter((table) => table.withdrawn !== undefined).length
       output.event('finished', {
         tables: report.tables.length,
@@ -41,6 +42,7 @@ export const verifyCommand: Command = {
         complete: others[0]?.count ?? 0,
         not_comparable: others[1]?.count ?? 0,
         gone,
+        left,
         withdrawn,
       })
       if (output.format === 'human') {
@@ -51,6 +53,7 @@ export const verifyCommand: Command = {
                   .map(({ kind, count }) => (count === 0 ? '' : `, ${count} ${kind}`))
                   .join('') +
                 (gone === 0 ? '' : `, ${gone} gone at the source`) +
+                (left === 0 ? '' : `, ${left} to which nothing leads any more`) +
                 (withdrawn === 0 ? '' : `, ${withdrawn} of no pipeline of the file`)
             : output.style('red', `${countOf(unequal, 'table')} not proven equal`),
         )
