@@ -8,8 +8,10 @@ import type { Problem, RunProgress, Running, RunResult } from '../cli/app.ts'
 import { configurationKeys } from '../destination/destination-state.ts'
 import { tableGone } from '../gateway/begin-copy.ts'
 import type { GatewayStatus, TableStatus } from '../gateway/gateway-status.ts'
+import { troubleOf } from '../pipeline/gone-table.ts'
 import type { PipelineStatus, PipelineTableStatus } from '../pipeline/pipeline-status.ts'
 import type { Context } from './context.ts'
+import { leftBy } from './left-destination.ts'
 import { type LastWords, lastWords } from './live-status.ts'
 
 /** How often the running process is looked at. */
@@ -52,7 +54,7 @@ export function gatewayStopped({ key }: GatewayDefinition): SluiceError {
   return new SluiceError('GATEWAY_STOPPED', `gateway ${key} stopped before it had answered`)
 }
 
-/** Begins at once. With `isAll` tables that are gone at the source are passed over. */
+/** Begins at once. With `isAll` destinations that nothing leads to are passed over. */
 export function askRunning(
   context: Context,
   asked: readonly AskedGateway[],
@@ -173,7 +175,8 @@ class RefreshWait {
     const shown = applied?.status.tables.find(
       ({ destination }) => destination === formatTableName(record.name),
     )
-    const failure = failureOf(record, followed)
+    const left = leftBy(record, applied?.status)
+    const failure = left === undefined ? failureOf(record, followed) : troubleOf(left)
     if (failure !== undefined) return { kind: 'failed', problem: failure }
     if (followed?.state !== 'streaming') {
       table.copiedAt = undefined
@@ -219,13 +222,16 @@ function shownTable(table: PipelineTableStatus, { end }: AskedTable): PipelineTa
   return { ...rest, appliedCommit: undefined }
 }
 
+/** Who asks for all tables does not ask for these. */
+const passedOver: ReadonlySet<string> = new Set(['GATEWAY_TABLE_GONE', 'PIPELINE_DESTINATION_LEFT'])
+
 function resultOf(context: Context, waits: readonly RefreshWait[], isAll: boolean): RunResult {
   const ended = waits.flatMap(({ tables }) => tables)
   const failed = ended.flatMap(({ record, end }) =>
     end?.kind === 'failed' ? [{ table: formatTableName(record.name), problem: end.problem }] : [],
   )
   const isPassedOver = ({ problem }: (typeof failed)[number]): boolean =>
-    isAll && problem.code === 'GATEWAY_TABLE_GONE'
+    isAll && passedOver.has(problem.code)
   for (const { table, problem } of failed.filter(isPassedOver)) {
     context.log.warn(`not refreshed: ${problem.message}`, { table, code: problem.code })
   }

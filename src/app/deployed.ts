@@ -16,6 +16,7 @@ import type {
 import { askRunning, type AskedGateway, gatewayStopped, isRunning } from './ask-running.ts'
 import type { PipelineStatus } from '../pipeline/pipeline-status.ts'
 import type { Context } from './context.ts'
+import { leftBy } from './left-destination.ts'
 import { lastWords } from './live-status.ts'
 import { startRun } from './run.ts'
 import { deployedDefinitions, openRuntime, type RuntimeDefinitions } from './runtime.ts'
@@ -163,6 +164,7 @@ export async function refreshDeployed(context: Context, options: RefreshOptions)
     ? declaredDefinitions(context)
     : deployedDefinitions(context))
   const records = await recordsOf(context, meant)
+  if (meant !== undefined) await expectLedTo(context, records)
   const asked: AskedGateway[] = []
   const idle: GatewayDefinition[] = []
   for (const gateway of gateways) {
@@ -187,6 +189,16 @@ export async function refreshDeployed(context: Context, options: RefreshOptions)
   return {
     progress: () => bothProgress(run.progress(), there.progress()),
     done: Promise.all([here, there.done]).then(([one, other]) => bothResults(one, other)),
+  }
+}
+
+/** Throws PIPELINE_DESTINATION_LEFT: a new copy of its table would go elsewhere. */
+async function expectLedTo(context: Context, records: readonly DestinationRecord[]): Promise<void> {
+  for (const record of records) {
+    const { store, clock } = context
+    const words = await lastWords<PipelineStatus>(store, record.pipelineId, clock.nowMs())
+    const left = leftBy(record, words?.status)
+    if (left !== undefined) throw left
   }
 }
 

@@ -1,5 +1,5 @@
 /** `status`: where every table stands, from the catalog, staging, the Delta logs and last words. */
-import { type ErrorDefinition, asSluiceError, hasCode, SluiceError } from '../base/errors.ts'
+import { type ErrorDefinition, asSluiceError, hasCode } from '../base/errors.ts'
 import { errorTable } from '../base/error-codes.ts'
 import type { DestinationRecord } from '../catalog/destination-record.ts'
 import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
@@ -15,11 +15,7 @@ import type {
 import type { DeltaSnapshot } from '../delta/delta-table.ts'
 import type { GatewayStatus, TableStatus } from '../gateway/gateway-status.ts'
 import { troubleOf } from '../pipeline/gone-table.ts'
-import type {
-  PipelineStatus,
-  PipelineTableStatus,
-  TableTrouble,
-} from '../pipeline/pipeline-status.ts'
+import type { PipelineStatus, PipelineTableStatus } from '../pipeline/pipeline-status.ts'
 import type { CommitNumber } from '../staging/manifest.ts'
 import { tellLog } from '../staging/read-log.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
@@ -27,6 +23,7 @@ import type { ObjectStorage } from '../storage/object-storage.ts'
 import type { Context } from './context.ts'
 import { HeldBackRows } from './held-back.ts'
 import { lastStagedBefore, NewestWork } from './last-staged.ts'
+import { leftBy } from './left-destination.ts'
 import { lastWords, type LastWords } from './live-status.ts'
 import { spelledError, spelledOut, spelledProblem } from './remedy.ts'
 
@@ -204,9 +201,10 @@ async function tableView(
   const applied = pipeline?.status.tables.find((table) => table.destination === destination)
   let snapshot: DeltaSnapshot | undefined
   let heldBack: HeldBack | undefined
-  const left = applied === undefined ? leftBy(record, pipeline?.status) : undefined
+  const left = leftBy(record, pipeline?.status)
   const isGone = applied?.gone !== undefined
-  let problem = left ?? applied?.gone ?? source?.problem ?? loadProblem(source, applied)
+  let problem =
+    (left && troubleOf(left)) ?? applied?.gone ?? source?.problem ?? loadProblem(source, applied)
   try {
     snapshot = await context.deltaTable(record.location).snapshot()
     if (snapshot !== undefined) heldBack = await known.held.of(record, snapshot)
@@ -236,23 +234,6 @@ async function tableView(
     heldBack,
     problem: problem && spelledProblem(context, problem, destination),
   }
-}
-
-/** undefined: as far as the pipeline said, it keeps the destination up to date. */
-function leftBy(
-  { name, tableId, source }: DestinationRecord,
-  status: PipelineStatus | undefined,
-): TableTrouble | undefined {
-  if (status?.passedCommit === undefined) return undefined
-  const now = status.tables.filter((table) => table.tableId === tableId)
-  const where = now.map(({ destination }) => destination).join(', ')
-  const text = `nothing leads from ${source} to ${formatTableName(name)} any more`
-  return troubleOf(
-    new SluiceError(
-      'PIPELINE_DESTINATION_LEFT',
-      where === '' ? text : `${text}: its rows go to ${where} now`,
-    ),
-  )
 }
 
 /** When what a destination has last was committed at the source, ms; undefined: it can not be told. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../support/embedded-postgres.ts'
-import { type Finished, resourceFile, runSluice } from '../support/sluice-process.ts'
+import { type Finished, resourceFile, runSluice, startSluice } from '../support/sluice-process.ts'
 
 let server: EmbeddedPostgres
 let folder = ''
@@ -94,6 +94,24 @@ test('renamed: the destination of the former name is left as it was, and nobody 
   expect(verify.stdout).toContain('2 tables equal, 1 to which nothing leads any more')
   const named = await sluice('verify', 'copy.former')
   expect(named.stdout).toMatch(/not compared {2}main\.copy\.former/)
+  const stopped = await sluice('refresh', 'copy.former', '--full')
+  expect(stopped.stderr).toContain('PIPELINE_DESTINATION_LEFT')
+  expect(stopped.exitCode).toBe(1)
+  expect((await sluice('refresh', '--all', '--full')).exitCode).toBe(0)
+  const running = startSluice(['run', file, '--data', 'data'], { cwd: folder, env: env() })
+  try {
+    const isStreaming = async (): Promise<boolean> =>
+      /main\.copy\.present +streaming/.test((await sluice('status')).stdout)
+    await expect.poll(isStreaming, { timeout: 30_000 }).toBe(true)
+    const all = await sluice('refresh', '--all', '--full')
+    expect(all.exitCode, all.stderr).toBe(0)
+    const one = await sluice('refresh', 'copy.former', '--full')
+    expect(one.stderr).toContain('PIPELINE_DESTINATION_LEFT')
+    expect(one.exitCode).toBe(1)
+  } finally {
+    running.kill('SIGTERM')
+    await running.finished
+  }
 })
 
 test('trap: one that a table object names is missed', async () => {
