@@ -74,6 +74,7 @@ async function createView(
   return true
 }
 
+/** Throws QUERY_NOT_READ_ONLY, and what the engine says of a wrong statement. */
 export async function runQuery(context: Context, sql: string): Promise<QueryResult> {
   const destinations = await readableTables(context)
   const prepared = prepareQuery(
@@ -94,6 +95,9 @@ export async function runQuery(context: Context, sql: string): Promise<QueryResu
     }
     if (path.size > 0)
       await engine.run(`SET search_path = '${[...path].join(',').replaceAll("'", "''")}'`)
+    if (!(await engine.isOneRead(prepared.sql))) {
+      throw new SluiceError('QUERY_NOT_READ_ONLY', 'the text is not one statement that only reads')
+    }
     return await withEnoughMemory(engine, () => resultOf(engine, prepared.sql)).catch(
       (error: unknown) => {
         throw ofStatement(error)

@@ -19,6 +19,7 @@ import { SluiceError } from '../base/errors.ts'
 import { readTextsWhole } from './exact-text.ts'
 import { plainValue } from './plain-value.ts'
 import { quoteIdentifier } from './quote.ts'
+import { isOneRead } from './read-only.ts'
 import type { ColumnValues, ResultColumn, ResultColumns } from './result-columns.ts'
 
 export type Parameter = string | number | bigint | boolean | null
@@ -46,6 +47,8 @@ export interface EngineStatements {
   rows(sql: string, parameters?: readonly Parameter[]): Promise<Record<string, unknown>[]>
   /** The same result by column, numbers as typed arrays. */
   columns(sql: string, parameters?: readonly Parameter[]): Promise<ResultColumns>
+  /** False when `sql` is more than one statement, or would write anything. */
+  isOneRead(sql: string): Promise<boolean>
   /** Creates a temporary table from columns of equal length. The caller drops it. */
   load(table: string, columns: readonly LoadColumn[]): Promise<void>
 }
@@ -152,6 +155,7 @@ function createSession(
       guard(valuesInErrors, async () => readRows(await execute(sql, parameters))),
     columns: (sql, parameters) =>
       guard(valuesInErrors, async () => readColumns(await execute(sql, parameters))),
+    isOneRead: (sql) => guard(valuesInErrors, () => isOneRead(connection, sql)),
     load: (table, columns) => guard(valuesInErrors, () => loadColumns(connection, table, columns)),
     close: () => {
       if (!isOpen) return

@@ -37,6 +37,13 @@ export const appErrors = {
     retry: 'after-remedy',
     exitCode: 2,
   },
+  QUERY_NOT_READ_ONLY: {
+    when: '`query` is given several statements, or one that would write a table, a file or a setting.',
+    remedy:
+      'Give one statement that only reads, such as SELECT. To have its rows in a file, redirect them: sluice query "SELECT …" --output json > rows.json',
+    retry: 'never',
+    exitCode: 2,
+  },
   VERIFY_FAILED: {
     when: 'The process that runs the gateway could not compare.',
     remedy: 'Read its log.',
