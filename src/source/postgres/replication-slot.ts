@@ -160,7 +160,7 @@ export function expectSlotReaches(
   if (slot === undefined && isPromoted) {
     throw lost(
       'the server was promoted and does not have it, because it was not synchronised before',
-      `Synchronise the slot to standbys: sync_replication_slots = on, hot_standby_feedback = on, primary_slot_name and a dbname in primary_conninfo there. ${copyAnew}`,
+      `From version 17 on standbys keep the slot with sync_replication_slots = on, hot_standby_feedback = on, primary_slot_name and a dbname in primary_conninfo there. ${copyAnew}`,
     )
   }
   if (slot === undefined) throw lost('it was dropped')
