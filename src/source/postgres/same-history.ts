@@ -7,12 +7,9 @@
  * was made. After a crash a true server's does so too; only then is the log read once more from the
  * last change on, as far as our position: it has to bring that transaction, and no other.
  */
-import type { SteadyClock } from '../../base/clock.ts'
 import { SluiceError } from '../../base/errors.ts'
 import type { Log } from '../../observe/log.ts'
 import type { Position } from '../source.ts'
-import type { PostgresOptions } from './connection-options.ts'
-import type { Control } from './control.ts'
 import { publicationsFrom } from './insert-publication.ts'
 import { formatLsn, type Lsn } from './lsn.ts'
 import { type BeginMessage, readBegin } from './pgoutput/decode.ts'
@@ -21,27 +18,14 @@ import { fromPosition, markOf, type PositionMark } from './position.ts'
 import { isChange } from './position-marks.ts'
 import type { SlotState } from './replication-slot.ts'
 import { sqlStateOf } from './server-error.ts'
-import { quoteIdentifier } from './sql-text.ts'
-import { startOptions } from './start-options.ts'
+import { readShortly, type ShortStream } from './short-stream.ts'
 import { expectSlot } from './stream-slot.ts'
-import { ReplicationConnection, type ReplicationHandler } from './wire/replication-connection.ts'
-import { WireConnection } from './wire/wire-connection.ts'
+import type { ReplicationHandler } from './wire/replication-connection.ts'
 
-export interface HistoryOptions {
-  readonly options: PostgresOptions
-  readonly control: Control
-  readonly clock: SteadyClock
+export interface HistoryOptions extends Omit<ShortStream, 'publicationNames'> {
   readonly log: Log
-  readonly slotName: string
   readonly publicationName: string
-  readonly serverVersion: number
-  /** How long a former reader of ours may still hold the slot. */
-  readonly slotWaitMs: number
 }
-
-/** How often the server is asked how far it has come. */
-const askIntervalMs = 50
-const statusIntervalMs = 5_000
 
 /** Reads transactions up to `position`; afterwards `difference` says what is not as it was read. */
 export class HistoryReader implements ReplicationHandler {
@@ -125,13 +109,13 @@ export async function expectSameHistory(
   if (mark === undefined || confirmedLsn === undefined || confirmedLsn >= position) return
   const from = mark.xid === 0 ? mark.endLsn : mark.finalLsn
   const publicationNames = await publicationsFrom(how.control, how.publicationName, from)
-  await expectSlot({ ...how, publicationNames }, position, new AbortController().signal)
+  const of = { ...how, publicationNames }
+  await expectSlot(of, position)
   try {
     const isAwaited = mark.xid !== 0 && confirmedLsn <= mark.finalLsn
-    const difference = await readAgain({ ...how, publicationNames }, from, {
-      mark,
-      position,
-      isAwaited,
+    const doing = `reading slot "${how.slotName}" once more`
+    const { difference } = await readShortly(of, from, doing, (replication) => {
+      return new HistoryReader({ mark, position, isAwaited, done: () => replication.stop() })
     })
     if (difference === undefined) return
     throw new SluiceError(
@@ -141,25 +125,5 @@ export async function expectSameHistory(
   } catch (error) {
     if (sqlStateOf(error) === undefined) throw error
     how.log.debug('the log could not be read once more', { error: String(error) })
-  }
-}
-
-async function readAgain(
-  how: HistoryOptions & { readonly publicationNames: readonly string[] },
-  from: Lsn,
-  expected: { readonly mark: PositionMark; readonly position: Lsn; readonly isAwaited: boolean },
-): Promise<string | undefined> {
-  const connection = await WireConnection.open(how.options, { isReplication: true })
-  const replication = new ReplicationConnection(connection, how.clock, statusIntervalMs)
-  const reader = new HistoryReader({ ...expected, done: () => replication.stop() })
-  const asking = setInterval(() => replication.sendStatus(true), askIntervalMs)
-  try {
-    const asked = startOptions({ ...how, withStreaming: false })
-    const sql = `START_REPLICATION SLOT ${quoteIdentifier(how.slotName)} LOGICAL ${formatLsn(from)} ${asked}`
-    await replication.stream(sql, `reading slot "${how.slotName}" once more`, reader)
-    return reader.difference
-  } finally {
-    clearInterval(asking)
-    connection.close()
   }
 }

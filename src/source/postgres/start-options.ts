@@ -1,4 +1,5 @@
 /** What is asked of pgoutput when streaming begins (PostgreSQL documentation, "Logical Streaming Replication Parameters"). */
+import { formatLsn, type Lsn } from './lsn.ts'
 import { quoteIdentifier } from './sql-text.ts'
 
 export interface StartOptions {
@@ -43,4 +44,9 @@ export function startOptions(options: StartOptions): string {
     all.push(`messages 'true'`)
   }
   return `(${all.join(', ')})`
+}
+
+/** START_REPLICATION of the slot from `from` on. */
+export function startStatement(slotName: string, from: Lsn, options: StartOptions): string {
+  return `START_REPLICATION SLOT ${quoteIdentifier(slotName)} LOGICAL ${formatLsn(from)} ${startOptions(options)}`
 }

@@ -28,13 +28,13 @@ function expected({ slotName, options }: StreamSlot, position: Lsn): SlotExpecta
 }
 
 /** Throws unless the slot has everything after `from` and nobody else reads from it. */
-export async function expectSlot(of: StreamSlot, from: Lsn, signal: AbortSignal): Promise<void> {
+export async function expectSlot(of: StreamSlot, from: Lsn, signal?: AbortSignal): Promise<void> {
   const { control, slotName, clock, slotWaitMs } = of
   const deadline = clock.elapsedMs() + slotWaitMs
   for (;;) {
     const found = await readSlot(control, slotName)
     const slot = expectSlotReaches(found, expected(of, from))
-    if (slot.activePid === undefined || signal.aborted) return
+    if (slot.activePid === undefined || signal?.aborted === true) return
     if (clock.elapsedMs() >= deadline) throw await takenError(control, slotName, slot.activePid)
     await sleep(100)
   }

@@ -6,7 +6,7 @@ import { asSluiceError } from '../../base/errors.ts'
 import type { StreamEnd, StreamOptions } from '../source.ts'
 import { TriggerWatch } from './ddl-trigger-watch.ts'
 import { CatalogWatch } from './ddl-watch.ts'
-import { formatLsn, type Lsn, zeroLsn } from './lsn.ts'
+import { type Lsn, zeroLsn } from './lsn.ts'
 import {
   createPgoutputDecoder,
   type PgoutputDecoder,
@@ -18,14 +18,13 @@ import type { Relation } from './pgoutput/relation.ts'
 import { fromPosition } from './position.ts'
 import { PositionMarks } from './position-marks.ts'
 import { RelationBinder } from './relation-binder.ts'
-import { quoteIdentifier } from './sql-text.ts'
 import { RolledBackRelations } from './spool-relations.ts'
 import {
   prepareSpoolFolder,
   SpooledTransactions,
   type SpooledTarget,
 } from './spooled-transactions.ts'
-import { canStream, startOptions } from './start-options.ts'
+import { canStream, startStatement } from './start-options.ts'
 import type { StreamContext } from './stream-context.ts'
 import { lookAtParts } from './stream-looks.ts'
 import { expectSlot, explainStreamError } from './stream-slot.ts'
@@ -197,10 +196,9 @@ export class ChangeStream implements ReplicationHandler {
   }
 
   #startSql(withMessages: boolean): string {
-    const { slotName } = this.#context
     const withStreaming = this.#spooled !== undefined
-    const asked = startOptions({ ...this.#context, withStreaming, withMessages })
-    return `START_REPLICATION SLOT ${quoteIdentifier(slotName)} LOGICAL ${formatLsn(this.#from)} ${asked}`
+    const asked = { ...this.#context, withStreaming, withMessages }
+    return startStatement(this.#context.slotName, this.#from, asked)
   }
 
   data(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
