@@ -81,7 +81,11 @@ function isNew(reason: string): ColumnsOutcome {
   return { kind: 'new', reason }
 }
 
-function isSameList(a: readonly NamedColumn[], b: readonly NamedColumn[]): boolean {
+/** The same names and types in the same order. */
+export function isSameList(
+  a: readonly Omit<NamedColumn, 'formatted'>[],
+  b: readonly Omit<NamedColumn, 'formatted'>[],
+): boolean {
   return (
     a.length === b.length &&
     a.every(({ name, typeOid, typmod }, place) => {

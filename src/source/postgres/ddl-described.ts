@@ -4,7 +4,7 @@
  * everything else that is known; otherwise what holds without the triggers holds.
  */
 import type { TableSchema } from '../table-schema.ts'
-import type { NamedColumn } from './ddl-columns.ts'
+import { isSameList } from './ddl-columns.ts'
 import type { DdlMessage, TableDescription } from './ddl-messages.ts'
 import type { CatalogTable } from './discover.ts'
 import type { Relation } from './pgoutput/relation.ts'
@@ -90,21 +90,9 @@ export class DescribedTables {
 /** The stream's columns are those described. */
 function isAnnounced(relation: Relation, { columns, generated }: CatalogTable): boolean {
   const left = new Set(generated)
-  return isSame(
+  return isSameList(
     relation.columns.filter(({ name }) => !left.has(name)),
     columns,
-  )
-}
-
-type Named = Pick<NamedColumn, 'name' | 'typeOid' | 'typmod'>
-
-function isSame(a: readonly Named[], b: readonly Named[]): boolean {
-  return (
-    a.length === b.length &&
-    a.every(({ name, typeOid, typmod }, place) => {
-      const other = b[place]
-      return other?.name === name && other.typeOid === typeOid && other.typmod === typmod
-    })
   )
 }
 

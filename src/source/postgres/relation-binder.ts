@@ -8,6 +8,7 @@ import type { Log } from '../../observe/log.ts'
 import type { ChangeSink, SchemaChange } from '../change-sink.ts'
 import type { SourceTable, TableId } from '../table-schema.ts'
 import type { Control } from './control.ts'
+import { isSameList } from './ddl-columns.ts'
 import type { DescribedTables } from './ddl-described.ts'
 import {
   type DecideOptions,
@@ -224,13 +225,7 @@ export class RelationBinder {
     catalog: CatalogTable | undefined,
   ): Promise<readonly CatalogColumn[]> {
     const known = catalog?.columns ?? []
-    const isCurrent =
-      known.length === relation.columns.length &&
-      relation.columns.every(({ name, typeOid, typmod }, place) => {
-        const column = known[place]
-        return column?.name === name && column.typeOid === typeOid && column.typmod === typmod
-      })
-    if (isCurrent) return known
+    if (isSameList(relation.columns, known)) return known
     const types = await discoverTypes(this.#options.control, relation.columns)
     return relation.columns.map(({ name, typeOid, typmod }, place) => {
       const now = known.find((column) => column.name === name)
