@@ -7,11 +7,11 @@ import type {
   TableId,
   TableSchema,
 } from '../table-schema.ts'
-import { filesOfPartitions, isNamed, partitions } from './catalog-parts.ts'
+import { filesOfPartitions, identifiesRows, isNamed, partitions } from './catalog-parts.ts'
 import type { CellDecoder } from './cell-decoder.ts'
 import type { ControlRow } from './connect.ts'
 import type { Control } from './control.ts'
-import { insertsNameOf } from './insert-publication.ts'
+import { publicationNamesOf } from './insert-publication.ts'
 import { moneyProbe, parseMoneyFormat } from './cell-money.ts'
 import { idArray, shownTable, textArray } from './sql-text.ts'
 import { labelsOfType } from './type-labels.ts'
@@ -120,10 +120,7 @@ export const tablesSql = `
     FROM pg_index i
     CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS u (attnum, place)
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum
-    WHERE i.indrelid = c.oid AND u.place <= i.indnkeyatts AND i.indisvalid
-      -- Two rows may share a deferrable key inside a transaction: it does not say which one is meant.
-      AND CASE c.relreplident WHEN 'i' THEN i.indisreplident
-        ELSE i.indisprimary AND i.indimmediate END
+    WHERE i.indrelid = c.oid AND u.place <= i.indnkeyatts AND ${identifiesRows('c')}
   ) k ON true
   WHERE c.relkind IN ('r', 'p', 'f')`
 
@@ -350,7 +347,7 @@ async function withColumns(
 ): Promise<readonly CatalogTable[]> {
   if (tables.length === 0) return []
   const ids = idArray(tables.map((row) => row['id'] ?? ''))
-  const names = textArray([publicationName, insertsNameOf(publicationName)])
+  const names = textArray(publicationNamesOf(publicationName))
   const byTable = new Map<string, ControlRow[]>()
   for (const row of await control.query(columnsSql, [ids, names])) {
     const id = row['id'] ?? ''

@@ -6,6 +6,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { SourceTable, TableId } from '../table-schema.ts'
+import { identifiesRows } from './catalog-parts.ts'
 import type { Control } from './control.ts'
 import type { ServerState } from './log-guard.ts'
 import { formatLsn, type Lsn, parseLsn, zeroLsn } from './lsn.ts'
@@ -37,6 +38,11 @@ export function insertsNameOf(name: string): string {
     kept += letter
   }
   return kept + ending
+}
+
+/** Of both, that for everything first. */
+export function publicationNamesOf(name: string): readonly [string, string] {
+  return [name, insertsNameOf(name)]
 }
 
 export function isInsertOnly({ schema }: Pick<SourceTable, 'schema'>): boolean {
@@ -122,8 +128,7 @@ const unidentifiedSql = `
     THEN EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated = 'v'
       AND NOT a.attisdropped)
     ELSE (c.relreplident = 'n' OR NOT EXISTS (SELECT 1 FROM pg_index i
-      WHERE i.indrelid = c.oid AND i.indisvalid AND CASE c.relreplident
-        WHEN 'i' THEN i.indisreplident ELSE i.indisprimary AND i.indimmediate END)) END)`
+      WHERE i.indrelid = c.oid AND ${identifiesRows('c')})) END)`
 
 export interface Unidentified {
   /** Tables that may not be published with their updates. */
@@ -191,7 +196,7 @@ export async function publicationsFrom(
 /** Drops those that we made; returns their names. */
 export async function dropPublications(control: Control, name: string): Promise<readonly string[]> {
   const dropped: string[] = []
-  for (const one of [name, insertsNameOf(name)]) {
+  for (const one of publicationNamesOf(name)) {
     if (await dropPublication(control, one)) dropped.push(one)
   }
   return dropped

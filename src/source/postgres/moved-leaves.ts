@@ -5,7 +5,7 @@
  */
 import type { TableId } from '../table-schema.ts'
 import type { Control } from './control.ts'
-import { insertsNameOf } from './insert-publication.ts'
+import { publicationNamesOf } from './insert-publication.ts'
 import type { Lsn } from './lsn.ts'
 import { filesOf, leavesOf, type PartitionNode, type PartitionTree } from './partition-tree.ts'
 import { idArray, textArray } from './sql-text.ts'
@@ -52,7 +52,7 @@ export class MovedLeaves {
     const rows = await control.query(
       `SELECT r.prrelid::text AS id FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
         WHERE p.pubname = ANY ($1::name[]) AND r.prrelid = ANY ($2::oid[])`,
-      [textArray([publicationName, insertsNameOf(publicationName)]), idArray(leaves)],
+      [textArray(publicationNamesOf(publicationName)), idArray(leaves)],
     )
     this.#named = new Set(rows.map((row) => row['id'] ?? ''))
   }

@@ -4,6 +4,7 @@
  */
 import { SluiceError } from '../../base/errors.ts'
 import type { SourceTable, TableId } from '../table-schema.ts'
+import { identifiesRows } from './catalog-parts.ts'
 import type { ControlRow } from './connect.ts'
 import type { Control } from './control.ts'
 import { partitionTreeSql } from './partition-tree.ts'
@@ -26,8 +27,7 @@ const partitionsSql = `
     SELECT json_agg(a.attname) AS names
     FROM pg_index i
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey::int2[])
-    WHERE i.indrelid = c.oid AND i.indisvalid AND CASE c.relreplident WHEN 'i'
-      THEN i.indisreplident ELSE i.indisprimary AND i.indimmediate END
+    WHERE i.indrelid = c.oid AND ${identifiesRows('c')}
   ) k ON true
   ORDER BY t.schema, t.name`
 

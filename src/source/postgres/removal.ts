@@ -1,7 +1,7 @@
 /** Takes away what a gateway made at its server, or says with which statements a person does. */
 import type { Control } from './control.ts'
 import { readServerState } from './log-guard.ts'
-import { dropPublications, insertsNameOf } from './insert-publication.ts'
+import { dropPublications, publicationNamesOf } from './insert-publication.ts'
 import { dropSlot } from './replication-slot.ts'
 import { quoteIdentifier, quoteLiteral } from './sql-text.ts'
 
@@ -14,7 +14,7 @@ export interface MadeAtServer {
 export function removalStatements({ slotName, publicationName }: MadeAtServer): readonly string[] {
   return [
     `SELECT pg_drop_replication_slot(${quoteLiteral(slotName)});`,
-    `DROP PUBLICATION IF EXISTS ${quoteIdentifier(publicationName)}, ${quoteIdentifier(insertsNameOf(publicationName))}; -- unless a person made it`,
+    `DROP PUBLICATION IF EXISTS ${publicationNamesOf(publicationName).map(quoteIdentifier).join(', ')}; -- unless a person made it`,
   ]
 }
 

@@ -138,7 +138,7 @@ async function look(context: TableCheckContext, tables: readonly SourceTable[]):
   const privileges = new Map<string, ControlRow>()
   for (const row of await control.query(privilegesSql, [
     idArray(ids),
-    textArray([publicationName, insertsNameOf(publicationName)]),
+    textArray(publicationNamesOf(publicationName)),
   ])) {
     privileges.set(row['id'] ?? '', row)
   }
