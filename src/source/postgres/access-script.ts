@@ -2,7 +2,8 @@
  * Everything that a role needs of a database which it cannot even enter: written without a look at
  * it, so the script looks itself. For somebody who may grant all of it.
  */
-import { createStatement } from './publication.ts'
+import { identifiesRows } from './catalog-parts.ts'
+import { createStatement, withStoredGenerated } from './publication.ts'
 import { quoteIdentifier, quoteLiteral, quoteTable } from './sql-text.ts'
 
 export interface AccessScriptOptions {
@@ -16,7 +17,7 @@ export interface AccessScriptOptions {
 }
 
 /** Tables and roots of partitions whose rows the log identifies; others would be harmed by it. */
-function publishableSql({ schemas, tables }: AccessScriptOptions): string {
+function publishableSql({ publicationName, schemas, tables }: AccessScriptOptions): string {
   const list = (texts: readonly string[]): string => texts.map(quoteLiteral).join(', ')
   const whole =
     schemas.length === 0 ? 'false' : `n.nspname IN (${list(schemas)}) AND NOT c.relispartition`
@@ -29,9 +30,10 @@ function publishableSql({ schemas, tables }: AccessScriptOptions): string {
       AND NOT EXISTS (SELECT FROM pg_class l
         WHERE l.oid IN (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf UNION SELECT c.oid WHERE c.relkind = 'r')
           AND NOT CASE l.relreplident WHEN 'n' THEN false
-            WHEN 'f' THEN NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = l.oid AND a.attgenerated <> '')
-            ELSE EXISTS (SELECT FROM pg_index i WHERE i.indrelid = l.oid AND i.indimmediate
-              AND CASE l.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END) END)`
+            WHEN 'f' THEN NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = l.oid AND NOT a.attisdropped
+              AND (a.attgenerated = 'v' OR (a.attgenerated = 's' AND EXISTS (SELECT FROM pg_publication u
+                WHERE u.pubname = ${quoteLiteral(publicationName)} AND to_jsonb(u) ->> 'pubgencols' <> 's'))))
+            ELSE EXISTS (SELECT FROM pg_index i WHERE i.indrelid = l.oid AND ${identifiesRows('l')}) END)`
 }
 
 /** One paste for psql: the statements, and a block that publishes what can be published. */
@@ -53,6 +55,9 @@ export function accessScript(options: AccessScriptOptions): string {
     'DO $sluice$ DECLARE t record; BEGIN',
     `  IF NOT EXISTS (SELECT FROM pg_publication WHERE pubname = ${quoteLiteral(publicationName)}) THEN`,
     `    ${createStatement(publicationName, [])}`,
+    `    IF current_setting('server_version_num')::int >= 180000 THEN`,
+    `      ALTER PUBLICATION ${quoteIdentifier(publicationName)} SET (${withStoredGenerated});`,
+    '    END IF;',
     '  END IF;',
     `  FOR t IN ${publishableSql(options)} LOOP`,
     `    IF NOT EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = ${quoteLiteral(publicationName)} AND r.prrelid = t.oid) THEN`,

@@ -5,6 +5,7 @@ import {
   postgresVersion,
   startEmbeddedPostgres,
 } from '../../../test/support/embedded-postgres.ts'
+import { accessScript } from './access-script.ts'
 import { roleFindings } from './prerequisites-role.ts'
 import { publicationFindings } from './publication-finding.ts'
 import { recogniseService } from './managed-service.ts'
@@ -43,6 +44,30 @@ test('trap: the owner of the tables, who is no member of our role, runs it', asy
     // Older servers never have generated columns in the log.
     { severity: postgresVersion >= 18 ? 'ok' : 'warning' },
   ])
+  await source.close()
+})
+
+test('trap: the script for a database that lets nobody in publishes what the gateway would have', async () => {
+  const virtual = postgresVersion >= 18 ? 'virtual' : 'stored'
+  await server.sql(`create table p.whole (id int, twice int generated always as (id * 2) stored);
+    alter table p.whole replica identity full;
+    create table p.unsent (id int, twice int generated always as (id * 2) ${virtual});
+    alter table p.unsent replica identity full; create table p.bare (id int)`)
+  const role = 'reads'
+  const named = { publicationName: 'p_entry', schemas: ['p'], tables: [] }
+  await server.sql(accessScript({ role, database: 'postgres', ...named }))
+  const members = await server.sql(
+    `select tablename from pg_publication_tables where pubname = 'p_entry' order by 1`,
+  )
+  const unsent = postgresVersion >= 18 ? [] : ['unsent']
+  expect(members.map(({ tablename }) => tablename)).toEqual(['a', ...unsent, 'whole'])
+  const source = sourceOf(server, { name: 'p_entry', connection: { user: role, password: 'r' } })
+  const chosen = (await source.discoverTables(['p'])).filter(({ name }) => name.table !== 'bare')
+  const found = await source.check(chosen.filter(({ name }) => name.table !== 'unsent'))
+  const codes = found.flatMap(({ table, code }) => (table === undefined ? [] : [code]))
+  const leftOut = postgresVersion >= 18 ? undefined : 'SOURCE_COLUMN_NOT_CAPTURED'
+  expect(codes).toEqual([leftOut, leftOut])
+  await server.sql('drop table p.whole, p.unsent, p.bare')
   await source.close()
 })
 

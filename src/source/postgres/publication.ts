@@ -61,9 +61,11 @@ export const publicationOptions: Readonly<Record<Publishes, string>> = {
 }
 
 /** Stored generated columns are published since version 18, where that is asked for. */
+export const withStoredGenerated = 'publish_generated_columns = stored'
+
 function optionsFor(publishes: Publishes, serverVersion: number): string {
   const options = publicationOptions[publishes]
-  return serverVersion < 180_000 ? options : `${options}, publish_generated_columns = stored`
+  return serverVersion < 180_000 ? options : `${options}, ${withStoredGenerated}`
 }
 
 const stateSql = `

@@ -6,8 +6,13 @@ import type { RowIdentity, SourceTable, TableId, TableSchema } from '../table-sc
 import type { ControlRow } from './connect.ts'
 import type { Control } from './control.ts'
 import { type CatalogTable, discoverById } from './discover.ts'
-import { insertsNameOf, isInsertOnly } from './insert-publication.ts'
-import { type PublicationState, type Publishes, readPublication } from './publication.ts'
+import { insertsNameOf, isInsertOnly, publicationNamesOf } from './insert-publication.ts'
+import {
+  type PublicationState,
+  type Publishes,
+  withStoredGenerated,
+  readPublication,
+} from './publication.ts'
 import { publicationFindings, type Unpublished } from './publication-finding.ts'
 import { idArray, quoteIdentifier, shownTable, textArray } from './sql-text.ts'
 import {
@@ -63,7 +68,7 @@ function remedyForGenerated(
 ): string {
   const others = 'Compute them at the destination, or make them ordinary columns.'
   if (!exists || publishesGenerated !== false) return others
-  const statement = `ALTER PUBLICATION ${quoteIdentifier(name)} SET (publish_generated_columns = stored);`
+  const statement = `ALTER PUBLICATION ${quoteIdentifier(name)} SET (${withStoredGenerated});`
   return `For those that are stored: ${statement}\n${others}`
 }
 
