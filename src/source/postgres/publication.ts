@@ -238,6 +238,7 @@ async function create(
   try {
     await control.query(`DO $sluice$ BEGIN ${statement} ${comment} END $sluice$`)
   } catch (cause) {
+    if (!isRefusal(cause)) throw cause
     throw new SluiceError(
       'SOURCE_PUBLICATION_MISSING',
       `Publication "${name}" does not exist and could not be created: ${cause instanceof Error ? cause.message : ''}`,
@@ -269,10 +270,14 @@ async function tryAlter(
     await control.query(`DO ${quoteLiteral(body)}`)
   } catch (error) {
     if (isLockTimeout(error)) return 'locked'
-    const state = sqlStateOf(error)
-    if (state === undefined || !/^(42|22|0A|55)/.test(state)) throw error
+    if (!isRefusal(error)) throw error
   }
   return 'done'
+}
+
+/** The server will not do it however often it is asked: no broken connection, no want of resources. */
+function isRefusal(error: unknown): boolean {
+  return /^(42|22|25|0A|55)/.test(sqlStateOf(error) ?? '')
 }
 
 /** Takes a table out of a publication; one that is not in it any more is no matter. */
