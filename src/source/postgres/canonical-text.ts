@@ -6,10 +6,7 @@ import { balancedSql } from '../../base/balanced-sql.ts'
 import type { CanonicalType } from '../../columnar/canonical-type.ts'
 import { mayBeUnfit, type UnfitPolicy } from '../../columnar/unfit-policy.ts'
 import type { SourceColumn, SourceTable } from '../table-schema.ts'
-
-function quoteIdentifier(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`
-}
+import { quoteIdentifier, quoteTable } from './sql-text.ts'
 
 function inRange(cell: string, type: string): string {
   return `isfinite(${cell}) AND ${cell} >= ${type} '0001-01-01' AND ${cell} < ${type} '10000-01-01'`
@@ -127,7 +124,7 @@ function rowsSql(table: SourceTable, names: readonly string[], policy: UnfitPoli
     .filter((column) => policy === 'quarantine' && mayBeUnfit(column))
     .map(({ name, type }) => fits(quoteIdentifier(name), type))
   const where = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')} `
-  const named = `${quoteIdentifier(table.name.schema)}.${quoteIdentifier(table.name.table)}`
+  const named = quoteTable(table.name)
   const from = table.isPartitioned === true ? named : `ONLY ${named}`
   // OFFSET 0 keeps the planner from computing each text once per use.
   return `SELECT ${framed(keyPlaces)} AS key, md5(${framed(columns.map((_, n) => n))}) AS digest

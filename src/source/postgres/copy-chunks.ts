@@ -76,9 +76,6 @@ export function planRestOfCopy(
   if ([...points, now].some(({ isByPlace }) => isByPlace === true)) {
     return 'it was made from a standby'
   }
-  if (now.isByPlace === true || points.some(({ isByPlace }) => isByPlace === true)) {
-    return 'a copy from a standby begins anew'
-  }
   if (first === undefined || now.xmax - first.xmin >= xidHorizon) {
     return 'too many transactions began since'
   }

@@ -74,14 +74,13 @@ export async function transactionFindings(control: Control): Promise<Finding[]> 
     'SELECT gid, database FROM pg_prepared_xacts WHERE database = current_database() LIMIT 10',
   )
   for (const row of prepared) {
-    const gid = (row['gid'] ?? '').replaceAll("'", "''")
     held.push(
       unmet(
         'warning',
         'SOURCE_SLOT_BLOCKED',
         'prepared transactions',
         `Prepared transaction ${row['gid']} is open; a slot or a copy waits for its end`,
-        `ROLLBACK PREPARED '${gid}';`,
+        `ROLLBACK PREPARED ${quoteLiteral(row['gid'] ?? '')};`,
       ),
     )
   }

@@ -6,7 +6,7 @@ import { bucketDigestSql, rowDigestSql } from './canonical-text.ts'
 import { type ControlConnection, type ControlRow, openControl } from './connect.ts'
 import type { PostgresOptions } from './connection-options.ts'
 import { partitionTreeSql } from './partition-tree.ts'
-import { quoteLiteral, quoteTable } from './sql-text.ts'
+import { idArray, quoteLiteral, quoteTable } from './sql-text.ts'
 import type { SourceTable } from '../table-schema.ts'
 
 /** A snapshot another session exported, exact at a position. */
@@ -93,7 +93,7 @@ async function lockTables(
       WHERE (c.oid = ANY ($1::oid[])
         OR c.oid::text IN (SELECT t.node FROM (${partitionTreeSql('$1::oid[]')}) t))
       AND nullif(c.relfilenode, 0) IS DISTINCT FROM pg_relation_filenode(c.oid) LIMIT 1`,
-    [`{${tables.map(({ id }) => id).join(',')}}`],
+    [idArray(tables.map(({ id }) => id))],
   )
   return row?.['name'] ?? undefined
 }
