@@ -81,8 +81,10 @@ export async function findStall(
   control: Control,
   slot: Pick<SlotState, 'isFailover'>,
 ): Promise<SourceStall | undefined> {
-  if (!slot.isFailover) return undefined
-  const awaited = await awaitedSlots(control)
+  return slot.isFailover ? stallOf(await awaitedSlots(control)) : undefined
+}
+
+function stallOf(awaited: readonly AwaitedSlot[]): SourceStall | undefined {
   const bad = awaited.filter(({ problem }) => problem !== undefined)
   if (bad.length === 0) return undefined
   const list = bad.map(({ name, problem }) => `"${name}" ${problem ?? ''}`).join(', ')
@@ -113,11 +115,11 @@ export async function failoverFindings(
       'After a failover run: sluice refresh --all --full. PostgreSQL 17 and newer keep the slot.'
     return [unmet('warning', 'SOURCE_FAILOVER_UNPREPARED', subject, message, remedy)]
   }
-  const stall = await findStall(control, { isFailover: slot?.isFailover ?? true })
+  const awaited = await awaitedSlots(control)
+  const stall = slot?.isFailover === false ? undefined : stallOf(awaited)
   if (stall !== undefined) {
     return [unmet('error', stall.code, subject, stall.message, stall.remedy)]
   }
-  const awaited = await awaitedSlots(control)
   if (awaited.length === 0 && standbys === undefined) return []
   if (awaited.length === 0) {
     const message = `Standbys follow through ${standbys ?? ''}, and synchronized_standby_slots is empty: after a failover we may have changes that the new primary never had`

@@ -4,7 +4,7 @@ import type { ControlRow } from './connect.ts'
 import type { Control } from './control.ts'
 import type { ManagedService } from './managed-service.ts'
 import { ok, unmet } from './prerequisite-finding.ts'
-import { readSlot, slotLoss, slotStranger } from './replication-slot.ts'
+import { slotLoss, type SlotState, slotStranger } from './replication-slot.ts'
 import { findDanger } from './slot-health.ts'
 import { quoteIdentifier, quoteLiteral } from './sql-text.ts'
 
@@ -98,9 +98,8 @@ export async function transactionFindings(control: Control): Promise<Finding[]> 
 export async function slotFinding(
   control: Control,
   slotName: string,
-  database: string,
+  { slot, database }: { readonly slot: SlotState | undefined; readonly database: string },
 ): Promise<Finding> {
-  const slot = await readSlot(control, slotName)
   const subject = 'replication slot'
   if (slot === undefined) return ok(subject, `Slot "${slotName}" will be made`)
   const stranger = slotStranger(slotName, slot, database)

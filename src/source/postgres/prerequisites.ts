@@ -64,6 +64,7 @@ async function findingsOf(context: PrerequisiteContext, row: ControlRow): Promis
   const { control, slotName, isSlotUnnamed = false, publicationName, options } = context
   const service = await recogniseService(control)
   const [role = {}] = await control.query(roleSql, [publicationName])
+  const slot = isSlotUnnamed ? undefined : await readSlot(control, slotName)
   const capacity = capacityFindings(row, service)
   const canConnect =
     role['can_replicate'] === 't' && capacity.every(({ severity }) => severity === 'ok')
@@ -79,13 +80,13 @@ async function findingsOf(context: PrerequisiteContext, row: ControlRow): Promis
     ...(canConnect ? [await replicationFinding(options)] : []),
     isSlotUnnamed
       ? ok('replication slot', 'A slot will be made, and named, by the first run')
-      : await slotFinding(control, slotName, options.database),
+      : await slotFinding(control, slotName, { slot, database: options.database }),
     ...(await leftSlotFindings(control, slotName)),
     ...(row['is_standby'] === 't' ? await standbyFindings(control) : []),
     ...(await failoverFindings(
       control,
       { version: Number(row['version_num']), isStandby: row['is_standby'] === 't' },
-      await readSlot(control, slotName),
+      slot,
     )),
     ...(await retentionFindings(control, service)),
     ...(await transactionFindings(control)),
