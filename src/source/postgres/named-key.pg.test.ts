@@ -1,18 +1,9 @@
 /** Types whose text is the name of another object: renamed, it is another text of the same value. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { expect, test } from 'vitest'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import { sourceOf, tableNamed } from './testing/postgres-fixture.ts'
 
-let server: EmbeddedPostgres
-
-beforeAll(async () => {
-  server = await startEmbeddedPostgres({ settings: { fsync: 'off' } })
-})
-
-afterAll(async () => await server.stop())
+const server = serverForTests({ settings: { fsync: 'off' } })
 
 test('trap: the key of a row changes its text when the object it names is renamed', async () => {
   await server.sql('create table meant (id int); create table named (what regclass primary key)')

@@ -1,18 +1,9 @@
 /** Rows of a new partition are counted while the stream goes on. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { expect, test } from 'vitest'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import { eventsOf, partitionScene, settled, stream } from './testing/partition-fixture.ts'
 
-let server: EmbeddedPostgres
-
-beforeAll(async () => {
-  server = await startEmbeddedPostgres({ settings: { autovacuum: 'off' } })
-})
-
-afterAll(async () => await server.stop())
+const server = serverForTests({ settings: { autovacuum: 'off' } })
 
 test('trap: no row waits until a new partition is counted, and none that came meanwhile is lost to the sum', async () => {
   // Only a row of it lets the partition be found.

@@ -1,20 +1,11 @@
 /** What check() says of partitions and of tables that inherit. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { describe, expect, test } from 'vitest'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import type { Finding } from '../finding.ts'
 import { sourceOf } from './testing/postgres-fixture.ts'
 import { copyOf, partitionScene, type PartitionScene } from './testing/partition-fixture.ts'
 
-let server: EmbeddedPostgres
-
-beforeAll(async () => {
-  server = await startEmbeddedPostgres()
-})
-
-afterAll(async () => await server.stop())
+const server = serverForTests()
 
 describe('check()', () => {
   const problemsOf = async (

@@ -1,10 +1,7 @@
 /** Partitioned tables: rows of partitions as rows of their root, and what moves rows without an event. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  postgresVersion,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { describe, expect, test } from 'vitest'
+import { postgresVersion } from '../../../test/support/embedded-postgres.ts'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import type { SourceState } from '../source.ts'
 import type { PostgresSourceOptions } from './postgres-source-options.ts'
 import {
@@ -18,13 +15,7 @@ import {
 import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
 import { RecordingSink } from './testing/recording-sink.ts'
 
-let server: EmbeddedPostgres
-
-beforeAll(async () => {
-  server = await startEmbeddedPostgres()
-})
-
-afterAll(async () => await server.stop())
+const server = serverForTests()
 
 const never = new AbortController().signal
 

@@ -1,20 +1,11 @@
 /** A command that prints the password, at a real server. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { expect, test } from 'vitest'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import { parsePostgresOptions } from './connection-options.ts'
 import { connectionOptions } from './testing/postgres-fixture.ts'
 import { WireConnection } from './wire/wire-connection.ts'
 
-let server: EmbeddedPostgres
-
-beforeAll(async () => {
-  server = await startEmbeddedPostgres({ settings: { fsync: 'off' } })
-})
-
-afterAll(async () => await server.stop())
+const server = serverForTests({ settings: { fsync: 'off' } })
 
 test('trap: a command that takes too long is told as such, not as a silent server', async () => {
   const { password: _, ...options } = connectionOptions(server, {

@@ -1,21 +1,12 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { describe, expect, test } from 'vitest'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import type { Position } from '../source.ts'
 import { fromPosition } from './position.ts'
 import { placeOf, sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
 import { startProxy } from './testing/proxy.ts'
 import { RecordingSink } from './testing/recording-sink.ts'
 
-let server: EmbeddedPostgres
-
-beforeAll(async () => {
-  server = await startEmbeddedPostgres({ settings: { autovacuum: 'off' } })
-})
-
-afterAll(async () => await server.stop())
+const server = serverForTests({ settings: { autovacuum: 'off' } })
 
 const never = new AbortController().signal
 

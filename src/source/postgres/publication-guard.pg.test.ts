@@ -1,9 +1,6 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  postgresVersion,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { expect, test } from 'vitest'
+import { postgresVersion } from '../../../test/support/embedded-postgres.ts'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import { systemClock } from '../../base/clock.ts'
 import { silentLog } from '../../observe/log.ts'
 import { parsePostgresOptions } from './connection-options.ts'
@@ -13,13 +10,7 @@ import { fromPosition, parseIncarnation } from './position.ts'
 import { PublicationGuard } from './publication-guard.ts'
 import { connectionOptions, sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
 
-let server: EmbeddedPostgres
-
-beforeAll(async () => {
-  server = await startEmbeddedPostgres()
-})
-
-afterAll(async () => await server.stop())
+const server = serverForTests()
 
 /** A guard of its own beside the source's; `after` is awaited after each of its statements. */
 function guardOf(

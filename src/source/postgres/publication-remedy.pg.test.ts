@@ -1,10 +1,7 @@
 /** What `check` prints about a publication can be run by whom the pages name, and is enough. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  postgresVersion,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { beforeAll, expect, test } from 'vitest'
+import { postgresVersion } from '../../../test/support/embedded-postgres.ts'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import { accessScript } from './access-script.ts'
 import { roleFindings } from './prerequisites-role.ts'
 import { publicationFindings } from './publication-finding.ts'
@@ -13,18 +10,15 @@ import { createControl } from './control.ts'
 import { parsePostgresOptions } from './connection-options.ts'
 import { connectionOptions, sourceOf } from './testing/postgres-fixture.ts'
 
-let server: EmbeddedPostgres
+const server = serverForTests({ settings: { fsync: 'off' } })
 
 beforeAll(async () => {
-  server = await startEmbeddedPostgres({ settings: { fsync: 'off' } })
   await server.sql(`create role reads login replication password 'r'; create role owns;
     grant create on database postgres to owns; create schema p authorization owns;
     grant usage on schema p to reads; set role owns;
     create table p.a (id int primary key, twice int generated always as (id * 2) stored);
     grant select on p.a to reads`)
 })
-
-afterAll(async () => await server.stop())
 
 test('trap: the owner of the tables, who is no member of our role, runs it', async () => {
   const connection = { user: 'reads', password: 'r' }

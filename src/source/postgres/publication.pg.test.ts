@@ -1,9 +1,6 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  postgresVersion,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { describe, expect, test } from 'vitest'
+import { postgresVersion } from '../../../test/support/embedded-postgres.ts'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import type { Position, SourceState } from '../source.ts'
 import type { SourceTable } from '../table-schema.ts'
 import { fromPosition } from './position.ts'
@@ -11,13 +8,7 @@ import type { PostgresSource } from './postgres-source.ts'
 import { placeOf, sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
 import { RecordingSink } from './testing/recording-sink.ts'
 
-let server: EmbeddedPostgres
-
-beforeAll(async () => {
-  server = await startEmbeddedPostgres()
-})
-
-afterAll(async () => await server.stop())
+const server = serverForTests()
 
 const never = new AbortController().signal
 

@@ -1,20 +1,11 @@
 /** What the stream announces, when the catalog has gone further meanwhile. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  postgresVersion,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { expect, test } from 'vitest'
+import { postgresVersion } from '../../../test/support/embedded-postgres.ts'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import { sourceOf, tableNamed } from './testing/postgres-fixture.ts'
 import { RecordingSink, RecordingSnapshotSink } from './testing/recording-sink.ts'
 
-let server: EmbeddedPostgres
-
-beforeAll(async () => {
-  server = await startEmbeddedPostgres({ settings: { fsync: 'off' } })
-})
-
-afterAll(async () => await server.stop())
+const server = serverForTests({ settings: { fsync: 'off' } })
 
 test('trap: a domain over a domain is announced by its own id, and is its innermost base', async () => {
   await server.sql(`create domain inner_number as int; create domain outer_number as inner_number;

@@ -1,28 +1,19 @@
 import type { Socket } from 'node:net'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { describe, expect, test } from 'vitest'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import type { Incarnation, SourceState } from '../source.ts'
 import type { PostgresSource } from './postgres-source.ts'
 import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
 import { RecordingSink } from './testing/recording-sink.ts'
 
-let server: EmbeddedPostgres
-
-beforeAll(async () => {
-  server = await startEmbeddedPostgres({
-    settings: {
-      autovacuum: 'off',
-      max_slot_wal_keep_size: '1MB',
-      max_wal_size: '32MB',
-      min_wal_size: '32MB',
-    },
-  })
+const server = serverForTests({
+  settings: {
+    autovacuum: 'off',
+    max_slot_wal_keep_size: '1MB',
+    max_wal_size: '32MB',
+    min_wal_size: '32MB',
+  },
 })
-
-afterAll(async () => await server.stop())
 
 const never = new AbortController().signal
 

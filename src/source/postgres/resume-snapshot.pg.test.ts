@@ -1,22 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  postgresVersion,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { describe, expect, test } from 'vitest'
+import { postgresVersion, startEmbeddedPostgres } from '../../../test/support/embedded-postgres.ts'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import type { TableSnapshot, UnfinishedCopy } from '../source.ts'
 import type { SourceTable } from '../table-schema.ts'
 import type { PostgresSource } from './postgres-source.ts'
 import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
 import { RecordingSnapshotSink } from './testing/recording-sink.ts'
 
-let server: EmbeddedPostgres
-
-beforeAll(async () => {
-  server = await startEmbeddedPostgres({ settings: { autovacuum: 'off' } })
-})
-
-afterAll(async () => await server.stop())
+const server = serverForTests({ settings: { autovacuum: 'off' } })
 
 const never = new AbortController().signal
 const nothing = { delivered: [] }

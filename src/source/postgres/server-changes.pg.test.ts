@@ -1,23 +1,17 @@
 /** Deaths between two statements that change something at the server: nothing is lost, nothing is left. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { beforeAll, expect, test } from 'vitest'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import type { SourceTable } from '../table-schema.ts'
 import type { PostgresSource } from './postgres-source.ts'
 import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
 import { startProxy } from './testing/proxy.ts'
 
-let server: EmbeddedPostgres
+const server = serverForTests({ settings: { fsync: 'off' } })
 
 beforeAll(async () => {
-  server = await startEmbeddedPostgres({ settings: { fsync: 'off' } })
   await server.sql(`create table keyed (id int primary key); create table loose (id int);
     create table other (id int primary key)`)
 })
-
-afterAll(async () => await server.stop())
 
 const changes =
   /(CREATE|ALTER|DROP|COMMENT ON) PUBLICATION|pg_(create_logical|drop)_replication_slot\(/

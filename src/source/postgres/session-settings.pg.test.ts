@@ -1,10 +1,7 @@
 /** Our settings hold in every kind of session, whatever a role, a database or a pooler makes of them. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  postgresVersion,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { describe, expect, test } from 'vitest'
+import { postgresVersion } from '../../../test/support/embedded-postgres.ts'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import { openControl } from './connect.ts'
 import { parsePostgresOptions, sessionSettings } from './connection-options.ts'
 import { connectionOptions, sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
@@ -12,13 +9,7 @@ import { RecordingSnapshotSink } from './testing/recording-sink.ts'
 import { startProxy } from './testing/proxy.ts'
 import { WireConnection } from './wire/wire-connection.ts'
 
-let server: EmbeddedPostgres
-
-beforeAll(async () => {
-  server = await startEmbeddedPostgres()
-})
-
-afterAll(async () => await server.stop())
+const server = serverForTests()
 
 const hostile: Readonly<Record<string, string>> = {
   statement_timeout: '1',

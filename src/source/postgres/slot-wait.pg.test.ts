@@ -1,9 +1,6 @@
 /** Waits for other sessions' transactions end by their own limit, never by that of table locks. */
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { expect, test, vi } from 'vitest'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import type * as Options from './connection-options.ts'
 import { sourceOf, tableNamed } from './testing/postgres-fixture.ts'
 
@@ -12,13 +9,7 @@ vi.mock('./connection-options.ts', async (original) => {
   return { ...real, sessionSettings: { ...real.sessionSettings, lock_timeout: '50' } }
 })
 
-let server: EmbeddedPostgres
-
-beforeAll(async () => {
-  server = await startEmbeddedPostgres()
-})
-
-afterAll(async () => await server.stop())
+const server = serverForTests()
 
 test('a slot that waits longer than a lock may still names who blocks it', async () => {
   const source = sourceOf(server, { name: 'w1', blockedTimeoutMs: 500 })

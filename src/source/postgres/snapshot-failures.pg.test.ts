@@ -1,10 +1,7 @@
 /** What is left at the source of copies that could not be begun. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  postgresVersion,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { expect, test } from 'vitest'
+import { postgresVersion } from '../../../test/support/embedded-postgres.ts'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import { systemClock } from '../../base/clock.ts'
 import { SluiceError } from '../../base/errors.ts'
 import { silentLog } from '../../observe/log.ts'
@@ -15,13 +12,7 @@ import { beginTableSnapshot } from './snapshot.ts'
 import { connectionOptions, sourceOf, tableNamed } from './testing/postgres-fixture.ts'
 import type { WireConnection } from './wire/wire-connection.ts'
 
-let server: EmbeddedPostgres
-
-beforeAll(async () => {
-  server = await startEmbeddedPostgres({ settings: { autovacuum: 'off' } })
-})
-
-afterAll(async () => await server.stop())
+const server = serverForTests({ settings: { autovacuum: 'off' } })
 
 /** Whose sessions break at a statement. */
 class BreakingSessions extends IdleSessions {

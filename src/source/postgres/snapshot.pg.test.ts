@@ -1,23 +1,14 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  postgresVersion,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { describe, expect, test } from 'vitest'
+import { postgresVersion } from '../../../test/support/embedded-postgres.ts'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import type { Position, SnapshotPoint } from '../source.ts'
 import { toPosition } from './position.ts'
 import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
 import { type RecordedRow, RecordingSink, RecordingSnapshotSink } from './testing/recording-sink.ts'
 
-let server: EmbeddedPostgres
-
-beforeAll(async () => {
-  server = await startEmbeddedPostgres({
-    settings: { autovacuum: 'off', max_prepared_transactions: '2' },
-  })
+const server = serverForTests({
+  settings: { autovacuum: 'off', max_prepared_transactions: '2' },
 })
-
-afterAll(async () => await server.stop())
 
 const never = new AbortController().signal
 

@@ -1,20 +1,11 @@
 /** Tables that somebody else has locked: nothing but the table itself waits for them. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { expect, test } from 'vitest'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import type { TransactionInfo } from '../change-sink.ts'
 import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
 import { RecordingSnapshotSink } from './testing/recording-sink.ts'
 
-let server: EmbeddedPostgres
-
-beforeAll(async () => {
-  server = await startEmbeddedPostgres({ settings: { autovacuum: 'off' } })
-})
-
-afterAll(async () => await server.stop())
+const server = serverForTests({ settings: { autovacuum: 'off' } })
 
 /** Notes when the stream was asked to stand still and to go on. */
 class NotedStream {

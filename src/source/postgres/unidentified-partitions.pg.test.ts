@@ -1,19 +1,10 @@
 /** Partitions whose updates the server would refuse once their root is published. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { expect, test } from 'vitest'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import type { PostgresSource } from './postgres-source.ts'
 import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
 
-let server: EmbeddedPostgres
-
-beforeAll(async () => {
-  server = await startEmbeddedPostgres({ settings: { fsync: 'off', synchronous_commit: 'off' } })
-})
-
-afterAll(async () => await server.stop())
+const server = serverForTests({ settings: { fsync: 'off', synchronous_commit: 'off' } })
 
 async function made(name: string): Promise<PostgresSource> {
   await server.sql(`

@@ -1,10 +1,7 @@
 /** Tables that become unlogged while they are followed, which the server allows unless a publication names them. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  postgresVersion,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { expect, test } from 'vitest'
+import { postgresVersion } from '../../../test/support/embedded-postgres.ts'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import type { SchemaChange } from '../change-sink.ts'
 import type { SourceTable, TableId } from '../table-schema.ts'
 import {
@@ -16,13 +13,7 @@ import {
 import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
 import { RecordingSink } from './testing/recording-sink.ts'
 
-let server: EmbeddedPostgres
-
-beforeAll(async () => {
-  server = await startEmbeddedPostgres({ settings: { fsync: 'off' } })
-})
-
-afterAll(async () => await server.stop())
+const server = serverForTests({ settings: { fsync: 'off' } })
 
 test('a publication of ours names its tables, so the server refuses', async () => {
   await server.sql('create table u0 (id int primary key)')

@@ -1,22 +1,13 @@
 /** A cell in the stream that is no value of its column: the table alone is left out. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  startEmbeddedPostgres,
-} from '../../../test/support/embedded-postgres.ts'
+import { expect, test } from 'vitest'
+import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import type { RowTarget } from '../change-sink.ts'
 import type { SourceTable } from '../table-schema.ts'
 import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
 import { startProxy } from './testing/proxy.ts'
 import { RecordingSink } from './testing/recording-sink.ts'
 
-let server: EmbeddedPostgres
-
-beforeAll(async () => {
-  server = await startEmbeddedPostgres({ settings: { fsync: 'off' } })
-})
-
-afterAll(async () => await server.stop())
+const server = serverForTests({ settings: { fsync: 'off' } })
 
 /** Keeps no row of a table that has a gap. */
 class GapSink extends RecordingSink {

@@ -1,19 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  type EmbeddedPostgres,
-  startEmbeddedPostgres,
-} from '../../../../test/support/embedded-postgres.ts'
+import { describe, expect, test } from 'vitest'
+import { serverForTests } from '../../../../test/support/server-for-tests.ts'
 import { parsePostgresOptions, type PostgresOptions } from '../connection-options.ts'
 import { copyOut } from './copy-out.ts'
 import { WireConnection } from './wire-connection.ts'
 
-let server: EmbeddedPostgres
-
-beforeAll(async () => {
-  server = await startEmbeddedPostgres()
-})
-
-afterAll(async () => await server.stop())
+const server = serverForTests()
 
 function options(): PostgresOptions {
   return parsePostgresOptions({
