@@ -274,6 +274,20 @@ test('another policy loads the table anew from its copy, whatever it held', asyn
   expect(await rows(place)).toHaveLength(3)
 })
 
+test('append-only: what another policy makes of a change comes after that change', async () => {
+  const place = await placeWith([[whole(1, 'a')]], [[change('i', 1, odd(3))]])
+  const base = { sourceSchema: 'public', destinationCatalog: 'main', destinationSchema: 'shop' }
+  const options = { tables: [{ ...base, scdType: 'APPEND_ONLY' as const }] }
+  const order = ([, , , , , , , , sequence, ordinal]: string[]): number =>
+    Number(sequence) * 2 ** 32 + Number(ordinal)
+  for (const policy of ['null', 'clamp', 'null'] as const) {
+    expect((await update(place, policy, options)).failedTables, policy).toEqual([])
+    const own = (await texts(place)).filter(([id]) => id === '3')
+    const last = own.toSorted((a, b) => order(a) - order(b)).at(-1)
+    expect(last?.[1], policy).toBe(policy === 'null' ? 'null' : '9999-12-31')
+  }
+})
+
 test('history: every policy makes versions and change rows, quarantine ends what it takes away', async () => {
   const bad = (id: number): Cell[] => [id, unfit('infinity'), ...whole(id, 'x').slice(2)]
   const base = { sourceSchema: 'public', destinationCatalog: 'main', destinationSchema: 'shop' }
