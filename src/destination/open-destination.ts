@@ -25,7 +25,7 @@ export function openDestination(options: {
     checkpoints: 'later',
     onCheckpointFailed: (error, version) => {
       const { code, message } = asSluiceError(error)
-      log.warn('checkpoint not written, the commit stands', { code, message, version })
+      log.warn('checkpoint not written, the commit stands', { code, reason: message, version })
     },
   })
 }

@@ -4,7 +4,12 @@
  */
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
-export type LogFields = Readonly<Record<string, string | number | bigint | boolean | undefined>>
+/** What every line has itself: a field of that name would be lost. */
+type OwnField = 'at' | 'level' | 'message'
+
+export type LogFields = Readonly<Record<string, string | number | bigint | boolean | undefined>> & {
+  readonly [name in OwnField]?: never
+}
 
 export interface Log {
   debug(message: string, fields?: LogFields): void

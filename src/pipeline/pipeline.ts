@@ -237,7 +237,7 @@ class StagedPipeline implements Pipeline {
         if (signal.aborted) return
         const { code, message, retry } = asSluiceError(error)
         if (retry !== 'backoff') throw error
-        this.#options.log.warn('update failed, trying again', { code, message })
+        this.#options.log.warn('update failed, trying again', { code, reason: message })
       }
       pauseMs = isIdle ? Math.min(longPauseMs, pauseMs * 2) : shortPauseMs
       await news.wait(pauseMs, signal)

@@ -291,11 +291,14 @@ export class TableRunner {
     // What is known of the table may be what went wrong.
     this.#state = undefined
     if (this.#problem?.error.code !== error.code) {
-      const fields = { code: error.code, message: error.message, remedy: error.remedy }
+      const { code, message, remedy } = error
       // The gateway copies it anew, and says so itself where it can not.
-      if (error.code === 'PIPELINE_TABLE_GAP') {
+      if (code === 'PIPELINE_TABLE_GAP') {
         this.#options.log.info('table waits for a new copy', this.#fields())
-      } else this.#options.log.error('table has a problem', { ...this.#fields(), ...fields })
+      } else {
+        const fields = { ...this.#fields(), code, reason: message, remedy }
+        this.#options.log.error('table has a problem', fields)
+      }
     }
     this.#problem = { error, snapshotId, atMs: this.#options.tools.clock.elapsedMs() }
   }

@@ -97,7 +97,7 @@ export async function openStagingLog(options: StagingLogOptions): Promise<Stagin
   const removedFiles = await removeOrphans({ storage, named, epoch }).catch((error: unknown) => {
     // They are in nobody's way; the next gateway tries again.
     const { code, message } = asSluiceError(onVolume(storage, error))
-    log.warn('unpublished files were not removed', { code, message })
+    log.warn('unpublished files were not removed', { code, reason: message })
     return 0
   })
   const volume = storage.url
