@@ -1,5 +1,6 @@
 /** `refresh` of tables whose gateway another process runs: asks it, and waits until it is done. */
 import { SluiceError } from '../base/errors.ts'
+import { sleep, systemTimers } from '../base/timers.ts'
 import type { DestinationRecord } from '../catalog/destination-record.ts'
 import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
 import { formatTableName } from '../catalog/names.ts'
@@ -66,7 +67,7 @@ export function askRunning(
     while (!options.signal.aborted) {
       for (const wait of waits) await wait.look()
       if (waits.every(({ isOver }) => isOver)) break
-      await pause(pollMs, options.signal)
+      await sleep(systemTimers, pollMs, options.signal)
     }
     return resultOf(context, waits, options.isAll)
   }
@@ -245,17 +246,4 @@ function resultOf(context: Context, waits: readonly RefreshWait[], isAll: boolea
     tableCount: loaded.length,
     ...(isLeft ? { goesOnElsewhere: true } : {}),
   }
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, ms)
-    signal.addEventListener('abort', done)
-    if (signal.aborted) done()
-  })
 }

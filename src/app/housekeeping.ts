@@ -6,6 +6,7 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { asSluiceError } from '../base/errors.ts'
+import { sleep, systemTimers } from '../base/timers.ts'
 import { formatTableName } from '../catalog/names.ts'
 import { vacuum } from '../delta/vacuum.ts'
 import { configurationKeys } from '../destination/destination-state.ts'
@@ -44,7 +45,7 @@ export async function keepHouse(
 ): Promise<void> {
   while (!signal.aborted) {
     await keepHouseOnce(context, lanes, signal)
-    await pause(hourMs, signal)
+    await sleep(systemTimers, hourMs, signal)
   }
 }
 
@@ -126,7 +127,7 @@ async function purgeVolume(context: Context, lane: KeptLane, signal: AbortSignal
   // What ages out is to be compared with what is applied, and that is known after a first look.
   while (lane.pipelines.some(({ pipeline }) => pipeline.status().updates === 0)) {
     if (signal.aborted) return
-    await pause(waitMs, signal)
+    await sleep(systemTimers, waitMs, signal)
   }
   const appliedCommits = new Map(
     lane.pipelines.map(({ definition, pipeline }) => [definition.id, appliedBy(pipeline)] as const),
@@ -143,18 +144,4 @@ function appliedBy(pipeline: Pick<Pipeline, 'status'>): (tableId: string) => num
       .map(({ tableId, appliedCommit }) => [tableId, appliedCommit]),
   )
   return (tableId) => (failed.has(tableId) ? failed.get(tableId) : passedCommit)
-}
-
-/** Ends at once when `signal` comes; keeps no finished process alive. */
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return
-  await new Promise<void>((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, ms)
-    signal.addEventListener('abort', done)
-  })
 }

@@ -1,5 +1,6 @@
 /** `run`: gateways and pipelines beside each other, once or until stopped. */
 import { asSluiceError, type SluiceError } from '../base/errors.ts'
+import { sleep, systemTimers } from '../base/timers.ts'
 import type { RunProgress, RunResult, Running } from '../cli/app.ts'
 import type { GatewayResult, GatewayStatus } from '../gateway/gateway-status.ts'
 import type { PipelineStatus, PipelineTableStatus } from '../pipeline/pipeline-status.ts'
@@ -209,17 +210,7 @@ async function tick(context: Context, work: Work, signal: AbortSignal): Promise<
       notUpdated(context, error)
     }
     if (signal.aborted) return
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, tickMs)
-      signal.addEventListener(
-        'abort',
-        () => {
-          clearTimeout(timer)
-          resolve()
-        },
-        { once: true },
-      )
-    })
+    await sleep(systemTimers, tickMs, signal)
   }
 }
 

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { asSluiceError, SluiceError } from '../base/errors.ts'
+import { sleep, systemTimers } from '../base/timers.ts'
 import type { VerifiedTable, VerifyOptions } from '../cli/app.ts'
 import type { Context } from './context.ts'
 import { decodeJson, encodeJson } from './exact-json.ts'
@@ -31,19 +32,6 @@ async function writeWhole(file: string, text: string): Promise<void> {
   await rename(`${file}.part`, file)
 }
 
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, ms)
-    signal.addEventListener('abort', done)
-    if (signal.aborted) done()
-  })
-}
-
 /**
  * Watches for a request until `signal`. When one comes it calls `pause` and resolves to the function
  * that answers it, to be called once the lane stands still; undefined when none came.
@@ -61,7 +49,7 @@ export async function answerVerifyRequests(
       options.pause()
       return async (signal) => await answer(context, lane, { file: join(folder, name), signal })
     }
-    await pause(pollMs, options.signal)
+    await sleep(systemTimers, pollMs, options.signal)
   }
   return undefined
 }
@@ -119,7 +107,7 @@ export async function requestVerify(
       const text = await readFile(`${stem}.reply.json`, 'utf8').catch(() => undefined)
       if (text !== undefined) return received(decodeJson(text) as Reply, options)
       if (!isRunning) return undefined
-      await pause(pollMs, options.signal)
+      await sleep(systemTimers, pollMs, options.signal)
     }
   } finally {
     await rm(`${stem}.request.json`, { force: true })

@@ -194,7 +194,11 @@ function checked(table: StagedTable, plan: LoadOrChanges, applied?: AppliedState
 
 type LoadOrChanges = Extract<TablePlan, { readonly kind: 'load' | 'changes' }>
 
-function newestFinished(table: StagedTable, target: CommitNumber): StagedSnapshot | undefined {
+/** Of the copies that are finished by `target`: a later one is not what is tried. */
+export function newestFinished(
+  table: StagedTable,
+  target: CommitNumber,
+): StagedSnapshot | undefined {
   let newest: StagedSnapshot | undefined
   for (const snapshot of table.snapshots.values()) {
     if (snapshot.finishedAt === undefined || snapshot.finishedAt > target) continue
