@@ -74,15 +74,9 @@ function readGap(fields: JsonFields, tableId: string): GapEntry {
     kind: 'gap',
     table_id: tableId,
     reason: fields.text('reason'),
-    ...(readFlag(fields, 'full_refresh') ? { full_refresh: true } : {}),
-    ...(readFlag(fields, 'gone') ? { gone: true } : {}),
+    ...(fields.flag('full_refresh') ? { full_refresh: true } : {}),
+    ...(fields.flag('gone') ? { gone: true } : {}),
   }
-}
-
-/** Present and true, or absent. */
-function readFlag(fields: JsonFields, name: string): boolean {
-  if (!fields.has(name)) return false
-  return fields.boolean(name) || fields.fail(name, 'is false')
 }
 
 function readTable(fields: JsonFields, tableId: string): TableEntry {
@@ -158,7 +152,7 @@ function readSnapshotResumed(fields: JsonFields, tableId: string): SnapshotResum
 }
 
 function readSnapshotChunk(fields: JsonFields, tableId: string): SnapshotChunkEntry {
-  const entry: SnapshotChunkEntry = {
+  return {
     kind: 'snapshot_chunk',
     table_id: tableId,
     snapshot_id: fields.count('snapshot_id'),
@@ -167,11 +161,8 @@ function readSnapshotChunk(fields: JsonFields, tableId: string): SnapshotChunkEn
     files: fields.array('files', (file, path) => parseStagedFile(file, path, tableId)),
     ...(fields.has('range') ? { range: fields.text('range') } : {}),
     ...readResumption(fields),
+    ...(fields.flag('refresh') ? { refresh: true } : {}),
   }
-  if (!fields.has('refresh')) return entry
-  return fields.boolean('refresh')
-    ? { ...entry, refresh: true }
-    : fields.fail('refresh', 'is false')
 }
 
 function readResumption(fields: JsonFields): { readonly resumption?: number } {

@@ -52,6 +52,11 @@ export class JsonFields {
     return typeof value === 'boolean' ? value : this.fail(name, 'is neither true nor false')
   }
 
+  /** Present and true, or absent. */
+  flag(name: string): boolean {
+    return this.has(name) && (this.boolean(name) || this.fail(name, 'is false'))
+  }
+
   /** A whole number from 0 to 2^53 - 1. */
   count(name: string): number {
     const value = this.take(name)

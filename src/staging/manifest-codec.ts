@@ -27,7 +27,7 @@ export function decodeManifest(bytes: Uint8Array, commit: number, url: string): 
       position_before: fields.text('position_before'),
       position_after: fields.text('position_after'),
       ...readRange(fields),
-      ...(fields.has('barrier') ? { barrier: readTrue(fields, 'barrier') } : {}),
+      ...(fields.flag('barrier') ? { barrier: true } : {}),
       entries: fields.array('entries', parseEntry),
     }
     if (manifest.commit !== commit) fields.fail('commit', `is ${manifest.commit}`)
@@ -76,10 +76,6 @@ function readFormat(fields: JsonFields): 1 {
   return format === manifestFormat
     ? manifestFormat
     : fields.fail('format', `${format} is not known`)
-}
-
-function readTrue(fields: JsonFields, name: string): true {
-  return fields.boolean(name) || fields.fail(name, 'is false')
 }
 
 type TransactionRange = Pick<
