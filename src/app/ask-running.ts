@@ -1,5 +1,5 @@
 /** `refresh` of tables whose gateway another process runs: asks it, and waits until it is done. */
-import { SluiceError } from '../base/errors.ts'
+import { SluiceError, troubleOf } from '../base/errors.ts'
 import { sleep, systemTimers } from '../base/timers.ts'
 import type { DestinationRecord } from '../catalog/destination-record.ts'
 import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
@@ -9,7 +9,6 @@ import type { Problem, RunProgress, Running, RunResult } from '../cli/app.ts'
 import { configurationKeys } from '../destination/destination-state.ts'
 import { tableGone } from '../gateway/begin-copy.ts'
 import type { GatewayStatus, TableStatus } from '../gateway/gateway-status.ts'
-import { troubleOf } from '../pipeline/gone-table.ts'
 import type { PipelineStatus, PipelineTableStatus } from '../pipeline/pipeline-status.ts'
 import type { Context } from './context.ts'
 import { leftBy } from './left-destination.ts'
@@ -209,10 +208,7 @@ function failureOf(
   { source }: DestinationRecord,
   followed: TableStatus | undefined,
 ): Problem | undefined {
-  if (followed === undefined) {
-    const { code, message, remedy } = tableGone(source)
-    return { code, message, remedy }
-  }
+  if (followed === undefined) return troubleOf(tableGone(source))
   return followed.state === 'failed' ? followed.problem : undefined
 }
 

@@ -1,5 +1,5 @@
 /** `run`: gateways and pipelines beside each other, once or until stopped. */
-import { asSluiceError, type SluiceError } from '../base/errors.ts'
+import { asSluiceError, type SluiceError, troubleOf } from '../base/errors.ts'
 import { sleep, systemTimers } from '../base/timers.ts'
 import type { RunProgress, RunResult, Running } from '../cli/app.ts'
 import type { GatewayResult, GatewayStatus } from '../gateway/gateway-status.ts'
@@ -278,9 +278,9 @@ function resultOf(runtime: Runtime, ended: readonly LaneEnd[]): RunResult {
   const tables = runtime.lanes.flatMap(tablesOf)
   return {
     failedTables: [
-      ...stopped.map(({ gateway, error: { code, message, remedy } }) => ({
+      ...stopped.map(({ gateway, error }) => ({
         table: `gateway ${gateway}`,
-        problem: { code, message, remedy },
+        problem: troubleOf(error),
       })),
       ...runtime.lanes.flatMap((lane, place) => {
         const end = ended[place]

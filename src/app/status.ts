@@ -1,5 +1,5 @@
 /** `status`: where every table stands, from the catalog, staging, the Delta logs and last words. */
-import { type ErrorDefinition, asSluiceError, hasCode } from '../base/errors.ts'
+import { type ErrorDefinition, asSluiceError, hasCode, troubleOf } from '../base/errors.ts'
 import { errorTable } from '../base/error-codes.ts'
 import type { DestinationRecord } from '../catalog/destination-record.ts'
 import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
@@ -13,8 +13,8 @@ import type {
   StatusTable,
 } from '../cli/app.ts'
 import type { DeltaSnapshot } from '../delta/delta-table.ts'
+import { applicationId } from '../destination/destination-state.ts'
 import type { GatewayStatus, TableStatus } from '../gateway/gateway-status.ts'
-import { troubleOf } from '../pipeline/gone-table.ts'
 import type { PipelineStatus, PipelineTableStatus } from '../pipeline/pipeline-status.ts'
 import type { CommitNumber } from '../staging/manifest.ts'
 import { tellLog } from '../staging/read-log.ts'
@@ -79,8 +79,7 @@ async function gatewayView(context: Context, gateway: GatewayDefinition): Promis
     const { base } = await tellLog(storage, work)
     staged = { storage, first: base.first, work }
   } catch (error) {
-    const { code, message, remedy } = spelledError(context, error)
-    problem = { code, message, remedy }
+    problem = troubleOf(spelledError(context, error))
   }
   const failed = last?.state === 'FAILED' && words?.isRunning !== true ? last.error : undefined
   if (words?.isRunning === true && words.status.stall !== undefined) {
@@ -209,8 +208,7 @@ async function tableView(
     snapshot = await context.deltaTable(record.location).snapshot()
     if (snapshot !== undefined) heldBack = await known.held.of(record, snapshot)
   } catch (error) {
-    const { code, message, remedy } = asSluiceError(error)
-    problem ??= { code, message, remedy }
+    problem ??= troubleOf(asSluiceError(error))
   }
   const isKnown = pipeline === undefined || applied !== undefined || source !== undefined
   const isNothing = left !== undefined || (!isKnown && problem === undefined)
@@ -219,7 +217,7 @@ async function tableView(
     problem = { ...problem, remedy: `${problem.remedy} Its folder is ${record.location}.` }
   }
   const running = gateway?.isRunning === true ? (source?.state ?? 'pending') : 'stopped'
-  const appliedCommit = snapshot?.txnVersions.get(`sluice/${record.pipelineId}/${record.tableId}`)
+  const appliedCommit = snapshot?.txnVersions.get(applicationId(record))
   return {
     destination,
     source: record.source,

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { asSluiceError, SluiceError } from '../base/errors.ts'
+import { asSluiceError, SluiceError, type Trouble, troubleOf } from '../base/errors.ts'
 import { sleep, systemTimers } from '../base/timers.ts'
 import type { VerifiedTable, VerifyOptions } from '../cli/app.ts'
 import type { Context } from './context.ts'
@@ -19,9 +19,7 @@ interface Request {
   readonly tables: readonly string[] | null
 }
 
-type Reply =
-  | { readonly tables: readonly VerifiedTable[] }
-  | { readonly error: { readonly code: string; readonly message: string; readonly remedy: string } }
+type Reply = { readonly tables: readonly VerifiedTable[] } | { readonly error: Trouble }
 
 function folderOf(context: Context, gatewayId: string): string {
   return join(context.dataFolder, 'requests', gatewayId)
@@ -65,9 +63,8 @@ async function answer(
   const reply = async (value: Reply): Promise<void> =>
     await writeWhole(replyFile, encodeJson(value))
   const refuse = async (thrown: unknown): Promise<void> => {
-    const { code, message, remedy } = asSluiceError(thrown)
     // An answer that cannot be written must not end the gateway.
-    await reply({ error: { code, message, remedy } }).catch((error: unknown) => {
+    await reply({ error: troubleOf(asSluiceError(thrown)) }).catch((error: unknown) => {
       context.log.warn(`verify was not answered: ${String(error)}`)
     })
   }

@@ -51,6 +51,17 @@ export class SluiceError extends Error {
   }
 }
 
+/** What is said of an error where it is no exception: in a status, a report, a file. */
+export interface Trouble {
+  readonly code: string
+  readonly message: string
+  readonly remedy: string
+}
+
+export function troubleOf({ code, message, remedy }: SluiceError): Trouble {
+  return { code, message, remedy }
+}
+
 /** True when `error` is ours and carries `code`. */
 export function hasCode(error: unknown, code: ErrorCode): error is SluiceError {
   return error instanceof SluiceError && error.code === code

@@ -130,7 +130,10 @@ export function clockApplicationId({ pipelineId }: DestinationIdentity): string 
 }
 
 /** `txn.appId` of a (pipeline, table). */
-export function applicationId({ pipelineId, tableId }: DestinationIdentity): string {
+export function applicationId({
+  pipelineId,
+  tableId,
+}: Pick<DestinationIdentity, 'pipelineId' | 'tableId'>): string {
   return `sluice/${pipelineId}/${tableId}`
 }
 

@@ -1,5 +1,5 @@
 /** All tables of a running gateway, and the few things that happen to one of them from outside. */
-import type { SluiceError } from '../base/errors.ts'
+import { type SluiceError, troubleOf } from '../base/errors.ts'
 import type { Log } from '../observe/log.ts'
 import type { Position } from '../source/source.ts'
 import type { SourceTable } from '../source/table-schema.ts'
@@ -67,13 +67,13 @@ export class FollowedTables {
 
   /** The table needs a person. */
   refuse(table: FollowedTable, error: SluiceError): void {
-    const { code, message, remedy } = error
+    const { code, message } = error
     if (table.problem?.code !== code || table.problem.message !== message) {
       this.#options.log.error(`table stopped: ${message}`, { table: nameOf(table.table), code })
     }
     this.#discontinue(table, message, code === 'GATEWAY_TABLE_GONE' ? { gone: true } : {})
     table.meet('refused')
-    table.problem = { code, message, remedy }
+    table.problem = troubleOf(error)
     this.changed()
   }
 

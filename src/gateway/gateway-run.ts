@@ -3,7 +3,7 @@ import type { Manifest } from '../staging/manifest.ts'
 import type { StagingLog } from '../staging/staging-log.ts'
 import { trimBuffers } from '../columnar/buffer-pool.ts'
 import { sleep } from '../base/timers.ts'
-import { asSluiceError, type SluiceError } from '../base/errors.ts'
+import { asSluiceError, type SluiceError, troubleOf } from '../base/errors.ts'
 import { FileNumbers } from './change-files.ts'
 import { DeliveredTransactions } from './delivered-transactions.ts'
 import { FollowedTables, nameOf } from './followed-tables.ts'
@@ -117,11 +117,7 @@ export class GatewayRun {
 
   /** The work rests because of it; undefined: it goes on. */
   rests(because: SluiceError | undefined): void {
-    if (because === undefined) this.#trouble = undefined
-    else {
-      const { code, message, remedy } = because
-      this.#trouble = { code, message, remedy }
-    }
+    this.#trouble = because && troubleOf(because)
   }
 
   /** Of this run. */
@@ -215,7 +211,6 @@ export class GatewayRun {
 
   #tableStatuses(): readonly TableStatus[] {
     const missing = this.plan.missing.map((table): TableStatus => {
-      const { code, message, remedy } = tableNotFound(table)
       return {
         tableId: nameOf({ name: table }),
         name: table,
@@ -224,7 +219,7 @@ export class GatewayRun {
         estimatedRows: undefined,
         snapshotBytes: 0,
         changes: 0,
-        problem: { code, message, remedy },
+        problem: troubleOf(tableNotFound(table)),
       }
     })
     return [...this.tables.statuses(), ...missing]

@@ -3,7 +3,7 @@
  * stream, and from time to time beside it.
  */
 import type { SteadyClock } from '../base/clock.ts'
-import { asSluiceError, hasCode, SluiceError } from '../base/errors.ts'
+import { asSluiceError, hasCode, SluiceError, troubleOf } from '../base/errors.ts'
 import type { Log } from '../observe/log.ts'
 import type { Finding } from '../source/finding.ts'
 import type { Position, PreparedSource, Source, SourceState } from '../source/source.ts'
@@ -184,9 +184,9 @@ export class TablePlan {
     if (asked !== 'all') {
       for (const tableId of asked) {
         const known = this.#options.recovered.tables.get(tableId)?.name
-        const { code, message, remedy } = tableGone(known ?? `with the id ${tableId}`)
-        this.#notFound.set(tableId, { code, message, remedy })
-        log.warn('no such table to refresh', { table: known, tableId, code })
+        const gone = tableGone(known ?? `with the id ${tableId}`)
+        this.#notFound.set(tableId, troubleOf(gone))
+        log.warn('no such table to refresh', { table: known, tableId, code: gone.code })
       }
     }
   }

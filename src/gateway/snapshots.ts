@@ -7,7 +7,7 @@
  */
 import { backoffMs } from '../base/backoff.ts'
 import type { SteadyClock } from '../base/clock.ts'
-import { asSluiceError, SluiceError } from '../base/errors.ts'
+import { asSluiceError, SluiceError, troubleOf } from '../base/errors.ts'
 import type { Failpoints } from '../base/failpoint.ts'
 import { sleep, type Timers } from '../base/timers.ts'
 import type { Log } from '../observe/log.ts'
@@ -360,7 +360,7 @@ export class Snapshots {
     table.mustDescribe = true
     table.copyFailures++
     table.retryAtMs = clock.elapsedMs() + backoffMs(table.copyFailures, settings.backoff, random)
-    const { code, message, remedy, retry } = error
+    const { code, message, retry } = error
     // Its lock is waited for in many short turns, because other tables wait for their turn too.
     const isLocked = code === 'SOURCE_TABLE_LOCKED'
     if (isLocked) table.retryAtMs = clock.elapsedMs() + this.#lockPauseMs(table)
@@ -372,7 +372,7 @@ export class Snapshots {
     }
     const fields = { table: nameOf(table.table), code, failures: table.copyFailures }
     log.warn(`copy failed, trying again: ${message}`, fields)
-    table.problem = { code, message, remedy }
+    table.problem = troubleOf(error)
     tables.changed()
   }
 }

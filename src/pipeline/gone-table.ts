@@ -1,6 +1,5 @@
 /** What is said of a table that the source has no more. */
 import { SluiceError } from '../base/errors.ts'
-import type { TableTrouble } from './pipeline-status.ts'
 import { formatDestinationName, type TableRoute } from './table-selection.ts'
 
 /** What stands at the table's place is not what this pipeline made of it. */
@@ -14,8 +13,4 @@ export function goneError({ source, destination }: TableRoute): SluiceError {
     'GATEWAY_TABLE_GONE',
     `table ${source.schema}.${source.table} is no longer in the source as a table of its own, or not visible to the gateway's user; ${formatDestinationName(destination)} stays as it was`,
   )
-}
-
-export function troubleOf({ code, message, remedy }: SluiceError): TableTrouble {
-  return { code, message, remedy }
 }

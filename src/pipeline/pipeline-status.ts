@@ -1,4 +1,5 @@
 /** What a pipeline tells about itself; polled by progress displays and `status`. */
+import type { Trouble } from '../base/errors.ts'
 import type { ScdType } from '../catalog/pipeline-definition.ts'
 import type { SourceTableName } from '../source/table-schema.ts'
 
@@ -17,15 +18,9 @@ export interface PipelineTableStatus {
   readonly inserts: number
   readonly updates: number
   readonly deletes: number
-  readonly problem?: TableTrouble
+  readonly problem?: Trouble
   /** The source has the table no more, and nobody asked for it by name: it stays as it was. */
-  readonly gone?: TableTrouble
-}
-
-export interface TableTrouble {
-  readonly code: string
-  readonly message: string
-  readonly remedy: string
+  readonly gone?: Trouble
 }
 
 /**

@@ -194,7 +194,7 @@ function checked(table: StagedTable, plan: LoadOrChanges, applied?: AppliedState
 
 type LoadOrChanges = Extract<TablePlan, { readonly kind: 'load' | 'changes' }>
 
-/** Of the copies that are finished by `target`: a later one is not what is tried. */
+/** The newest copy that is finished by `target`. */
 export function newestFinished(
   table: StagedTable,
   target: CommitNumber,

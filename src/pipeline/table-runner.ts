@@ -1,5 +1,5 @@
 /** One destination table of a pipeline: its state between updates, its plan and its apply. */
-import { asSluiceError, type SluiceError } from '../base/errors.ts'
+import { asSluiceError, type SluiceError, troubleOf } from '../base/errors.ts'
 import { applyWork, type ApplyOutcome } from '../destination/apply.ts'
 import type { UnfitPolicy } from '../destination/destination-columns.ts'
 import {
@@ -14,10 +14,10 @@ import type { Log } from '../observe/log.ts'
 import type { LogBase } from '../staging/log-base.ts'
 import type { CommitNumber } from '../staging/manifest.ts'
 import type { StagingReader } from '../staging/staging-reader.ts'
-import { goneError, othersCodes, troubleOf } from './gone-table.ts'
+import { goneError, othersCodes } from './gone-table.ts'
 import type { PipelineTableStatus } from './pipeline-status.ts'
 import { historyOf, toWork } from './make-work.ts'
-import { isGoneAt, planTable, type AppliedState, type TablePlan } from './plan.ts'
+import { isGoneAt, newestFinished, planTable, type AppliedState, type TablePlan } from './plan.ts'
 import type { Recall, StagedTable } from './staged-tables.ts'
 import { formatDestinationName, isNamed, type TableRoute } from './table-selection.ts'
 import { TableSchemas } from './table-schemas.ts'
@@ -349,10 +349,5 @@ function versionOf(
 
 /** Of the copies that are finished by `target`: a later one is not what was tried. */
 function newestSnapshotId(table: StagedTable, target: CommitNumber): number | undefined {
-  let newest: number | undefined
-  for (const [id, snapshot] of table.snapshots) {
-    const isFinished = snapshot.finishedAt !== undefined && snapshot.finishedAt <= target
-    if (isFinished && (newest === undefined || id > newest)) newest = id
-  }
-  return newest
+  return newestFinished(table, target)?.started.snapshot_id
 }
