@@ -2,6 +2,8 @@ import { expect, test } from 'vitest'
 import { SluiceError } from '../base/errors.ts'
 import type { App, RunResult, VerifiedTable } from './app.ts'
 import { commands } from './cli.ts'
+import { statusBeforeRun } from '../gateway/gateway-run.ts'
+import { RecoveredLog } from '../staging/recovered-log.ts'
 import { brokenTable, cleanResult, emptyProgress, resourceFile, run } from './fake-app.fixture.ts'
 
 function starting(result: () => Promise<RunResult>): Partial<App> {
@@ -117,6 +119,40 @@ test('run ends with 1 when a table failed, and says what to do', async () => {
   expect(code).toBe(1)
   expect(stderr).toContain('error SOURCE_NO_KEY: main.shop.orders: no key')
   expect(stderr).toContain('what to do: ALTER TABLE ...')
+})
+
+test('a table that failed is named once, by the name it has or by its message', async () => {
+  const problem = { ...brokenTable.problem, message: `${brokenTable.table}: no key` }
+  const result = { ...cleanResult, failedTables: [{ ...brokenTable, problem }] }
+  const { stderr } = await run(
+    ['run', resourceFile()],
+    starting(() => Promise.resolve(result)),
+  )
+  expect(stderr).toContain('error SOURCE_NO_KEY: main.shop.orders: no key')
+  expect(stderr).not.toContain('main.shop.orders: main.shop.orders')
+})
+
+test('a table that failed at the end of a run is told by its result alone', async () => {
+  const counts = { snapshotRows: 0, snapshotBytes: 0, estimatedRows: undefined, changes: 0 }
+  const name = { schema: 'shop', table: 'orders' }
+  const { problem } = brokenTable
+  const failed = { tableId: '1', name, state: 'failed' as const, ...counts, problem }
+  const status = { ...statusBeforeRun({ recovered: new RecoveredLog() }), tables: [failed] }
+  let isDone = false
+  const work = async (): Promise<RunResult> => {
+    await Promise.resolve()
+    isDone = true
+    return { ...cleanResult, failedTables: [brokenTable] }
+  }
+  const { stderr } = await run(['run', resourceFile()], {
+    deploy: async () => [],
+    start: () => ({
+      progress: () =>
+        isDone ? { ...emptyProgress, gateways: [{ name: 'g', status }] } : emptyProgress,
+      done: work(),
+    }),
+  })
+  expect(stderr.match(/no key/g)).toHaveLength(1)
 })
 
 test.each([

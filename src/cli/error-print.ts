@@ -17,14 +17,15 @@ export function printError(output: Output, error: SluiceError): void {
   else printProblem(output, { code, message, remedy })
 }
 
-/** In human format only. */
+/** In human format only. A message that begins with `subject` names it itself. */
 export function printProblem(
   output: Output,
   problem: Problem,
   subject?: string,
   severity: 'error' | 'note' = 'error',
 ): void {
-  const where = subject === undefined ? '' : `${printable(subject)}: `
+  const isNamed = subject === undefined || problem.message.startsWith(subject)
+  const where = isNamed ? '' : `${printable(subject)}: `
   output.note(
     `${output.style(severity === 'error' ? 'red' : 'yellow', `${severity} ${problem.code}`)}: ${where}${printable(problem.message)}`,
   )

@@ -12,7 +12,7 @@ export async function finishRun(
   options: { readonly mode: 'once' | 'continuous' },
 ): Promise<ExitCode> {
   const startedAtMs = call.clock.nowMs()
-  const result = await watchProgress(running, running.done, call)
+  const result = await watchProgress(running, running.done, { ...call, isSummarized: true })
   const seconds = (call.clock.nowMs() - startedAtMs) / 1000
   const isStopped = call.signal.aborted && options.mode === 'once'
   printResult(call, result, { seconds, isStopped })

@@ -8,6 +8,8 @@ import { ProgressTracker, type ProgressView, type TableEvent } from './progress-
 export interface WatchOptions {
   readonly output: Output
   readonly clock: Clock
+  /** The caller tells, in human format, what failed: of its result nothing need be told before. */
+  readonly isSummarized?: boolean
 }
 
 const liveIntervalMs = 150
@@ -20,10 +22,11 @@ const mostCopies = 20
 export async function watchProgress<T extends Pick<Running, 'progress'>, R>(
   running: T,
   done: Promise<R>,
-  { output, clock }: WatchOptions,
+  { output, clock, isSummarized = false }: WatchOptions,
 ): Promise<R> {
   const tracker = new ProgressTracker(clock.nowMs())
   let reportedAtMs = clock.nowMs()
+  let isDone = false
   const report = (isLast: boolean): void => {
     try {
       show(isLast)
@@ -34,7 +37,10 @@ export async function watchProgress<T extends Pick<Running, 'progress'>, R>(
   const show = (isLast: boolean): void => {
     const nowMs = clock.nowMs()
     const { view, events } = tracker.observe(running.progress(), nowMs)
-    for (const event of events) reportEvent(output, event)
+    const isTold = isDone && isSummarized && output.format === 'human'
+    for (const event of events) {
+      if (!isTold || event.problem === undefined) reportEvent(output, event)
+    }
     if (output.isLive) output.live(renderProgress(view, progressStyle(output)))
     const interval = output.format === 'json' ? eventIntervalMs : plainIntervalMs
     if (!output.isLive && (isLast || nowMs - reportedAtMs >= interval)) {
@@ -45,7 +51,9 @@ export async function watchProgress<T extends Pick<Running, 'progress'>, R>(
   const timer = setInterval(() => report(false), output.isLive ? liveIntervalMs : eventIntervalMs)
   try {
     report(false)
-    return await done
+    const result = await done
+    isDone = true
+    return result
   } finally {
     clearInterval(timer)
     report(true)
