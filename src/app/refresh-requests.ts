@@ -56,15 +56,19 @@ export class RefreshRequests {
 
   async #followIn(lane: Lane, meant: readonly DestinationRecord[]): Promise<void> {
     const { storage, gateway } = lane.gateway
+    const sinces = meant.flatMap(({ name }) => this.#asked.get(formatTableName(name)) ?? [])
+    // Once for all of them: there may be a thousand.
+    const newest = sinces.length < meant.length ? await newestCommit(storage) : -1
+    const staged = sinces.length > 0 ? await manifestsAfter(storage, Math.min(...sinces)) : []
     for (const { name, tableId } of meant) {
       const destination = formatTableName(name)
       const since = this.#asked.get(destination)
       if (since === undefined) {
-        this.#asked.set(destination, await newestCommit(storage))
+        this.#asked.set(destination, newest)
         gateway.refresh([tableId])
       } else if (
         gateway.refusal(tableId) !== undefined ||
-        isRefreshOnRecord(await manifestsAfter(storage, since), tableId, since)
+        isRefreshOnRecord(staged, tableId, since)
       ) {
         await this.#context.store.clearRefresh(name)
         this.#asked.delete(destination)
