@@ -98,6 +98,7 @@ async function gatewayView(context: Context, gateway: GatewayDefinition): Promis
     roundTripMs: words?.status.roundTripMs,
     atMs: words?.atMs,
     problem,
+    leftSlots: words?.status.leftSlots ?? [],
   }
   return { shown, words, log: staged }
 }

@@ -158,6 +158,8 @@ export interface StatusGateway {
   /** Age of these numbers. */
   readonly atMs: number | undefined
   readonly problem: Problem | undefined
+  /** What it left at the source, which keeps log for it. */
+  readonly leftSlots?: readonly Problem[]
 }
 
 export interface StatusPipeline {

@@ -73,6 +73,14 @@ test('status shows a limit of the log that is used up', async () => {
   expect(stdout).toContain('source keeps 3.0 GiB, none left, lasts 0.0 s more')
 })
 
+test('status names slots that a gateway left at its source', async () => {
+  const left = { code: 'SOURCE_SLOT_LEFT_BEHIND', message: 'Slot "s" is left', remedy: 'SELECT 1' }
+  const gateways = report.gateways.map((gateway) => ({ ...gateway, leftSlots: [left] }))
+  const { stderr } = await run(['status'], { status: async () => ({ ...report, gateways }) })
+  expect(stderr).toContain('note SOURCE_SLOT_LEFT_BEHIND: Slot "s" is left')
+  expect(stderr).toContain('what to do: SELECT 1')
+})
+
 test('status as JSON has a line per gateway, pipeline and table', async () => {
   const { stdout } = await run(['status', '--output', 'json'], { status: async () => report })
   const lines = stdout

@@ -199,6 +199,7 @@ export class GatewayRun {
       secondsToLoss,
       roundTripMs: sample?.roundTripMs,
       stall: this.#trouble ?? sample?.stall,
+      leftSlots: this.plan.leftSlots,
     }
   }
 

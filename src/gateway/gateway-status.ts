@@ -1,4 +1,5 @@
 /** What a gateway tells about itself; polled by progress displays and `status`. */
+import type { Trouble } from '../base/errors.ts'
 import type { SourceTableName } from '../source/table-schema.ts'
 
 /**
@@ -21,7 +22,7 @@ export interface TableStatus {
   /** Changes staged since this process began. */
   readonly changes: number
   /** Why it failed or is being copied anew; code and message. */
-  readonly problem?: { readonly code: string; readonly message: string; readonly remedy: string }
+  readonly problem?: Trouble
 }
 
 export interface GatewayStatus {
@@ -42,9 +43,9 @@ export interface GatewayStatus {
   /** From a mark written at the source until the stream came past it. */
   readonly roundTripMs?: number | undefined
   /** Why nothing comes: the source says so, or cannot be read at the moment. */
-  readonly stall?:
-    | { readonly code: string; readonly message: string; readonly remedy: string }
-    | undefined
+  readonly stall?: Trouble | undefined
+  /** Slots for which the source keeps log though nobody reads them, as of the last start. */
+  readonly leftSlots?: readonly Trouble[]
 }
 
 export interface Gateway {

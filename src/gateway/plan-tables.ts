@@ -3,7 +3,7 @@
  * stream, and from time to time beside it.
  */
 import type { SteadyClock } from '../base/clock.ts'
-import { asSluiceError, hasCode, SluiceError, troubleOf } from '../base/errors.ts'
+import { asSluiceError, hasCode, SluiceError, type Trouble, troubleOf } from '../base/errors.ts'
 import type { Log } from '../observe/log.ts'
 import type { Finding } from '../source/finding.ts'
 import type { Position, PreparedSource, Source, SourceState } from '../source/source.ts'
@@ -47,6 +47,7 @@ export class TablePlan {
   /** Asked for by id and not among the tables, with the reason. */
   readonly #notFound = new Map<string, TableStatus['problem']>()
   #isFirst = true
+  #leftSlots: readonly Trouble[] = []
   /** By the last check, `schema.table`. */
   #refused: Set<string> = new Set()
 
@@ -57,6 +58,11 @@ export class TablePlan {
   /** Asked for by name and not in the source. */
   get missing(): readonly NamedTable[] {
     return this.#missing
+  }
+
+  /** By the last look of `prepare`. */
+  get leftSlots(): readonly Trouble[] {
+    return this.#leftSlots
   }
 
   /** The tables, by id, are copied anew; takes effect with the next `applyRefresh`. */
@@ -89,7 +95,7 @@ export class TablePlan {
     const selected = await selectTables(source, this.#options.selection)
     const findings = await source.check(selected.tables)
     const refused = refusals(this.#withoutLostLog(findings))
-    if (this.#isFirst) this.#tellLeftSlots(findings)
+    this.#tellLeftSlots(findings)
     const good = selected.tables.filter((table) => !refused.has(nameOf(table)))
     const state = await this.#prepareSource(good)
     // On record no later than the source that has them.
@@ -202,8 +208,12 @@ export class TablePlan {
 
   /** They cost the source disk for as long as nobody hears of them. */
   #tellLeftSlots(findings: readonly Finding[]): void {
-    for (const { code, message, remedy } of findings) {
-      if (code === 'SOURCE_SLOT_LEFT_BEHIND') this.#options.log.warn(message, { code, remedy })
+    const known = new Set(this.#leftSlots.map(({ message }) => message))
+    this.#leftSlots = findings.flatMap(({ code, message, remedy = '' }) =>
+      code === 'SOURCE_SLOT_LEFT_BEHIND' ? [{ code, message, remedy }] : [],
+    )
+    for (const { code, message, remedy } of this.#leftSlots) {
+      if (!known.has(message)) this.#options.log.warn(message, { code, remedy })
     }
   }
 

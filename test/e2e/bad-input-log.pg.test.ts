@@ -146,8 +146,13 @@ test.concurrent('the staging volume is lost: one command repairs it, and the slo
   const check = await scene.call('check', scene.file)
   const left = check.lines.find(({ code }) => code === 'SOURCE_SLOT_LEFT_BEHIND')
   expect(left).toMatchObject({ severity: 'warning' })
+  const gateway = (await scene.call('status')).lines.find(({ event }) => event === 'gateway')
+  const named = { code: 'SOURCE_SLOT_LEFT_BEHIND', message: expect.stringContaining(slot) }
+  expect(gateway?.['leftSlots']).toMatchObject([{ ...named, remedy: left?.['remedy'] }])
   await scene.sql(String(left?.['remedy']))
   expect((await scene.call('check', scene.file)).text).not.toContain(slot)
+  await expectDone(scene.runOnce())
+  expect((await scene.call('status')).text).not.toContain(slot)
 })
 
 for (const rest of [0, 1]) {

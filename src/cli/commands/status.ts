@@ -41,6 +41,7 @@ function printReport(call: CommandCall, report: StatusReport): void {
       `${output.style('bold', `gateway ${printable(gateway.name)}`)}  ${gatewayText(call, gateway)}`,
     )
     if (gateway.problem !== undefined) printProblem(output, gateway.problem)
+    for (const left of gateway.leftSlots ?? []) printProblem(output, left, undefined, 'note')
     if (isAbandoned(call, gateway)) {
       output.line(
         `  its source keeps its log for it; to take it away: ${call.program} remove ${printable(gateway.name)} --yes`,
