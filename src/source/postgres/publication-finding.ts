@@ -2,6 +2,7 @@
 import type { Finding } from '../finding.ts'
 import type { SourceTable } from '../table-schema.ts'
 import { listed } from './listed.ts'
+import { unmetByTables } from './prerequisite-finding.ts'
 import { onPrimary } from './prerequisites-role.ts'
 import {
   addTablesStatement,
@@ -86,8 +87,6 @@ function findingOf(
   { tableCount, isStandby }: PublicationPlan,
   words: Words,
 ): Finding[] {
-  const [first, ...others] = unpublished
-  if (first === undefined) return []
   const ready = unpublished.filter(({ isUnready }) => !isUnready)
   const late = unpublished.filter(({ isUnready }) => isUnready)
   const statements = (some: readonly Unpublished[]): string =>
@@ -99,19 +98,19 @@ function findingOf(
       ? ''
       : `-- once the rest that is said of ${whom} is mended: ${statements(late)}`
   const remedy = [now, later].filter((text) => text !== '').join('\n')
-  const finding = {
-    severity: 'error',
-    code: 'SOURCE_PUBLICATION_INCOMPLETE',
-    remedy: isStandby ? onPrimary(remedy) : remedy,
-  } as const
-  if (others.length === 0) {
-    const message = `${words.one}${first.problem ?? ''}`
-    return [{ ...finding, subject: 'table', message, table: shownTable(first.table.name) }]
-  }
   const shown = unpublished.map(({ table, problem }) =>
     problem === undefined ? shownTable(table.name) : `${shownTable(table.name)} (${problem})`,
   )
-  const message = `${unpublished.length} of ${tableCount} tables ${words.several}: ${listed(shown, ', ')}`
-  const tables = unpublished.map(({ table }) => shownTable(table.name))
-  return [{ ...finding, subject: 'publication', message, tables }]
+  return unmetByTables(
+    {
+      code: 'SOURCE_PUBLICATION_INCOMPLETE',
+      remedy: isStandby ? onPrimary(remedy) : remedy,
+    },
+    unpublished.map(({ table }) => shownTable(table.name)),
+    {
+      one: `${words.one}${unpublished[0]?.problem ?? ''}`,
+      several: `${unpublished.length} of ${tableCount} tables ${words.several}: ${listed(shown, ', ')}`,
+      subject: 'publication',
+    },
+  )
 }

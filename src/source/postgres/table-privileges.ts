@@ -4,6 +4,7 @@ import type { SourceTable, SourceTableName } from '../table-schema.ts'
 import type { ControlRow } from './connect.ts'
 import type { CatalogTable } from './discover.ts'
 import { listed } from './listed.ts'
+import { unmetByTables } from './prerequisite-finding.ts'
 import { quoteIdentifier, quoteTable, shownTable } from './sql-text.ts'
 
 /** `$1`: oids of tables, `$2`: names of our publications. One row a table. */
@@ -112,22 +113,21 @@ export function grantsFinding(
   denied: readonly DeniedTable[],
   { role, tableCount }: { readonly role: string; readonly tableCount: number },
 ): Finding[] {
-  const [first, ...others] = denied
-  if (first === undefined) return []
   const quoted = quoteIdentifier(role)
-  const grants = denied.flatMap(({ problems }) => problems.map(({ grant }) => grant))
-  const remedy = grantStatements(grants, quoted)
-  const finding = { severity: 'error', code: 'SOURCE_PERMISSION_DENIED', remedy } as const
-  if (others.length === 0) {
-    const message = listed(
-      first.problems.map((problem) => problem.message),
-      '; ',
-    )
-    return [{ ...finding, subject: 'table', message, table: shownTable(first.table.name) }]
-  }
-  const message = `Role ${quoted} may not read ${denied.length} of ${tableCount} tables: ${listed(denied.map(shownDenied), ', ')}`
-  const tables = denied.map(({ table }) => shownTable(table.name))
-  return [{ ...finding, subject: 'privileges', message, tables }]
+  const problems = denied.flatMap((one) => one.problems)
+  const grants = problems.map(({ grant }) => grant)
+  return unmetByTables(
+    { code: 'SOURCE_PERMISSION_DENIED', remedy: grantStatements(grants, quoted) },
+    denied.map(({ table }) => shownTable(table.name)),
+    {
+      one: listed(
+        problems.map(({ message }) => message),
+        '; ',
+      ),
+      several: `Role ${quoted} may not read ${denied.length} of ${tableCount} tables: ${listed(denied.map(shownDenied), ', ')}`,
+      subject: 'privileges',
+    },
+  )
 }
 
 function shownDenied({ table, problems }: DeniedTable): string {
@@ -155,18 +155,17 @@ export function hiddenFinding(
   { role, tableCount }: { readonly role: string; readonly tableCount: number },
 ): Finding[] {
   const tables = [...new Set(hidden.map(({ table }) => shownTable(table.name)))]
-  const [first, ...others] = tables
-  if (first === undefined) return []
   const quoted = quoteIdentifier(role)
-  const remedy = `ALTER ROLE ${quoted} BYPASSRLS;`
-  const finding = { severity: 'error', code: 'SOURCE_ROW_SECURITY', remedy } as const
-  if (others.length === 0) {
-    const message = listed(
-      hidden.map((one) => one.message),
-      '; ',
-    )
-    return [{ ...finding, subject: 'table', message, table: first }]
-  }
-  const message = `Row-level security applies to role ${quoted} in ${tables.length} of ${tableCount} tables: ${listed(tables, ', ')}`
-  return [{ ...finding, subject: 'row-level security', message, tables }]
+  return unmetByTables(
+    { code: 'SOURCE_ROW_SECURITY', remedy: `ALTER ROLE ${quoted} BYPASSRLS;` },
+    tables,
+    {
+      one: listed(
+        hidden.map(({ message }) => message),
+        '; ',
+      ),
+      several: `Row-level security applies to role ${quoted} in ${tables.length} of ${tableCount} tables: ${listed(tables, ', ')}`,
+      subject: 'row-level security',
+    },
+  )
 }
