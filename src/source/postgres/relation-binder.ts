@@ -130,7 +130,8 @@ export class RelationBinder {
       columns: order.names,
       key: schema.key,
     })
-    const outcome = await this.#bindTable(shape.relation, order.isUncertain)
+    const how = { isUncertain: order.isUncertain, catalog }
+    const outcome = await this.#bindTable(shape.relation, how)
     const bound = this.relations.get(root)
     this.relations.set(
       relation.oid,
@@ -141,7 +142,12 @@ export class RelationBinder {
     return outcome
   }
 
-  async #bindTable(relation: Relation, isUncertain = false): Promise<RelationOutcome> {
+  /** `catalog`: of the table, where it was looked at just now. */
+  async #bindTable(
+    relation: Relation,
+    how: { readonly isUncertain?: boolean; readonly catalog?: CatalogTable | undefined } = {},
+  ): Promise<RelationOutcome> {
+    const { isUncertain = false } = how
     const announced = this.#announced.get(String(relation.oid))
     if (announced === undefined) {
       this.relations.set(relation.oid, 'ignored')
@@ -152,7 +158,7 @@ export class RelationBinder {
     const isUnchanged =
       base !== undefined && !isUncertain && described?.isUnchanged(announced.id) === true
     const told = base === undefined ? undefined : described?.take(base.id, base.schema, relation)
-    const catalog = told?.catalog ?? (await this.#catalogOf(announced))
+    const catalog = told?.catalog ?? how.catalog ?? (await this.#catalogOf(announced))
     // A publication of version 18 may send generated columns, which no copy has.
     const generated = new Set(catalog?.generated)
     const sent = relation.columns.filter((column) => !generated.has(column.name))
@@ -175,8 +181,8 @@ export class RelationBinder {
       }
       return this.#bindAs(relation, { ...announced, name, schema }, seen) ?? { kind: 'bound' }
     }
-    const how = { seen, isCatalog: false, isUncertain, ...told }
-    const decision = this.#decisions.decide(base, catalog, how)
+    const said = { seen, isCatalog: false, isUncertain, ...told }
+    const decision = this.#decisions.decide(base, catalog, said)
     if (decision.kind === 'same') return this.#bindAs(relation, base, seen) ?? { kind: 'bound' }
     const { table, change } = decision
     return this.#bindAs(relation, table, seen) ?? { kind: 'bound', changed: { table, change } }

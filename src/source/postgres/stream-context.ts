@@ -19,7 +19,7 @@ export interface StreamContext {
   readonly slotName: string
   readonly publicationNames: readonly string[]
   readonly publication: Pick<PublicationGuard, 'watch' | 'takeGaps' | 'trust'>
-  readonly partitions: Omit<PartitionGuard, 'prepare' | 'records' | 'copied'>
+  readonly partitions: Omit<PartitionGuard, 'prepare' | 'remember' | 'copied' | 'close'>
   /** Tables of which a cell could not be read, with the reason, until a sink is told. */
   readonly unreadable: Map<TableId, string>
   readonly looks: LookOptions
