@@ -117,6 +117,8 @@ test('trap: a slot that somebody reads is taken, and free after that', async () 
   const { source, state } = await prepared('t1')
   const tables = [await tableNamed(source, 't1')]
   const first = startStream({ source, state, tables })
+  // What it delivers shows that it has the slot.
+  await server.sql('insert into t1 values (1)')
   await first.reach(await source.currentPosition())
   const other = sourceOf(server, { name: 't1', blockedTimeoutMs: 500 })
   await expect(
