@@ -64,8 +64,7 @@ export async function explainStreamError(
     `Publication "${publicationNames.join('" or "')}" did not exist at the place in the log that is being read`,
     {
       cause: error,
-      remedy:
-        'Run a full refresh of the tables of this gateway: the log cannot be read past that place.',
+      remedy: 'The log cannot be read past that place. Run: sluice refresh --all --full',
     },
   )
 }

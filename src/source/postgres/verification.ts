@@ -39,6 +39,7 @@ export async function openVerification(
     throw new SluiceError(
       'SOURCE_TABLE_CHANGED',
       `${opened.overtaken} was truncated or rewritten each time a snapshot was taken, ${tries} times`,
+      { remedy: 'Run sluice verify once more, when nobody truncates or rewrites the table.' },
     )
   }
 }
