@@ -7,7 +7,7 @@ import type { ChangesEntry, Manifest, ManifestEntry } from '../staging/manifest.
 import { chooseTarget, planTable, type AppliedState, type TablePlan } from './plan.ts'
 import { StagedTables } from './staged-tables.ts'
 
-const table: ManifestEntry = {
+const table: Extract<ManifestEntry, { kind: 'table' }> = {
   kind: 'table',
   table_id: '1',
   source_schema: 'public',
@@ -58,7 +58,7 @@ const changes = (id: number, version = 0): ChangesEntry => ({
   min_sequence: '1',
   max_sequence: '1',
 })
-const gap: ManifestEntry = { kind: 'gap', table_id: '1', reason: 'lost' }
+const gap: Extract<ManifestEntry, { kind: 'gap' }> = { kind: 'gap', table_id: '1', reason: 'lost' }
 
 const manifest = (commit: number, entries: readonly ManifestEntry[]): Manifest => ({
   format: 1,
@@ -83,6 +83,11 @@ const at = (commit: number, id: number): AppliedState => ({
   snapshotId: id,
   snapshotPoint: digestPoint(`p${id}`),
   schemaVersion: 0,
+})
+
+const afresh = (entries: LogBase['tables'][number]['entries']): LogBase => ({
+  first: 9,
+  tables: [{ table_id: '1', last_commit: 8, entries }],
 })
 
 interface Case {
@@ -186,6 +191,20 @@ describe('planTable()', () => {
       'a log with another copy of the same number',
       { log: [loaded, [changes(0)]], applied: { ...at(0, 0), snapshotPoint: 'x' } },
       'PIPELINE_STAGING_REPLACED',
+    ],
+    [
+      'trap: the next copy of a log that begins afresh is under way',
+      {
+        base: afresh([table, started(9), gap]),
+        log: [[table, started(10), chunk(10)]],
+        applied: at(8, 3),
+      },
+      'PIPELINE_TABLE_GAP',
+    ],
+    [
+      'the same of a volume that was lost whole',
+      { base: afresh([]), log: [[table, started(10), chunk(10)]], applied: at(8, 3) },
+      'waiting',
     ],
     ['a chunk short', { log: [[table, started(0), finished(0)]] }, 'PIPELINE_STAGING_INCONSISTENT'],
     [

@@ -88,7 +88,8 @@ function planPresent(input: PlanInput): TablePlan {
   const finished = newestFinished(table, target)
   const gap = gapError(table, target)
   if (finished === undefined) {
-    if (applied.commit === undefined) {
+    // Of a log that begins afresh the next copy replaces whatever the table was loaded from.
+    if (applied.commit === undefined || hasNewerCopy(table, applied)) {
       return gap === undefined ? { kind: 'waiting' } : { kind: 'blocked', error: gap }
     }
     return blocked('PIPELINE_STAGING_REPLACED', table, 'has no finished copy in the staging log')
@@ -194,6 +195,10 @@ function checked(table: StagedTable, plan: LoadOrChanges, applied?: AppliedState
 
 type LoadOrChanges = Extract<TablePlan, { readonly kind: 'load' | 'changes' }>
 
+function hasNewerCopy({ snapshots }: StagedTable, { snapshotId }: AppliedState): boolean {
+  return snapshotId !== undefined && [...snapshots.keys()].some((id) => id > snapshotId)
+}
+
 /** The newest copy that is finished by `target`. */
 export function newestFinished(
   table: StagedTable,
@@ -231,10 +236,10 @@ function gapError(table: StagedTable, target: CommitNumber): SluiceError | undef
     const isFinished = snapshot.finishedAt !== undefined && snapshot.finishedAt <= target
     if (!snapshot.isVoid && isFinished) return undefined
   }
-  return new SluiceError(
-    'PIPELINE_TABLE_GAP',
-    `${nameOf(table)} can not be followed after staged commit ${gap.commit}: ${gap.entry.reason}`,
-  )
+  // What the log's base says of it has no number any more.
+  const after = gap.commit < 0 ? '' : ` after staged commit ${gap.commit}`
+  const text = `${nameOf(table)} can not be followed${after}: ${gap.entry.reason}`
+  return new SluiceError('PIPELINE_TABLE_GAP', text)
 }
 
 function purged(table: StagedTable, applied: AppliedState, base: LogBase): TablePlan {
