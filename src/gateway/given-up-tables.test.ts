@@ -64,21 +64,22 @@ test('a table that was given up for its copy is tried again, seldom and seldomer
   expect(minutes).toEqual([1, 2, 4, 8, 16, 32, 60, 60, 60])
 })
 
+const refused: Finding = {
+  severity: 'error',
+  code: 'SOURCE_PERMISSION_DENIED',
+  subject: 'table',
+  message: 'may not read it',
+  remedy: 'GRANT',
+  table: 'public.t1',
+}
+
 test('a table that the check explains is copied as soon as the check finds it mended', async () => {
   const world = written(['1'])
-  const finding: Finding = {
-    severity: 'error',
-    code: 'SOURCE_PERMISSION_DENIED',
-    subject: 'table',
-    message: 'may not read it',
-    remedy: 'GRANT',
-    table: 'public.t1',
-  }
   const findings: Finding[] = []
   const { end, pauses } = await pausesUntil(
     world,
     ({ length }) => {
-      if (length === 1) findings.push(finding)
+      if (length === 1) findings.push(refused)
       return length > 1
     },
     { findings, looks: 40 },
@@ -86,6 +87,25 @@ test('a table that the check explains is copied as soon as the check finds it me
   expect(end).toMatchObject({ kind: 'resolved', result: { failedTables: [] } })
   // 40 looks, one in 30 s, and none of the pauses of a copy that nobody can explain.
   expect(pauses.map((ms) => Math.floor(ms / 60_000))).toEqual([20])
+})
+
+test('a table that the check refuses is not copied because everything is to be copied anew', async () => {
+  const world = written(['1'], ['2'])
+  const tried: string[] = []
+  const end = await world.process({
+    mode: 'once',
+    refresh: 'all',
+    source: { findings: [refused] },
+    atStep: ({ name, gateway }) => {
+      const { tables } = gateway.status()
+      if (name === 'before snapshot') tried.push(...tables.map(({ state }) => state))
+    },
+  })
+  expect(end).toMatchObject({
+    kind: 'resolved',
+    result: { failedTables: [{ tableId: '1', problem: { message: refused.message } }] },
+  })
+  expect(tried).toEqual(['failed', 'pending'])
 })
 
 test('a change of its columns is a new chance at once for a table that was given up', async () => {

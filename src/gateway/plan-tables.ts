@@ -118,7 +118,8 @@ export class TablePlan {
       }
     }
     this.#refused = new Set(refused.keys())
-    this.applyRefresh()
+    // What was found just now a copy would only meet again.
+    this.applyRefresh({ butOf: this.#refused })
     return good.map((table) => {
       const followed = tables.get(table.id)
       return followed?.isFollowed === true ? followed.table : table
@@ -177,7 +178,8 @@ export class TablePlan {
     return withIdentity(described, selection)
   }
 
-  applyRefresh(): void {
+  /** `butOf`: `schema.table` of those whose copy need not be tried. */
+  applyRefresh({ butOf }: { readonly butOf?: ReadonlySet<string> } = {}): void {
     const { tables, log } = this.#options
     const asked = this.#refresh
     this.#refresh = new Set()
@@ -185,7 +187,9 @@ export class TablePlan {
       if (asked !== 'all' && !asked.delete(table.table.id)) continue
       this.#notFound.delete(table.table.id)
       if (table.isFollowed) tables.refresh(table)
-      else if (table.state === 'failed') tables.remedy(table)
+      else if (table.state === 'failed' && butOf?.has(nameOf(table.table)) !== true) {
+        tables.remedy(table)
+      }
     }
     if (asked !== 'all') {
       for (const tableId of asked) {
