@@ -1,20 +1,15 @@
 /** A staging volume that is lost, with histories in the lake that are nowhere else; and with kills. */
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { type Called, createScene, type Scene } from '../support/bad-input.ts'
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../support/embedded-postgres.ts'
+import { serverForTests } from '../support/server-for-tests.ts'
 
-let server: EmbeddedPostgres
+const server = serverForTests()
 const scenes: Scene[] = []
 
-beforeAll(async () => {
-  server = await startEmbeddedPostgres()
-})
-
-afterAll(async () => {
+afterAll(() => {
   for (const scene of scenes) scene.dispose()
-  await server.stop()
 })
 
 type ScdType = 'SCD_TYPE_1' | 'SCD_TYPE_2' | 'APPEND_ONLY'
