@@ -13,13 +13,14 @@ import type { SourceTable } from '../table-schema.ts'
 import { fromPosition } from './position.ts'
 import type { PostgresSource } from './postgres-source.ts'
 import {
+  copiedRows,
   placeOf,
   type RunningStream,
   sourceOf,
   startStream,
   tableNamed,
 } from './testing/postgres-fixture.ts'
-import { RecordingSink, RecordingSnapshotSink } from './testing/recording-sink.ts'
+import { RecordingSink } from './testing/recording-sink.ts'
 
 /** Servers before 14 send every transaction when it has committed. */
 const isStreaming = postgresVersion >= 14
@@ -376,18 +377,14 @@ test('a copy covers the transaction in progress that it shows, and not the one t
   await shown.query('commit')
   const table = tables[0] as SourceTable
   const snapshot = await source.beginSnapshot(table, { delivered: [] })
-  const sink = new RecordingSnapshotSink(table)
-  for (const chunk of snapshot.chunks) {
-    await snapshot.readChunk(chunk, sink, new AbortController().signal)
-  }
-  await snapshot.close()
+  const copied = await copiedRows(snapshot, table)
   await later.query('commit')
   await stream.reach(await source.currentPosition())
   const point = source.parseSnapshotPoint(snapshot.point)
   const covered = stream.sink.transactions.filter((transaction) => point.covers(transaction))
   expect(covered.map(({ rows: recorded }) => recorded[0]?.cells[0])).toEqual(['1'])
   expect(stream.sink.transactions).toHaveLength(2)
-  expect(sink.rows()).toHaveLength(1000)
+  expect(copied).toHaveLength(1000)
   for (const client of [shown, later]) await client.end()
   await finish(course, stream)
 })

@@ -4,8 +4,13 @@ import { postgresVersion } from '../../../test/support/embedded-postgres.ts'
 import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import { openControl } from './connect.ts'
 import { parsePostgresOptions, sessionSettings } from './connection-options.ts'
-import { connectionOptions, sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
-import { RecordingSnapshotSink } from './testing/recording-sink.ts'
+import {
+  copiedRows,
+  connectionOptions,
+  sourceOf,
+  startStream,
+  tableNamed,
+} from './testing/postgres-fixture.ts'
 import { startProxy } from './testing/proxy.ts'
 import { WireConnection } from './wire/wire-connection.ts'
 
@@ -165,14 +170,10 @@ describe('encodings', () => {
     const stream = startStream({ source, state, tables: [table] })
     try {
       const copy = await source.beginSnapshot(table, { delivered: [] })
-      const sink = new RecordingSnapshotSink(table)
-      for (const chunk of copy.chunks) {
-        await copy.readChunk(chunk, sink, new AbortController().signal)
-      }
-      await copy.close()
+      const copied = await copiedRows(copy, table)
       await server.sql(insert, database)
       await Promise.race([stream.until(() => stream.sink.transactions.length === 1), stream.ended])
-      return [sink.rows()[0]?.cells[1], stream.sink.transactions[0]?.rows[0]?.cells[1]]
+      return [copied[0]?.cells[1], stream.sink.transactions[0]?.rows[0]?.cells[1]]
     } finally {
       await stream.stop().catch(() => undefined)
       await source.dispose()

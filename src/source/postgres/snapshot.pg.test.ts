@@ -3,7 +3,7 @@ import { postgresVersion } from '../../../test/support/embedded-postgres.ts'
 import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import type { Position, SnapshotPoint } from '../source.ts'
 import { toPosition } from './position.ts'
-import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
+import { copiedRows, sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
 import { type RecordedRow, RecordingSink, RecordingSnapshotSink } from './testing/recording-sink.ts'
 
 const server = serverForTests({
@@ -72,10 +72,8 @@ describe('beginSnapshot()', () => {
       for (const transaction of delivered) {
         expect(point.covers(transaction)).toBe(true)
       }
-      const sink = new RecordingSnapshotSink(table)
-      for (const chunk of snapshot.chunks) await snapshot.readChunk(chunk, sink, never)
-      await snapshot.close()
-      copies.push({ point, rows: sink.rows() })
+      const copied = await copiedRows(snapshot, table)
+      copies.push({ point, rows: copied })
     }
     isWriting = false
     await Promise.all(writers)
@@ -114,10 +112,8 @@ describe('beginSnapshot()', () => {
     await stream.reach(await source.currentPosition())
     expect(stream.sink.transactions).toEqual([])
     const snapshot = await source.beginSnapshot(table, { delivered: [] })
-    const sink = new RecordingSnapshotSink(table)
-    for (const chunk of snapshot.chunks) await snapshot.readChunk(chunk, sink, never)
-    await snapshot.close()
-    expect(sink.rows().map(({ cells }) => cells[0])).toEqual(['1'])
+    const copied = await copiedRows(snapshot, table)
+    expect(copied.map(({ cells }) => cells[0])).toEqual(['1'])
     await server.sql("commit prepared 'later'")
     await stream.reach(await source.currentPosition())
     await stream.stop()
@@ -152,10 +148,8 @@ describe('beginSnapshot()', () => {
     await writer.query('commit')
     await writer.end()
     const snapshot = await source.beginSnapshot(w2, { delivered: [] })
-    const sink = new RecordingSnapshotSink(w2)
-    for (const chunk of snapshot.chunks) await snapshot.readChunk(chunk, sink, never)
-    await snapshot.close()
-    expect(sink.rows().map(({ cells }) => cells[0])).toEqual(['1'])
+    const copied = await copiedRows(snapshot, w2)
+    expect(copied.map(({ cells }) => cells[0])).toEqual(['1'])
     await source.dispose()
     await source.close()
   })
@@ -175,10 +169,8 @@ describe('beginSnapshot()', () => {
     await writer.query("set lock_timeout = '50ms'")
     await expect(writer.query('truncate k1')).rejects.toMatchObject({ code: '55P03' })
     await writer.end()
-    const sink = new RecordingSnapshotSink(table)
-    for (const chunk of snapshot.chunks) await snapshot.readChunk(chunk, sink, never)
-    await snapshot.close()
-    expect(sink.rows().map(({ cells }) => cells[0])).toEqual(['2'])
+    const copied = await copiedRows(snapshot, table)
+    expect(copied.map(({ cells }) => cells[0])).toEqual(['2'])
     await source.dispose()
     await source.close()
   })

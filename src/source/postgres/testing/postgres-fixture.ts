@@ -3,12 +3,12 @@ import { EventEmitter, once } from 'node:events'
 import { systemClock } from '../../../base/clock.ts'
 import { noFailpoints } from '../../../base/failpoint.ts'
 import { type Log, silentLog } from '../../../observe/log.ts'
-import type { Position, SourceState, StreamEnd } from '../../source.ts'
+import type { Position, SourceState, StreamEnd, TableSnapshot } from '../../source.ts'
 import type { SourceTable } from '../../table-schema.ts'
 import { fromPosition, toPosition } from '../position.ts'
 import { createPostgresSource, type PostgresSource } from '../postgres-source.ts'
 import type { PostgresSourceOptions } from '../postgres-source-options.ts'
-import { RecordingSink } from './recording-sink.ts'
+import { type RecordedRow, RecordingSink, RecordingSnapshotSink } from './recording-sink.ts'
 
 export interface TestServer {
   readonly host: string
@@ -62,6 +62,18 @@ export async function tableNamed(source: PostgresSource, name: string): Promise<
   const table = tables.find((candidate) => candidate.name.table === name)
   if (table === undefined) throw new Error(`no table ${name}`)
   return table
+}
+
+/** All rows of a copy, which is over then. */
+export async function copiedRows(
+  snapshot: TableSnapshot,
+  table: SourceTable,
+): Promise<readonly RecordedRow[]> {
+  const sink = new RecordingSnapshotSink(table)
+  const { signal } = new AbortController()
+  for (const chunk of snapshot.chunks) await snapshot.readChunk(chunk, sink, signal)
+  await snapshot.close()
+  return sink.rows()
 }
 
 export interface RunningStream {
