@@ -8,10 +8,14 @@ import type { PlannedChunk } from './copy-chunks.ts'
 import { createCopyTextDecoder } from './copy-text.ts'
 import type { CatalogTable } from './discover.ts'
 import type { IdleSessions } from './idle-sessions.ts'
+import { sqlStateOf } from './server-error.ts'
 import { formatSnapshotPoint, type SnapshotPointRecord } from './snapshot-point.ts'
 import { quoteIdentifier, quoteLiteral, shownTable } from './sql-text.ts'
 import { copyOut } from './wire/copy-out.ts'
 import { WireConnection } from './wire/wire-connection.ts'
+
+/** Of a snapshot that is not there: since version 16, and before. */
+const noSnapshot: ReadonlySet<string | undefined> = new Set(['42704', '22023'])
 
 export interface CopiedTableParts {
   readonly catalog: CatalogTable
@@ -39,6 +43,8 @@ export class CopiedTable implements TableSnapshot {
   readonly #idle: WireConnection[] = []
   readonly #all = new Set<WireConnection>()
   #isClosed = false
+  /** Why the leader read no further: nobody can read under the snapshot any more. */
+  #lost: unknown
 
   constructor(
     { options, sessions }: { readonly options: PostgresOptions; readonly sessions: IdleSessions },
@@ -59,7 +65,8 @@ export class CopiedTable implements TableSnapshot {
   }
 
   async readChunk(chunk: SnapshotChunk, sink: SnapshotSink, signal: AbortSignal): Promise<void> {
-    const { catalog } = this.#parts
+    const { catalog, leader } = this.#parts
+    if (this.#lost !== undefined) throw this.#lost
     const connection = this.#idle.pop() ?? (await this.#openReader(signal))
     const decoder = createCopyTextDecoder(catalog.decoders, sink)
     const doing = `copying ${shownTable(catalog.table.name)}, chunk ${chunk.id}`
@@ -71,7 +78,10 @@ export class CopiedTable implements TableSnapshot {
         pressure: () => sink.pressure(),
       },
       signal,
-    )
+    ).catch((error: unknown) => {
+      if (connection === leader) this.#lost = error
+      throw error
+    })
     this.#idle.push(connection)
   }
 
@@ -102,8 +112,19 @@ export class CopiedTable implements TableSnapshot {
       throw new SluiceError('ABORTED', 'The copy was stopped')
     }
     await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
-    await connection.query(`SET TRANSACTION SNAPSHOT ${quoteLiteral(this.#parts.name)}`)
+    try {
+      await connection.query(`SET TRANSACTION SNAPSHOT ${quoteLiteral(this.#parts.name)}`)
+    } catch (error) {
+      connection.destroy()
+      throw noSnapshot.has(sqlStateOf(error)) ? this.#snapshotGone(error) : error
+    }
     return connection
+  }
+
+  #snapshotGone(cause: unknown): SluiceError {
+    const table = shownTable(this.#parts.catalog.table.name)
+    const message = `The session that held the snapshot of the copy of ${table} has ended`
+    return new SluiceError('SOURCE_CONNECTION_LOST', message, { cause })
   }
 
   async close(): Promise<void> {
