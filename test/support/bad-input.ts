@@ -151,6 +151,7 @@ class ServerScene implements Scene {
   #seen: string
   readonly #server: EmbeddedPostgres
   readonly #said: string[] = []
+  readonly #running = new Set<SluiceProcess>()
 
   constructor(server: EmbeddedPostgres, name: string) {
     this.#server = server
@@ -192,7 +193,11 @@ class ServerScene implements Scene {
     const { dataFolder = this.dataFolder, env } = options
     const { env: password, ...where } = this.#place()
     const place = { ...where, env: { ...password, ...env } }
-    return startSluice([...args, '--data', dataFolder, '--output', 'json'], place)
+    const started = startSluice([...args, '--data', dataFolder, '--output', 'json'], place)
+    this.#running.add(started)
+    const ended = (): void => void this.#running.delete(started)
+    started.finished.then(ended, ended)
+    return started
   }
 
   async call(...args: readonly string[]): Promise<Called> {
@@ -258,7 +263,9 @@ class ServerScene implements Scene {
   }
 
   dispose(): void {
-    rmSync(this.folder, { recursive: true, force: true })
+    // Of a test that failed; it would write into the folder again.
+    for (const running of this.#running) running.kill('SIGKILL')
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
   }
 
   #place(): SluiceOptions {

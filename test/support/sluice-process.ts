@@ -45,6 +45,10 @@ export function startSluice(args: readonly string[], options: SluiceOptions): Sl
     env: { ...ownEnvironment(), NODE_COMPILE_CACHE: compileCache, NO_COLOR: '1', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  // A test that fails leaves nobody behind who goes on for ever.
+  const kill = (): void => void child.kill('SIGKILL')
+  process.prependOnceListener('exit', kill)
+  child.once('close', () => process.removeListener('exit', kill))
   const out: Buffer[] = []
   const err: Buffer[] = []
   child.stdout?.on('data', (bytes: Buffer) => out.push(bytes))
