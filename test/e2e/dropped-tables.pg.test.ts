@@ -28,9 +28,12 @@ beforeEach(async () => {
 })
 
 afterEach(async () => {
-  expect((await sluice('remove', 'gateway', '--yes')).exitCode).toBe(0)
-  await server.sql('DROP SCHEMA s CASCADE')
-  await rm(folder, { recursive: true, force: true })
+  try {
+    expect((await sluice('remove', 'gateway', '--yes')).exitCode).toBe(0)
+  } finally {
+    await server.sql('DROP SCHEMA s CASCADE')
+    await rm(folder, { recursive: true, force: true })
+  }
 })
 
 const env = (): Record<string, string> => ({ SLUICE_TEST_PASSWORD: server.password })
