@@ -49,13 +49,15 @@ interface Course {
   feed(...messages: readonly Buffer[]): Promise<void>
 }
 
-function course(maxBytes = 2 ** 30): Course {
+function course(maxBytes = 2 ** 30, delivers: (message: Buffer) => void = () => undefined): Course {
   const delivered: Buffer[] = []
   const relations: Buffer[] = []
   const target: SpooledTarget & { isDone: boolean } = {
     isDone: false,
     message: (bytes, from, to) => {
-      delivered.push(Buffer.from(bytes.subarray(from, to)))
+      const message = Buffer.from(bytes.subarray(from, to))
+      delivered.push(message)
+      delivers(message)
       return undefined
     },
     rolledBackRelation: (bytes, from, to) => relations.push(Buffer.from(bytes.subarray(from, to))),
@@ -177,7 +179,14 @@ describe('SpooledTransactions', () => {
     await one.feed(start(5, true), insert(5, 'a'), insert(5, 'b'), stop)
     one.target.isDone = true
     await one.feed(commit(5))
-    expect(bodies(one)).toEqual([])
+    expect(one.delivered).toEqual([])
+  })
+
+  test('delivers nothing more once the stream ends in the middle of a transaction', async () => {
+    const one = course(undefined, (message) => (one.target.isDone = message.includes('a')))
+    await one.feed(start(5, true), insert(5, 'a'), insert(5, 'b'), stop)
+    await one.feed(commit(5))
+    expect(one.delivered.map((message) => message.toString('latin1', 0, 1))).toEqual(['B', 'I'])
   })
 })
 

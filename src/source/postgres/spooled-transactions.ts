@@ -193,8 +193,8 @@ export class SpooledTransactions {
   async #deliver(spooled: Spooled, begin: Buffer, commit: Buffer): Promise<void> {
     const target = this.#target
     try {
-      await target.message(begin, 0, begin.length)
       if (target.isDone) return
+      await target.message(begin, 0, begin.length)
       await spooled.file.read(
         (subXid, bytes, start, end) => this.#message(spooled, subXid, bytes, start, end),
         () => (target.isDone ? undefined : target.pressure()),
