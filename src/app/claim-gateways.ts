@@ -51,13 +51,27 @@ export async function claimGateways(
 
 async function claim(context: Place, id: string, key: string): Promise<void> {
   const words = await wordsOf(context, id, process.pid)
-  const holder = await context.store.claimLiveStatus(
-    words,
-    (present) => present.processId !== process.pid && isRunningNow(present, words.atMs),
+  const holder = await context.store.claimLiveStatus(words, (present) =>
+    isOthers(present, words.atMs),
   )
-  if (holder === undefined) return
-  const { processId } = holder
-  throw new SluiceError('GATEWAY_RUNNING', `gateway ${key} is run by process ${processId}`, {
+  if (holder !== undefined) throw runElsewhere(key, holder)
+}
+
+/** Throws GATEWAY_RUNNING when another living process of this data folder runs the gateway. */
+export async function assertNotRunning(
+  { store, clock }: Place,
+  { id, key }: Pick<GatewayDefinition, 'id' | 'key'>,
+): Promise<void> {
+  const present = await store.liveStatus(id)
+  if (present !== undefined && isOthers(present, clock.nowMs())) throw runElsewhere(key, present)
+}
+
+function isOthers(present: LiveStatus, nowMs: number): boolean {
+  return present.processId !== process.pid && isRunningNow(present, nowMs)
+}
+
+function runElsewhere(key: string, { processId }: LiveStatus): SluiceError {
+  return new SluiceError('GATEWAY_RUNNING', `gateway ${key} is run by process ${processId}`, {
     remedy: `Stop that process first: kill ${processId}`,
   })
 }

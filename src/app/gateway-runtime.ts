@@ -1,6 +1,5 @@
 /** One gateway with everything it stands on: source, staging volume, lease on both. */
 import { randomUUID } from 'node:crypto'
-import { SluiceError } from '../base/errors.ts'
 import type { ConnectionAddress } from '../catalog/connection.ts'
 import type { GatewayDefinition } from '../catalog/gateway-definition.ts'
 import { formatTableName } from '../catalog/names.ts'
@@ -10,7 +9,6 @@ import { createParquetEncoder } from '../columnar/parquet/create-encoder.ts'
 import { destinationState, digestPoint } from '../destination/destination-state.ts'
 import { createGateway } from '../gateway/gateway.ts'
 import type { RefreshableGateway } from '../gateway/gateway-options.ts'
-import type { GatewayStatus } from '../gateway/gateway-status.ts'
 import type { TableSelection } from '../gateway/select-tables.ts'
 import type { GatewaySettings } from '../gateway/settings.ts'
 import type { Log } from '../observe/log.ts'
@@ -24,8 +22,8 @@ import { createLocalStorage } from '../storage/local-storage.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import type { Context } from './context.ts'
 import { isAppendOnly } from './append-only.ts'
+import { assertNotRunning } from './claim-gateways.ts'
 import { gatewayIdentity, type GatewayIdentity } from './gateway-identity.ts'
-import { lastWords } from './live-status.ts'
 
 export interface GatewayRuntime {
   readonly definition: GatewayDefinition
@@ -85,25 +83,6 @@ export function openSource(
     clock: context.clock,
     failpoints: context.failpoints,
   })
-}
-
-/** Throws GATEWAY_RUNNING when another living process of this data folder runs the gateway. */
-export async function assertNotRunning(
-  context: Context,
-  definition: GatewayDefinition,
-): Promise<void> {
-  const words = await context.store.liveStatus(definition.id)
-  const running = await lastWords<GatewayStatus>(
-    context.store,
-    definition.id,
-    context.clock.nowMs(),
-  )
-  if (words === undefined || running?.isRunning !== true || words.processId === process.pid) return
-  throw new SluiceError(
-    'GATEWAY_RUNNING',
-    `gateway ${definition.key} is run by process ${words.processId}`,
-    { remedy: `Stop that process first: kill ${words.processId}` },
-  )
 }
 
 async function salvage(

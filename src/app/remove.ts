@@ -14,9 +14,10 @@ import { removalStatements } from '../source/postgres/removal.ts'
 import { openStagingLog } from '../staging/staging-log.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
+import { assertNotRunning } from './claim-gateways.ts'
 import type { Context } from './context.ts'
 import { type GatewayIdentity, readIdentity } from './gateway-identity.ts'
-import { assertNotRunning, openSource } from './gateway-runtime.ts'
+import { openSource } from './gateway-runtime.ts'
 
 export async function removeDeployed(
   context: Context,
