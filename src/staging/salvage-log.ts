@@ -15,10 +15,11 @@ import {
 } from './layout.ts'
 import { type BaseTable, emptyLogBase, type LogBase } from './log-base.ts'
 import { encodeLogBase } from './manifest-codec.ts'
-import type { CommitNumber, Manifest, StoredManifest, TableEntry } from './manifest.ts'
+import type { CommitNumber, StoredManifest, TableEntry } from './manifest.ts'
 import { publishManifest } from './publish-manifest.ts'
 import { readLogBase, readManifest, tellLog } from './read-log.ts'
 import { RecoveredLog } from './recovered-log.ts'
+import { manifestOf } from './staging-log-writer.ts'
 import { onVolume } from './volume-error.ts'
 
 /** How far somebody has applied a table. */
@@ -105,18 +106,15 @@ async function beginAfresh({
     Math.max(before.first, (numbers.at(-1) ?? -1) + 1),
   )
   for (let first = least; ; first++) {
-    const claim: Manifest = {
-      format: 1,
+    const head = {
       commit: first,
       // Every gateway publishes when it takes over, so there never were more epochs than commits.
       epoch: Math.max(first, greatestEpoch) + 1,
       writer,
-      created_at_ms: Math.max(0, Math.floor(nowMs)),
-      incarnation: '',
-      position_before: '',
-      position_after: '',
-      entries: [],
+      nowMs,
     }
+    const nothing = { incarnation: '', position_before: '', position_after: '', entries: [] }
+    const claim = manifestOf(nothing, head)
     const outcome = await publishManifest(storage, claim, undefined)
     if (outcome.kind === 'taken') continue
     failpoints.hit('staging.salvage-claimed')

@@ -61,7 +61,7 @@ export class StagingLogWriter implements StagingLog {
       commit: last.commit + 1,
       epoch: this.epoch,
       writer,
-      created_at_ms: Math.max(0, Math.floor(clock.nowMs())),
+      nowMs: clock.nowMs(),
     })
     const outcome = await publishManifest(storage, manifest, last)
     if (outcome.kind === 'taken') throw this.#end(lostRace(manifest, outcome.manifest, storage.url))
@@ -110,14 +110,17 @@ export class StagingLogWriter implements StagingLog {
   }
 }
 
-export type ManifestHead = Pick<Manifest, 'commit' | 'epoch' | 'writer' | 'created_at_ms'>
+export type ManifestHead = Pick<Manifest, 'commit' | 'epoch' | 'writer'> & {
+  readonly nowMs: number
+}
 
 /** Members in the order the file has them. */
-export function manifestOf(draft: ManifestDraft, head: ManifestHead): Manifest {
+export function manifestOf(draft: ManifestDraft, { nowMs, ...head }: ManifestHead): Manifest {
   const { incarnation, position_before, position_after, entries, ...optional } = draft
   return {
     format: manifestFormat,
     ...head,
+    created_at_ms: Math.max(0, Math.floor(nowMs)),
     incarnation,
     position_before,
     position_after,

@@ -138,7 +138,7 @@ async function claimEpoch(options: StagingLogOptions): Promise<Claim> {
         commit: (last?.commit ?? -1) + 1,
         epoch: (last?.epoch ?? 0) + 1,
         writer,
-        created_at_ms: Math.max(0, Math.floor(clock.nowMs())),
+        nowMs: clock.nowMs(),
       },
     )
     const outcome = await publishManifest(storage, claim, last)
