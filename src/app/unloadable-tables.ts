@@ -6,10 +6,14 @@ import { asSluiceError, type SluiceError } from '../base/errors.ts'
 import { foldName, nameProblem } from '../catalog/names.ts'
 import type { PipelineDefinition } from '../catalog/pipeline-definition.ts'
 import { pipelineSettings, settingValue } from '../catalog/pipeline-settings.ts'
-import { quarantineName } from '../destination/quarantine.ts'
 import { chooseColumns } from '../destination/destination-columns.ts'
 import { expectNoClash } from '../gateway/begin-copy.ts'
-import { type NameRules, routeTables, type TableSelection } from '../pipeline/table-selection.ts'
+import {
+  type NameRules,
+  routeTables,
+  rulesUnder,
+  type TableSelection,
+} from '../pipeline/table-selection.ts'
 import type { Finding } from '../source/finding.ts'
 import type { SourceTable, SourceTableName } from '../source/table-schema.ts'
 import { selectionFrom } from './pipeline-runtime.ts'
@@ -29,9 +33,8 @@ export function unloadableTables(
   const described = new Map(tables.map((table) => [table.id as string, table]))
   for (const { objects, settings = {} } of pipelines) {
     const selections = objects.map(selectionFrom)
-    const rules = { fold: foldName, problem: nameProblem }
-    const isHeldBack = settingValue(settings, pipelineSettings.unfitValues) === 'quarantine'
-    const names = isHeldBack ? { ...rules, beside: quarantineName } : rules
+    const policy = settingValue(settings, pipelineSettings.unfitValues)
+    const names = rulesUnder(policy, { fold: foldName, problem: nameProblem })
     for (const finding of routingFindings(described, { selections, names }, isFirstRun)) {
       // Two pipelines may say the same of a table.
       if (!findings.some((other) => isSame(other, finding))) findings.push(finding)

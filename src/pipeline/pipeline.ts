@@ -30,6 +30,7 @@ import {
   checkSelections,
   formatDestinationName,
   routeTables,
+  rulesUnder,
   type DestinationName,
   type NameRules,
   type Routing,
@@ -275,7 +276,7 @@ class StagedPipeline implements Pipeline {
   /** The runners of the tables staged now; new ones are made, state of known ones is kept. */
   #route(): readonly TableRunner[] {
     const { tables, names = anyName, unfitValues } = this.#options
-    const rules = unfitValues === 'quarantine' ? { ...names, beside: quarantineName } : names
+    const rules = rulesUnder(unfitValues, names)
     const { routes, refused } = routeTables(this.#staged.current(), tables, rules)
     this.#refused = refused
     const wanted = new Map(routes.map((route) => [routeKey(route), route]))

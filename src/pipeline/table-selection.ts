@@ -1,6 +1,8 @@
 /** Which source tables a pipeline ingests, and where each one goes. Pure. */
 import { SluiceError } from '../base/errors.ts'
 import type { ScdType } from '../catalog/pipeline-definition.ts'
+import type { UnfitPolicy } from '../destination/destination-columns.ts'
+import { quarantineName } from '../destination/quarantine.ts'
 import { groupBy } from './group-by.ts'
 import type { SourceTableName } from '../source/table-schema.ts'
 
@@ -74,6 +76,11 @@ export interface NameRules {
 }
 
 export const anyName: NameRules = { fold: (name) => name, problem: () => undefined }
+
+/** With the place that a quarantine takes, where the policy has one. */
+export function rulesUnder(policy: UnfitPolicy | undefined, rules: NameRules): NameRules {
+  return policy === 'quarantine' ? { ...rules, beside: quarantineName } : rules
+}
 
 export interface RoutedTable {
   readonly tableId: string
