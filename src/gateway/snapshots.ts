@@ -15,7 +15,7 @@ import type { SnapshotChunk, Source } from '../source/source.ts'
 import type { SourceTable } from '../source/table-schema.ts'
 import type { StagedFile } from '../staging/manifest.ts'
 import type { StagingLog } from '../staging/staging-log.ts'
-import { beginCopy } from './begin-copy.ts'
+import { beginCopy, closeQuietly } from './begin-copy.ts'
 import { ChunkFiles } from './chunk-files.ts'
 import { CopyThrottle } from './copy-throttle.ts'
 import type { DeliveredTransactions } from './delivered-transactions.ts'
@@ -330,10 +330,7 @@ export class Snapshots {
     this.#copies.delete(copy.table)
     if (copy.table.abortCopy !== undefined) copy.table.abortCopy = undefined
     copy.abort()
-    await copy.snapshot.close().catch((error: unknown) => {
-      const { code, message } = asSluiceError(error)
-      this.#options.log.debug(`closing a snapshot failed: ${message}`, { code })
-    })
+    await closeQuietly(copy.snapshot, this.#options.log)
     this.#wakeAll()
   }
 
