@@ -10,6 +10,7 @@ import { sleep, systemTimers } from '../base/timers.ts'
 import type { VerifiedTable, VerifyOptions } from '../cli/app.ts'
 import type { Context } from './context.ts'
 import { decodeJson, encodeJson } from './exact-json.ts'
+import { isAlive } from './live-status.ts'
 import type { Lane } from './runtime.ts'
 import { holdComparison } from './verify.ts'
 
@@ -40,6 +41,7 @@ export async function answerVerifyRequests(
   options: { readonly signal: AbortSignal; readonly pause: () => void },
 ): Promise<((signal: AbortSignal) => Promise<void>) | undefined> {
   const folder = folderOf(context, lane.gateway.definition.id)
+  await removeOfDead(folder)
   while (!options.signal.aborted) {
     const names = await readdir(folder).catch(() => [])
     const name = names.find((candidate) => candidate.endsWith('.request.json'))
@@ -50,6 +52,14 @@ export async function answerVerifyRequests(
     await sleep(systemTimers, pollMs, options.signal)
   }
   return undefined
+}
+
+/** Names of files begin with the process that asks: one that was killed takes nothing back. */
+async function removeOfDead(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    const processId = Number.parseInt(name, 10)
+    if (!isAlive(processId)) await rm(join(folder, name), { force: true })
+  }
 }
 
 /** The lane stands still only until both sides are held; comparing goes on beside the stream. */
@@ -93,7 +103,7 @@ export async function requestVerify(
 ): Promise<readonly VerifiedTable[] | undefined> {
   const folder = folderOf(context, gatewayId)
   await mkdir(folder, { recursive: true })
-  const stem = join(folder, randomUUID())
+  const stem = join(folder, `${process.pid}-${randomUUID()}`)
   const request: Request = { tables: options.tables ?? null }
   await writeWhole(`${stem}.request.json`, JSON.stringify(request))
   try {
