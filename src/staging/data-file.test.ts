@@ -19,7 +19,7 @@ import {
 import { createParquetEncoder } from '../columnar/parquet/create-encoder.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
 import { changeFilePath, snapshotFilePath } from './layout.ts'
-import { readLog } from './read-log.ts'
+import { readLog } from '../../test/support/read-log.ts'
 import { filesOf } from './orphans.ts'
 import { verifyStagedFile } from './verify-staged-file.ts'
 

@@ -15,7 +15,7 @@ import { manifestPath } from './layout.ts'
 import { manifestFormat } from './manifest-codec.ts'
 import { encodeSealedJson } from './sealed-json.ts'
 import { purge } from './retention.ts'
-import { readLog } from './read-log.ts'
+import { readLog } from '../../test/support/read-log.ts'
 
 const long = 'x'.repeat(100_000)
 

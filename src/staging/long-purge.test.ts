@@ -6,7 +6,7 @@ import { silentLog } from '../observe/log.ts'
 import { createMemoryStorage } from '../storage/memory-storage.ts'
 import { manifestPath } from './layout.ts'
 import { filesOf } from './orphans.ts'
-import { readLog } from './read-log.ts'
+import { readLog } from '../../test/support/read-log.ts'
 import { purge, type PurgeResult } from './retention.ts'
 
 test('goes piece by piece, and goes on after a stop between two', async () => {

@@ -7,12 +7,6 @@ import { decodeLogBase, decodeManifest } from './manifest-codec.ts'
 import type { CommitNumber, Manifest, StoredManifest } from './manifest.ts'
 import { mapConcurrent, readConcurrency } from './map-concurrent.ts'
 
-export interface LogContent {
-  readonly base: LogBase
-  /** From `base.first`, ascending and dense; empty only in a volume that never was written to. */
-  readonly manifests: readonly Manifest[]
-}
-
 /** Who is told a log manifest by manifest, so that nobody has to hold it whole. */
 export interface LogSink {
   /** A log is told from its beginning: what was told before does not count. */
@@ -61,16 +55,6 @@ export async function tellLog(storage: ObjectStorage, sink: LogSink): Promise<Lo
       if ((await readLogBase(storage)).first === base.first) throw error
     }
   }
-}
-
-/** The whole log in memory: for logs that are known to be short. Throws as `tellLog`. */
-export async function readLog(storage: ObjectStorage): Promise<LogContent> {
-  let manifests: Manifest[] = []
-  const begin = (): void => {
-    manifests = []
-  }
-  const { base } = await tellLog(storage, { begin, take: (manifest) => manifests.push(manifest) })
-  return { base, manifests }
 }
 
 /** The manifests of commits in [from, end) as their files have them. Throws as `tellLog`. */

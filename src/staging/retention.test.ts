@@ -21,7 +21,7 @@ import { filesOf } from './orphans.ts'
 import { BaseFold, PurgePlan } from './purge-plan.ts'
 import { defaultRetentionMs, purge, type PurgeOptions, type PurgeResult } from './retention.ts'
 import type { StagingLog } from './staging-log.ts'
-import { readLog } from './read-log.ts'
+import { readLog } from '../../test/support/read-log.ts'
 import { verifyStagedFile } from './verify-staged-file.ts'
 
 const day = 24 * 60 * 60 * 1000

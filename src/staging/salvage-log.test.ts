@@ -3,7 +3,7 @@ import { noFailpoints } from '../base/failpoint.ts'
 import { createMemoryStorage } from '../storage/memory-storage.ts'
 import { draftOf, openTestLog, stageChanges } from '../../test/support/staging-fixtures.ts'
 import { manifestPath, logBasePath } from './layout.ts'
-import { readLog } from './read-log.ts'
+import { readLog } from '../../test/support/read-log.ts'
 import { salvageLog } from './salvage-log.ts'
 
 const salvage = { writer: 'salvage', nowMs: 1, failpoints: noFailpoints }

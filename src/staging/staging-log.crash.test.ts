@@ -13,7 +13,7 @@ import { createMemoryStorage } from '../storage/memory-storage.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import { parseDataFilePath } from './layout.ts'
 import { filesOf } from './orphans.ts'
-import { readLog } from './read-log.ts'
+import { readLog } from '../../test/support/read-log.ts'
 import type { StagingLogOptions } from './staging-log.ts'
 import { verifyStagedFile } from './verify-staged-file.ts'
 

@@ -6,7 +6,7 @@ import { SluiceError } from '../base/errors.ts'
 import { createFaultyStorage, type Fault } from '../storage/faulty-storage.ts'
 import { createMemoryStorage } from '../storage/memory-storage.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
-import { readLog } from './read-log.ts'
+import { readLog } from '../../test/support/read-log.ts'
 import type { StagingLog } from './staging-log.ts'
 
 const allowed = ['STAGING_FENCED', 'STORAGE_FAILED', 'STORAGE_FULL']

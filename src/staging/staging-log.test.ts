@@ -17,7 +17,7 @@ import { createLocalStorage } from '../storage/local-storage.ts'
 import { createMemoryStorage } from '../storage/memory-storage.ts'
 import type { TableSchema } from '../source/table-schema.ts'
 import { changeFilePath, manifestPath } from './layout.ts'
-import { readLog } from './read-log.ts'
+import { readLog } from '../../test/support/read-log.ts'
 import { verifyStagedFile } from './verify-staged-file.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'sluice-staging-'))

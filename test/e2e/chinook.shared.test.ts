@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openDeltaTable } from '../../src/delta/open-delta-table.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../support/embedded-postgres.ts'
 import type { Manifest, ManifestEntry } from '../../src/staging/manifest.ts'
-import { readLog } from '../../src/staging/read-log.ts'
+import { readLog } from '../support/read-log.ts'
 import { createLocalStorage } from '../../src/storage/local-storage.ts'
 import {
   changeChinook,

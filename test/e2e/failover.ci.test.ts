@@ -12,7 +12,7 @@ import {
   startStream,
   tableNamed,
 } from '../../src/source/postgres/testing/postgres-fixture.ts'
-import { readLog } from '../../src/staging/read-log.ts'
+import { readLog } from '../support/read-log.ts'
 import { createLocalStorage } from '../../src/storage/local-storage.ts'
 import {
   type EmbeddedPostgres,

@@ -6,7 +6,7 @@
 import { existsSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SluiceError } from '../../src/base/errors.ts'
-import { readLog } from '../../src/staging/read-log.ts'
+import { readLog } from './read-log.ts'
 import { createLocalStorage } from '../../src/storage/local-storage.ts'
 import { verifyStagedFile } from '../../src/staging/verify-staged-file.ts'
 import { filesOf } from '../../src/staging/orphans.ts'

@@ -8,7 +8,8 @@ import type { TableId } from '../../src/source/table-schema.ts'
 import { changeFilePath, snapshotFilePath } from '../../src/staging/layout.ts'
 import type { LogBase } from '../../src/staging/log-base.ts'
 import type { Manifest, ManifestEntry, StagedFile } from '../../src/staging/manifest.ts'
-import { type LogContent, type LogSink, readLog } from '../../src/staging/read-log.ts'
+import type { LogSink } from '../../src/staging/read-log.ts'
+import { type LogContent, readLog } from './read-log.ts'
 import {
   type ManifestDraft,
   openStagingLog,
