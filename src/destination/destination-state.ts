@@ -89,6 +89,8 @@ export interface DestinationState {
   readonly snapshot: DeltaSnapshot | undefined
   /** Staged commit the table is applied up to; undefined: it is to be loaded. */
   readonly applied: number | undefined
+  /** Staged commit that the pipeline which gave it up had applied, by the log that it read. */
+  readonly reached: number | undefined
   /** Of its manifest, see `StagingReader.sealOf`; undefined where an earlier version applied it. */
   readonly appliedSeal: number | undefined
   readonly snapshotId: number | undefined
@@ -148,6 +150,7 @@ export function destinationState(
 ): DestinationState {
   const nothing = {
     applied: undefined,
+    reached: undefined,
     appliedSeal: undefined,
     snapshotId: undefined,
     snapshotPoint: undefined,
@@ -175,8 +178,12 @@ export function destinationState(
     ),
   }
   const isOwn = owner === identity.pipelineId
-  if (!isOwn || configuration[configurationKeys.tableId] !== identity.tableId) {
+  if (configuration[configurationKeys.tableId] !== identity.tableId) {
     return { snapshot, ...nothing, ...rows }
+  }
+  if (!isOwn) {
+    const reached = snapshot.txnVersions.get(applicationId({ ...identity, pipelineId: owner }))
+    return { snapshot, ...nothing, ...rows, reached }
   }
   const applied = snapshot.txnVersions.get(applicationId(identity))
   const sealed = snapshot.txnVersions.get(sealApplicationId(identity))
@@ -184,6 +191,7 @@ export function destinationState(
     snapshot,
     ...rows,
     applied,
+    reached: undefined,
     appliedSeal: applied === undefined ? undefined : sealOfVersion(applied, sealed),
     snapshotId: Number(configuration[configurationKeys.snapshotId]),
     snapshotPoint: configuration[configurationKeys.snapshotPoint],

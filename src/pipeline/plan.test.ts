@@ -141,6 +141,20 @@ describe('planTable()', () => {
       },
       'load 0 with 3',
     ],
+    [
+      'trap: a place before that at which its former owner left it',
+      {
+        log: [loaded, [changes(0)], [changes(0)]],
+        applied: { ...none, reached: 2 },
+        target: 1,
+      },
+      'nothing',
+    ],
+    [
+      'the newest place, also of a log that is shorter than that of its former owner',
+      { log: [loaded, [changes(0)], [changes(0)]], applied: { ...none, reached: 99 } },
+      'load 0 with 1,2',
+    ],
     ['nothing new', { log: [loaded, [changes(0)]], applied: at(1, 0) }, 'nothing'],
     [
       'changes after the target',

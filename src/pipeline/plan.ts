@@ -10,6 +10,8 @@ import type { Recall, StagedSnapshot, StagedStep, StagedTable } from './staged-t
 export interface AppliedState {
   /** Staged commit it is applied up to; undefined: not loaded, or to be loaded anew. */
   readonly commit: CommitNumber | undefined
+  /** Not loaded: where the pipeline that gave the table up stood, maybe in another log. */
+  readonly reached?: CommitNumber | undefined
   readonly snapshotId: number | undefined
   /** Digest of `snapshot_started.point` of the copy it was loaded from. */
   readonly snapshotPoint: string | undefined
@@ -85,6 +87,8 @@ function planPresent(input: PlanInput): TablePlan {
   }
   // It was further than this target before the process started again.
   if (applied.commit !== undefined && applied.commit > target) return { kind: 'nothing' }
+  // Readers would see an older state than its former owner left; the newest is in any log.
+  if (target < newest && (applied.reached ?? -1) > target) return { kind: 'nothing' }
   const finished = newestFinished(table, target)
   const gap = gapError(table, target)
   if (finished === undefined) {

@@ -329,8 +329,8 @@ const nothingApplied: AppliedState = {
 }
 
 function appliedOf(state: DestinationState, isReplaced: boolean): AppliedState {
-  const { applied, snapshotId, snapshotPoint, schemaVersion } = state
-  return { commit: applied, snapshotId, snapshotPoint, schemaVersion, isReplaced }
+  const { applied, reached, snapshotId, snapshotPoint, schemaVersion } = state
+  return { commit: applied, reached, snapshotId, snapshotPoint, schemaVersion, isReplaced }
 }
 
 /** Schema version that the work begins from; undefined: there is none to tell it by. */

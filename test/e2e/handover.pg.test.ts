@@ -1,4 +1,5 @@
 /** A table from one pipeline of a file to another, and a pipeline that goes out of the file. */
+import { readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -54,10 +55,22 @@ async function expectEqual(): Promise<void> {
 
 const versions = `select string_agg(id::text, ' ' order by id) as ids from main.copy.u`
 
+/** Staged commit of each version of the table. */
+function stagedCommits(table: string): readonly number[] {
+  const log = join(folder, 'data', 'lake', 'main', 'copy', table, '_delta_log')
+  const versions = readdirSync(log).filter((name) => /^\d+\.json$/.test(name))
+  return versions.toSorted().flatMap((name) => {
+    const found = /"stagedCommit":(\d+)/.exec(readFileSync(join(log, name), 'utf8'))
+    return found === null ? [] : [Number(found[1])]
+  })
+}
+
 test('a renamed pipeline takes its tables over once the old one is removed', async () => {
   expect((await run({ a: ['t', 'u'] })).exitCode).toBe(0)
   await server.sql('delete from u where id = 9')
   expect((await run({ a: ['t', 'u'] })).exitCode).toBe(0)
+  // It leaves a place in the log at which all tables are compared.
+  await expectEqual()
   // A copy in which that row is not: only a history that goes on still has it.
   await server.sql('alter table u alter id type bigint')
   expect((await run({ a: ['t', 'u'] })).exitCode).toBe(0)
@@ -80,6 +93,11 @@ test('a renamed pipeline takes its tables over once the old one is removed', asy
   const taken = await run({ b: ['t', 'u'] })
   expect(taken.exitCode, taken.stdout + taken.stderr).toBe(0)
   await expectEqual()
+  for (const table of ['t', 'u']) {
+    const commits = stagedCommits(table)
+    expect(commits.length, table).toBeGreaterThan(1)
+    expect(commits, 'no version goes back').toEqual(commits.toSorted((a, b) => a - b))
+  }
   const history = await sluice('query', versions, '--output', 'json')
   expect(JSON.parse(history.stdout)).toEqual({ ids: '1 2 9' })
   await server.sql(`update t set v = 'infinity' where id = 3; update t set v = '2020-02-02' where id = 2;
