@@ -12,6 +12,7 @@ import type { SourceTable } from '../table-schema.ts'
 import { fromPosition } from './position.ts'
 import type { PostgresSource } from './postgres-source.ts'
 import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
+import { startProxy } from './testing/proxy.ts'
 import { RecordingSink } from './testing/recording-sink.ts'
 
 const run = promisify(execFile)
@@ -132,6 +133,39 @@ test.each(last)('a server that crashed after $what is the same', async ({ name, 
   await source.streamChanges({ from: prepared.position, until, tables, sink, signal })
   const ids = sink.transactions.flatMap(({ rows }) => rows.map(({ cells }) => cells[0]))
   expect(ids).toEqual(['9999'])
+  await source.dispose()
+  await source.close()
+})
+
+test('trap: a comparison that is cut off is none: it is made again, and nothing is read before', async () => {
+  const place = await world('b1')
+  const { source, tables, state } = place
+  await server.sql("insert into b1 values (1, 'a')")
+  const position = await readOn(place, state.position)
+  await server.crash()
+  await server.start()
+  let [isReading, isCut] = [false, false]
+  let ending: Promise<unknown> | undefined
+  const proxy = await startProxy(server, {
+    rewriteAll: (bytes) => {
+      isReading ||= bytes.includes('START_REPLICATION')
+      return bytes
+    },
+    answer: (bytes, send) => {
+      // Of the stream itself nothing arrives.
+      isCut ||= bytes.includes('57P01')
+      if (!isReading || isCut) send(bytes)
+      else ending ??= server.sql('select pg_terminate_backend(pid) from pg_stat_replication')
+    },
+  })
+  const cut = sourceOf(server, { name: 'b1', connection: { port: String(proxy.port) } })
+  await expect(cut.prepare(tables, { ...state, position })).rejects.toMatchObject({
+    code: 'SOURCE_CONNECTION_LOST',
+  })
+  await ending
+  await cut.close()
+  await proxy.close()
+  expect((await source.prepare(tables, { ...state, position })).position).toBe(position)
   await source.dispose()
   await source.close()
 })

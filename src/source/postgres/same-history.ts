@@ -22,6 +22,9 @@ import { readShortly, type ShortStream } from './short-stream.ts'
 import { expectSlot } from './stream-slot.ts'
 import type { ReplicationHandler } from './wire/replication-connection.ts'
 
+/** Classes of errors that say nothing of the log: connections, want of resources, an administrator. */
+const passing = /^(08|53|57)/
+
 export interface HistoryOptions extends Omit<ShortStream, 'publicationNames'> {
   readonly log: Log
   readonly publicationName: string
@@ -123,7 +126,8 @@ export async function expectSameHistory(
       `The log of the source is another one before ${formatLsn(position)}, where our data ends: ${difference}. The server was set back to an earlier state, or is a copy of the one that was read`,
     )
   } catch (error) {
-    if (sqlStateOf(error) === undefined) throw error
+    const state = sqlStateOf(error)
+    if (state === undefined || passing.test(state)) throw error
     how.log.debug('the log could not be read once more', { error: String(error) })
   }
 }
