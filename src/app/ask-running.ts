@@ -41,7 +41,7 @@ interface AskedTable {
   end: TableEnd | undefined
 }
 
-export type TableEnd =
+type TableEnd =
   | { readonly kind: 'loaded'; readonly rows: number }
   | { readonly kind: 'failed'; readonly problem: Problem }
 

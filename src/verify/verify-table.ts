@@ -68,7 +68,7 @@ function total(buckets: readonly BucketDigest[]): Digests {
 }
 
 /** Buckets in which the two sides differ, ascending. Pure. */
-export function differingBuckets(a: Digests['buckets'], b: Digests['buckets']): readonly number[] {
+function differingBuckets(a: Digests['buckets'], b: Digests['buckets']): readonly number[] {
   const differing: number[] = []
   for (let bucket = 0; bucket < 256; bucket++) {
     const left = a.get(bucket)
@@ -79,7 +79,7 @@ export function differingBuckets(a: Digests['buckets'], b: Digests['buckets']): 
 }
 
 /** Keys that are not the same on both sides, ascending; a key may stand several times. Pure. */
-export function differingKeys(
+function differingKeys(
   source: readonly RowDigest[],
   destination: readonly RowDigest[],
 ): readonly KeyDifference[] {
