@@ -16,6 +16,7 @@ import type { Log } from '../observe/log.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
 import { storageError } from '../storage/storage-error.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
+import { spelledLog } from './remedy.ts'
 
 /** Joins and sorts of the embedded engine spill to disk beyond this. */
 const engineMemoryBytes = 128 * 2 ** 20
@@ -40,7 +41,8 @@ export interface Context {
 }
 
 export function openContext(options: AppOptions): Context {
-  const { dataFolder, env, log } = options
+  const { dataFolder, env } = options
+  const log = spelledLog({ dataFolder, env }, options.log)
   const clock = systemClock
   const failpoints = failpointsFromText(env['SLUICE_FAILPOINT'])
   const store =

@@ -4,7 +4,7 @@
  */
 import type { App, AppOptions, Running, RunResult } from '../cli/app.ts'
 import { type Context, openContext } from './context.ts'
-import { spelledProblem, withCommands } from './remedy.ts'
+import { spelledProblem, spelledProgress, withCommands } from './remedy.ts'
 
 export async function openApp(options: AppOptions): Promise<App> {
   const context = openContext(options)
@@ -72,5 +72,5 @@ function spelledRun(context: Context, running: Running): Running {
     }))
     return { ...result, failedTables }
   }
-  return { progress: () => running.progress(), done: spelled() }
+  return { progress: () => spelledProgress(context, running.progress()), done: spelled() }
 }

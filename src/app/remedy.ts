@@ -3,7 +3,9 @@
  * the program, the table and the data folder get their real names.
  */
 import { programName, shellWord } from '../base/command-text.ts'
-import { asSluiceError, SluiceError } from '../base/errors.ts'
+import { asSluiceError, SluiceError, type Trouble } from '../base/errors.ts'
+import type { RunProgress } from '../cli/app.ts'
+import type { Log, LogFields } from '../observe/log.ts'
 import type { Context } from './context.ts'
 
 type Place = Pick<Context, 'dataFolder' | 'env'>
@@ -31,6 +33,46 @@ export function spelledProblem<T extends { readonly remedy: string }>(
   table?: string,
 ): T {
   return { ...problem, remedy: spelledOut(place, problem.remedy, table) }
+}
+
+/** The remedies in its lines can be run too; `TABLE` is the line's own where that is a destination. */
+export function spelledLog(place: Place, log: Log): Log {
+  const spelled = (fields?: LogFields): LogFields | undefined => {
+    if (typeof fields?.['remedy'] !== 'string') return fields
+    const { remedy, table } = fields
+    const isDestination = typeof table === 'string' && /^[^.]+\.[^.]+\.[^.]+$/.test(table)
+    return { ...fields, remedy: spelledOut(place, remedy, isDestination ? table : undefined) }
+  }
+  return {
+    debug: (message, fields) => log.debug(message, spelled(fields)),
+    info: (message, fields) => log.info(message, spelled(fields)),
+    warn: (message, fields) => log.warn(message, spelled(fields)),
+    error: (message, fields) => log.error(message, spelled(fields)),
+    child: (fields) => spelledLog(place, log.child(fields)),
+  }
+}
+
+/** What is told of running work, with remedies that can be run. */
+export function spelledProgress(place: Place, progress: RunProgress): RunProgress {
+  return {
+    ...progress,
+    gateways: progress.gateways.map(({ name, status }) => {
+      return { name, status: { ...status, tables: spelledTables(place, status.tables) } }
+    }),
+    pipelines: progress.pipelines.map(({ name, status }) => {
+      return { name, status: { ...status, tables: spelledTables(place, status.tables) } }
+    }),
+  }
+}
+
+function spelledTables<
+  T extends { readonly problem?: Trouble | undefined; readonly destination?: string },
+>(place: Place, tables: readonly T[]): readonly T[] {
+  return tables.map((table) =>
+    table.problem === undefined
+      ? table
+      : { ...table, problem: spelledProblem(place, table.problem, table.destination) },
+  )
 }
 
 /** The same error; what its remedy tells to run can be run. */
