@@ -4,7 +4,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type pg from 'pg'
 import { afterEach, expect, test } from 'vitest'
-import { sourceOf, tableNamed } from '../../src/source/postgres/testing/postgres-fixture.ts'
+import {
+  sourceOf,
+  startStream,
+  tableNamed,
+} from '../../src/source/postgres/testing/postgres-fixture.ts'
 import {
   type EmbeddedPostgres,
   postgresVersion,
@@ -148,4 +152,63 @@ test('trap: check says what a standby lacks, and a slot whose rows are gone is l
     message: expect.stringContaining(version < 17 ? 'conflicting' : 'rows_removed') as string,
     remedy: expect.stringContaining('hot_standby_feedback') as string,
   })
+})
+
+test.each([[true], [false]])(
+  'trap: a standby was promoted while it was read, and nobody noticed (acknowledged: %s)',
+  async (isAcknowledged) => {
+    const { primary, standby } = await startPair()
+    await primary.sql('create table p (id int primary key); create publication p for table p')
+    await standby.catchUp()
+    const source = sourceOf(standby, { name: 'p' })
+    const tables = [await tableNamed(source, 'p')]
+    const state = await telling(primary, source.prepare(tables, undefined))
+    const stream = startStream({ source, state, tables })
+    await primary.sql('insert into p values (1)')
+    await stream.until(() => stream.sink.transactions.length === 1)
+    await primary.crash()
+    await standby.promote()
+    await standby.sql('insert into p values (2)')
+    await stream.until(() => stream.sink.transactions.length === 2)
+    await standby.sql('insert into p values (3)')
+    await stream.until(() => stream.sink.transactions.length === 3)
+    if (isAcknowledged) source.acknowledge(stream.reached)
+    await stream.stop()
+    await source.close()
+    const next = sourceOf(standby, { name: 'p' })
+    ends.push(async () => await next.close())
+    const prepared = await next.prepare(tables, { ...state, position: stream.reached })
+    expect(prepared.incarnation).not.toBe(state.incarnation)
+    await standby.sql('insert into p values (4)')
+    const rest = startStream({ source: next, state: prepared, tables })
+    await rest.reach(await next.currentPosition())
+    expect(rest.sink.transactions.flatMap(({ rows }) => rows.map(({ cells }) => cells[0]))).toEqual(
+      ['4'],
+    )
+    await rest.stop()
+  },
+)
+
+test('the session with a standby that is promoted ends, so that its timeline is put on record', async () => {
+  const { primary, standby } = await startPair()
+  await primary.sql('create table n (id int primary key); create publication n for table n')
+  await standby.catchUp()
+  const source = sourceOf(standby, { name: 'n', watchIntervalMs: 50 })
+  ends.push(async () => await source.close())
+  const tables = [await tableNamed(source, 'n')]
+  const state = await telling(primary, source.prepare(tables, undefined))
+  const stream = startStream({ source, state, tables })
+  await primary.sql('insert into n values (1)')
+  await stream.until(() => stream.sink.transactions.length === 1)
+  await primary.crash()
+  await standby.promote()
+  await expect(stream.ended).rejects.toMatchObject({ code: 'SOURCE_CONNECTION_LOST' })
+  const { reached } = stream
+  const prepared = await source.prepare(tables, { ...state, position: reached })
+  expect(prepared.incarnation).not.toBe(state.incarnation)
+  await standby.sql('insert into n values (2)')
+  const rest = startStream({ source, state: prepared, tables })
+  await rest.reach(await source.currentPosition())
+  expect(rest.sink.transactions).toHaveLength(1)
+  await rest.stop()
 })

@@ -4,7 +4,7 @@ import type { PostgresOptions } from './connection-options.ts'
 import type { Control } from './control.ts'
 import { formatLsn, type Lsn } from './lsn.ts'
 import { expectSameLog, type LogIdentity } from './position.ts'
-import { expectContinued } from './timeline.ts'
+import { type Continuation, continuationOf } from './timeline.ts'
 import { WireConnection } from './wire/wire-connection.ts'
 
 export interface ServerState {
@@ -23,8 +23,8 @@ export async function readServerState(control: Control): Promise<ServerState> {
 
 export interface IdentifiedLog {
   readonly identity: LogIdentity
-  /** The present timeline left the one that was read before here, no earlier than our position. */
-  readonly branchedAt: Lsn | undefined
+  /** The server was promoted, and is on another timeline than the one that was read before. */
+  readonly promoted: Continuation | undefined
 }
 
 export interface SavedLog {
@@ -47,10 +47,10 @@ export async function identifyLog(
     )
     const timeline = row?.[1] ?? ''
     const identity = { system: row?.[0] ?? '', timeline, database: database?.[0] ?? '', slot }
-    if (saved === undefined) return { identity, branchedAt: undefined }
+    if (saved === undefined) return { identity, promoted: undefined }
     expectSameLog(saved.identity, identity)
     const from = saved.identity.timeline
-    if (from === timeline) return { identity, branchedAt: undefined }
+    if (from === timeline) return { identity, promoted: undefined }
     // The first timeline of a server has no history.
     const history =
       Number(timeline) < 2
@@ -58,10 +58,10 @@ export async function identifyLog(
         : await connection.query(`TIMELINE_HISTORY ${timeline}`, 'reading the timeline history')
     const content = typeof history === 'string' ? history : (history[0]?.[1] ?? '')
     const change = { from, to: timeline, history: content, position: saved.position }
-    const branchedAt = expectContinued(change)
-    const fields = { from, to: timeline, branchedAt: formatLsn(branchedAt) }
-    log.info('the source was promoted; reading goes on', fields)
-    return { identity, branchedAt }
+    const promoted = continuationOf(change)
+    const fields = { from, to: timeline, branchedAt: formatLsn(promoted.branch) }
+    log.info('the source was promoted', fields)
+    return { identity, promoted }
   } finally {
     connection.close()
   }

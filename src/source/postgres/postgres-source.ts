@@ -39,6 +39,7 @@ import type { PostgresSourceOptions } from './postgres-source-options.ts'
 import { checkServer } from './prerequisites.ts'
 import { publicationsFrom } from './insert-publication.ts'
 import { PartitionGuard } from './partition-guard.ts'
+import { promotedError, watchPromotion } from './promotion-watch.ts'
 import { PublicationGuard } from './publication-guard.ts'
 import { PublicationHole } from './publication-hole.ts'
 import { expectSlotReaches, readSlot } from './replication-slot.ts'
@@ -51,6 +52,7 @@ import type { SpoolOptions } from './spooled-transactions.ts'
 import { startSlot } from './start-slot.ts'
 import { ChangeStream } from './stream.ts'
 import { TableCopies } from './table-copies.ts'
+import { expectReadOn, sameUpTo } from './timeline.ts'
 import { checkTables } from './table-prerequisites.ts'
 import { openVerification } from './verification.ts'
 import { ToldTruncates } from './told-truncates.ts'
@@ -188,9 +190,12 @@ class ComposedSource implements PostgresSource {
     const position = fromPosition(saved.position)
     const record = parseIncarnation(saved.incarnation)
     const savedLog = { identity: record, position }
-    const { identity, branchedAt } = await identifyLog(this.#options, slotName, savedLog, log)
+    const { identity, promoted } = await identifyLog(this.#options, slotName, savedLog, log)
     const slot = await readSlot(this.#control, slotName)
-    const isPromoted = branchedAt !== undefined
+    const isPromoted = promoted !== undefined
+    if (promoted?.beyond !== undefined && (slot?.currentLsn ?? zeroLsn) < position) {
+      throw promoted.beyond
+    }
     const reaching = expectSlotReaches(slot, {
       name: slotName,
       position,
@@ -200,7 +205,7 @@ class ComposedSource implements PostgresSource {
     if (this.#wantsFailover) {
       await markForFailover(this.#options, { ...reaching, name: slotName }, log)
     }
-    await expectSameHistory(
+    const isSame = await expectSameHistory(
       {
         ...this.#how,
         options: this.#options,
@@ -211,6 +216,7 @@ class ComposedSource implements PostgresSource {
       saved.position,
       reaching,
     )
+    if (isPromoted) expectReadOn(promoted, reaching.confirmedLsn, isSame)
     const before = { fingerprint: record.publication, position, isPromoted }
     await this.#publication.prepare(tables, server, before)
     await this.#partitions.prepare(tables, server.version, record.partitions ?? {})
@@ -220,7 +226,7 @@ class ComposedSource implements PostgresSource {
     return {
       incarnation: this.#incarnation(identity),
       position: saved.position,
-      ...(branchedAt === undefined ? {} : { branchedAt: toPosition(branchedAt) }),
+      ...(promoted === undefined ? {} : { branchedAt: toPosition(sameUpTo(promoted, position)) }),
     }
   }
 
@@ -295,6 +301,9 @@ class ComposedSource implements PostgresSource {
     const from = fromPosition(stream.from)
     publication.trust.begin(from)
     const server = await this.#serverState()
+    const how = { intervalMs: watchIntervalMs, log }
+    const promotion = server.isStandby ? watchPromotion(this.#control, how) : undefined
+    const signals = [stream.signal, ...(promotion === undefined ? [] : [promotion.signal])]
     const reader = new ChangeStream(
       {
         options: this.#options,
@@ -316,19 +325,22 @@ class ComposedSource implements PostgresSource {
         spool: this.#spool,
         failpoints: this.#how.failpoints,
       },
-      stream,
+      { ...stream, signal: AbortSignal.any(signals) },
     )
     reader.confirm(this.#acknowledged)
     this.#stream = reader
     const endHeartbeat = this.#heartbeat.start(server)
     try {
-      return await reader.run()
+      const outcome = await reader.run()
+      if (promotion?.signal.aborted === true && !stream.signal.aborted) throw promotedError()
+      return outcome
     } catch (error) {
       // The next stream does without: the server then keeps large transactions itself.
       if (isSpoolError(error)) this.#spool = undefined
       throw error
     } finally {
       endHeartbeat()
+      promotion?.end()
       this.#stream = undefined
     }
   }

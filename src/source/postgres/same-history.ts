@@ -99,17 +99,18 @@ export class HistoryReader implements ReplicationHandler {
 
 /**
  * Throws SOURCE_INCARNATION_CHANGED when the log up to `saved` is not the one that was read. Says
- * nothing when the log can not be read there: whoever reads on is told why.
+ * nothing when the log can not be read there: whoever reads on is told why. True when it was read, and
+ * is the same.
  */
 export async function expectSameHistory(
   how: HistoryOptions,
   saved: Position,
   slot: SlotState,
-): Promise<void> {
+): Promise<boolean> {
   const position = fromPosition(saved)
   const mark = markOf(saved)
   const { confirmedLsn } = slot
-  if (mark === undefined || confirmedLsn === undefined || confirmedLsn >= position) return
+  if (mark === undefined || confirmedLsn === undefined || confirmedLsn >= position) return false
   const from = mark.xid === 0 ? mark.endLsn : mark.finalLsn
   const publicationNames = await publicationsFrom(how.control, how.publicationName, from)
   const of = { ...how, publicationNames }
@@ -120,7 +121,7 @@ export async function expectSameHistory(
     const { difference } = await readShortly(of, from, doing, (replication) => {
       return new HistoryReader({ mark, position, isAwaited, done: () => replication.stop() })
     })
-    if (difference === undefined) return
+    if (difference === undefined) return true
     throw new SluiceError(
       'SOURCE_INCARNATION_CHANGED',
       `The log of the source is another one before ${formatLsn(position)}, where our data ends: ${difference}. The server was set back to an earlier state, or is a copy of the one that was read`,
@@ -129,5 +130,6 @@ export async function expectSameHistory(
     const state = sqlStateOf(error)
     if (state === undefined || passing.test(state)) throw error
     how.log.debug('the log could not be read once more', { error: String(error) })
+    return false
   }
 }
