@@ -4,7 +4,7 @@ import type { ControlRow } from './connect.ts'
 import type { ManagedService } from './managed-service.ts'
 import { ok, unmet } from './prerequisite-finding.ts'
 import { createStatement } from './publication.ts'
-import { quoteIdentifier } from './sql-text.ts'
+import { onPrimary, quoteIdentifier } from './sql-text.ts'
 
 /** `$1`: our publication. */
 export const roleSql = `
@@ -14,12 +14,10 @@ export const roleSql = `
       AS can_replicate,
     has_database_privilege(current_database(), 'CREATE') AS can_create, current_database() AS database,
     pg_is_in_recovery() AS is_standby, current_setting('server_version_num') AS version,
+    (SELECT string_agg(p.oid::regprocedure::text, ', ') FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace
+      AND p.proname = 'pg_logical_emit_message' AND p.proargtypes[2] = 'text'::regtype
+      AND NOT has_function_privilege(p.oid, 'EXECUTE')) AS withheld,
     (SELECT count(*) FROM pg_publication WHERE pubname = $1)::text AS publications`
-
-/** A standby takes no statement that changes anything. */
-export function onPrimary(statements: string): string {
-  return `On the primary: ${statements}`
-}
 
 export function roleFindings(
   row: ControlRow,
@@ -40,15 +38,30 @@ export function roleFindings(
           service.replicationRemedy(login),
         )
   const subject = 'publication'
+  const rights = [replication, ...withheldFindings(row['withheld'] ?? undefined, role)]
   if (row['publications'] !== '0') {
-    return [replication, ok(subject, `Publication "${publicationName}" exists`)]
+    return [...rights, ok(subject, `Publication "${publicationName}" exists`)]
   }
   const isStandby = row['is_standby'] === 't'
   if (row['can_create'] === 't' && !isStandby) {
-    return [replication, ok(subject, `Publication "${publicationName}" will be made`)]
+    return [...rights, ok(subject, `Publication "${publicationName}" will be made`)]
   }
   const message = `Publication "${publicationName}" does not exist, and ${isStandby ? 'on a standby none can be made' : `role ${role} may not make it`}`
   const statement = createStatement(publicationName, [], 'everything', Number(row['version']))
   const remedy = isStandby ? onPrimary(statement) : statement
-  return [replication, unmet('error', 'SOURCE_PUBLICATION_MISSING', subject, message, remedy)]
+  return [...rights, unmet('error', 'SOURCE_PUBLICATION_MISSING', subject, message, remedy)]
+}
+
+/** Everybody has the right to it unless it was taken away; places in the log are marked by it. */
+function withheldFindings(functions: string | undefined, role: string): readonly Finding[] {
+  if (functions === undefined) return []
+  return [
+    unmet(
+      'error',
+      'SOURCE_PERMISSION_DENIED',
+      'log messages',
+      `Role ${role} may not call ${functions}`,
+      `GRANT EXECUTE ON FUNCTION ${functions} TO ${role};`,
+    ),
+  ]
 }

@@ -3,14 +3,13 @@ import type { Finding } from '../finding.ts'
 import type { SourceTable } from '../table-schema.ts'
 import { listed } from './listed.ts'
 import { unmetByTables } from './prerequisite-finding.ts'
-import { onPrimary } from './prerequisites-role.ts'
 import {
   addTablesStatement,
   createStatement,
   publicationOptions,
   type Publishes,
 } from './publication.ts'
-import { quoteIdentifier, quoteTable, shownTable } from './sql-text.ts'
+import { onPrimary, quoteIdentifier, quoteTable, shownTable } from './sql-text.ts'
 
 export interface Unpublished {
   readonly table: SourceTable

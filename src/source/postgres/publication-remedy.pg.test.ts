@@ -72,7 +72,7 @@ test('against a standby it is for the primary', async () => {
   await control.close()
   expect(ofRole.at(-1)).toMatchObject({
     code: 'SOURCE_PUBLICATION_MISSING',
-    remedy: expect.stringMatching(/^On the primary: CREATE PUBLICATION .*generated_columns/),
+    remedy: expect.stringMatching(/^-- On the primary:\nCREATE PUBLICATION .*generated_columns/),
   })
   const source = sourceOf(server, { name: 'p' })
   const [table] = await source.discoverTables(['p'])
@@ -86,6 +86,6 @@ test('against a standby it is for the primary', async () => {
     isMadeBefore: true,
   })
   expect(findings).toMatchObject([
-    { remedy: expect.stringMatching(/^On the primary: ALTER PUBLICATION "p" ADD TABLE ONLY/) },
+    { remedy: expect.stringMatching(/^-- On the primary:\nALTER PUBLICATION "p" ADD TABLE ONLY/) },
   ])
 })

@@ -10,7 +10,7 @@ import type { Control } from './control.ts'
 import type { ServerState } from './log-guard.ts'
 import { formatLsn, type Lsn, parseLsn } from './lsn.ts'
 import { sqlStateOf } from './server-error.ts'
-import { idArray, quoteIdentifier, quoteLiteral, quoteTable } from './sql-text.ts'
+import { idArray, onPrimary, quoteIdentifier, quoteLiteral, quoteTable } from './sql-text.ts'
 import { describeHolders, isLockTimeout } from './table-locks.ts'
 
 /** How one table stands in the publication. */
@@ -203,7 +203,7 @@ export async function ensurePublication(
     throw new SluiceError(
       'SOURCE_PUBLICATION_MISSING',
       `Publication "${name}" does not exist, and the server is a standby: it can only be made on the primary`,
-      { remedy: `On the primary: ${createStatement(name, tables, publishes, server.version)}` },
+      { remedy: onPrimary(createStatement(name, tables, publishes, server.version)) },
     )
   }
   if (!state.exists) {

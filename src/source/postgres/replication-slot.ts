@@ -217,7 +217,7 @@ export async function blockedError(
   const [row] = await control.query('SELECT pg_is_in_recovery() AS is_standby')
   if (row?.['is_standby'] === 't') {
     const message = `${doing}, because the primary has not told the standby which transactions run, or one of them does not end`
-    const remedy = 'On the primary: SELECT pg_log_standby_snapshot();'
+    const remedy = 'SELECT pg_log_standby_snapshot(); -- on the primary'
     return new SluiceError('SOURCE_SLOT_BLOCKED', message, { cause, remedy })
   }
   const message = `${doing}, because of ${await describeBlockers(control)}`

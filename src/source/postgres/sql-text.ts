@@ -30,3 +30,8 @@ export function idArray(ids: readonly string[]): string {
 export function textArray(texts: readonly string[]): string {
   return `{${texts.map((text) => `"${text.replaceAll(/["\\]/g, '\\$&')}"`).join(',')}}`
 }
+
+/** A standby takes no statement that changes anything: the same, with where to run it. */
+export function onPrimary(statements: string): string {
+  return `-- On the primary:\n${statements}`
+}

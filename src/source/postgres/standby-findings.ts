@@ -22,7 +22,7 @@ export async function standbyFindings(control: Control): Promise<Finding[]> {
     const message =
       'It is empty: while the standby is away the primary removes catalog rows that our slot needs, and the slot is lost'
     const remedy =
-      "On the primary: SELECT pg_create_physical_replication_slot('standby1'); on the standby: ALTER SYSTEM SET primary_slot_name = 'standby1'; SELECT pg_reload_conf();"
+      "SELECT pg_create_physical_replication_slot('standby1'); -- on the primary; then on the standby:\nALTER SYSTEM SET primary_slot_name = 'standby1'; SELECT pg_reload_conf();"
     findings.push(unmet('warning', code, 'primary_slot_name', message, remedy))
   }
   return findings.length > 0 ? findings : [ok('standby', `feedback through slot ${row['slot']}`)]
