@@ -5,13 +5,20 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   type EmbeddedPostgres,
+  postgresVersion,
   startEmbeddedPostgres,
 } from '../../../test/support/embedded-postgres.ts'
+import { systemClock } from '../../base/clock.ts'
+import { silentLog } from '../../observe/log.ts'
 import type { Position, SourceState } from '../source.ts'
 import type { SourceTable } from '../table-schema.ts'
+import { parsePostgresOptions } from './connection-options.ts'
+import { createControl } from './control.ts'
 import { fromPosition } from './position.ts'
 import type { PostgresSource } from './postgres-source.ts'
-import { sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
+import { readSlot } from './replication-slot.ts'
+import { expectSameHistory } from './same-history.ts'
+import { connectionOptions, sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
 import { startProxy } from './testing/proxy.ts'
 import { RecordingSink } from './testing/recording-sink.ts'
 
@@ -165,6 +172,40 @@ test('trap: a comparison that is cut off is none: it is made again, and nothing 
   await ending
   await cut.close()
   await proxy.close()
+  expect((await source.prepare(tables, { ...state, position })).position).toBe(position)
+  await source.dispose()
+  await source.close()
+})
+
+test('trap: a log that could not be looked at is not taken for the same', async () => {
+  const place = await world('busy')
+  const { source, tables, state } = place
+  await server.sql("insert into busy values (1, 'a')")
+  const position = await readOn(place, state.position)
+  await server.sql("create role walker login password 'walker'")
+  const options = parsePostgresOptions(connectionOptions(server))
+  const control = createControl(options)
+  const slot = await readSlot(control, 'busy')
+  if (slot === undefined) throw new Error('no slot')
+  const how = {
+    control,
+    clock: systemClock,
+    log: silentLog,
+    slotName: 'busy',
+    publicationName: 'busy',
+    slotWaitMs: 1000,
+    serverVersion: postgresVersion * 10_000,
+  }
+  const refused = parsePostgresOptions({
+    ...connectionOptions(server),
+    user: 'walker',
+    password: 'walker',
+  })
+  await expect(
+    expectSameHistory({ ...how, options: refused }, position, slot),
+  ).rejects.toMatchObject({ code: expect.stringMatching(/^SOURCE_/) as string })
+  expect(await expectSameHistory({ ...how, options }, position, slot)).toBe(true)
+  await control.close()
   expect((await source.prepare(tables, { ...state, position })).position).toBe(position)
   await source.dispose()
   await source.close()

@@ -19,11 +19,8 @@ import { isChange } from './position-marks.ts'
 import type { SlotState } from './replication-slot.ts'
 import { sqlStateOf } from './server-error.ts'
 import { readShortly, type ShortStream } from './short-stream.ts'
-import { expectSlot } from './stream-slot.ts'
+import { expectSlot, explainStreamError } from './stream-slot.ts'
 import type { ReplicationHandler } from './wire/replication-connection.ts'
-
-/** Classes of errors that say nothing of the log: connections, want of resources, an administrator. */
-const passing = /^(08|53|57)/
 
 export interface HistoryOptions extends Omit<ShortStream, 'publicationNames'> {
   readonly log: Log
@@ -97,10 +94,13 @@ export class HistoryReader implements ReplicationHandler {
   }
 }
 
+/** The publication was not there at that place: whoever reads on has a gap of all its tables. */
+const undefinedObject = '42704'
+
 /**
  * Throws SOURCE_INCARNATION_CHANGED when the log up to `saved` is not the one that was read. Says
- * nothing when the log can not be read there: whoever reads on is told why. True when it was read, and
- * is the same.
+ * nothing when there was no publication there. True when the log was read, and is the same; throws also
+ * what kept it from being read.
  */
 export async function expectSameHistory(
   how: HistoryOptions,
@@ -127,8 +127,7 @@ export async function expectSameHistory(
       `The log of the source is another one before ${formatLsn(position)}, where our data ends: ${difference}. The server was set back to an earlier state, or is a copy of the one that was read`,
     )
   } catch (error) {
-    const state = sqlStateOf(error)
-    if (state === undefined || passing.test(state)) throw error
+    if (sqlStateOf(error) !== undefinedObject) throw await explainStreamError(error, of, position)
     how.log.debug('the log could not be read once more', { error: String(error) })
     return false
   }
