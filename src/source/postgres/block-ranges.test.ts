@@ -4,7 +4,6 @@ import {
   blocksIn,
   formatRange,
   type KnownRange,
-  mayBeNewer,
   mayBeNewerSql,
   parseRange,
   rangeSql,
@@ -90,6 +89,14 @@ test('a part comes back from its text, and damaged text is refused', () => {
   expect(rangeSql({ from: 0, to: undefined })).toBeUndefined()
   expect(rangeSql({ from: 3, to: 9 })).toBe("ctid >= '(3,0)' AND ctid < '(9,0)'")
 })
+
+/** What the server makes of the condition for a row with this xmin. */
+function mayBeNewer(xmin: number, snapshotXmin: bigint): boolean {
+  const sql = mayBeNewerSql(snapshotXmin)
+  const terms = /^\(xmin::text::bigint - (\d+) \+ (\d+)\) % (\d+) < (\d+)$/.exec(sql)?.slice(1)
+  const [low = 0n, space = 0n, modulus = 1n, horizon = 0n] = (terms ?? []).map(BigInt)
+  return (BigInt(xmin) - low + space) % modulus < horizon
+}
 
 test('trap: an xid that wrapped around since the snapshot is newer, not older', () => {
   // The snapshot stands just before the end of an epoch.

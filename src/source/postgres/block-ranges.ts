@@ -105,16 +105,11 @@ const xidSpace = 2n ** 32n
 export const xidHorizon = 2n ** 31n
 
 /**
- * True for 32-bit `xmin` of a row version that may be newer than a snapshot with this 64-bit xmin.
- * Never false for a newer one as long as less than `xidHorizon` ids were given out since: whoever
+ * Condition for row versions, by their 32-bit `xmin`, that may be newer than a snapshot with this
+ * 64-bit xmin. Never false for a newer one as long as less than `xidHorizon` ids were given out since: whoever
  * wrote it was running at the snapshot or began later, and so did its sub-transactions, whose ids
  * stand in no snapshot. True for some older ones too. A frozen row keeps its xmin.
  */
-export function mayBeNewer(xmin: number, snapshotXmin: bigint): boolean {
-  return (BigInt(xmin) - (snapshotXmin % xidSpace) + xidSpace) % xidSpace < xidHorizon
-}
-
-/** The same as a condition of SQL. */
 export function mayBeNewerSql(snapshotXmin: bigint): string {
   const low = snapshotXmin % xidSpace
   return `(xmin::text::bigint - ${low} + ${xidSpace}) % ${xidSpace} < ${xidHorizon}`
