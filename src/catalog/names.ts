@@ -65,13 +65,6 @@ export function formatTableName(name: TableName): string {
   return `${name.catalog}.${name.schema}.${name.table}`
 }
 
-/** The name as SQL wants it: "catalog"."schema"."table". */
-export function quoteTableName(name: TableName): string {
-  return [name.catalog, name.schema, name.table]
-    .map((part) => `"${part.replaceAll('"', '""')}"`)
-    .join('.')
-}
-
 /**
  * Parts of a dotted name, from one to three; a part may stand in "double quotes" or `backquotes`.
  * Throws CONFIG_INVALID_NAME.
