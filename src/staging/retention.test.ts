@@ -273,6 +273,21 @@ describe('purge()', () => {
     await expectWhole(storage)
   })
 
+  test('a damaged manifest before the front goes with the others', async () => {
+    const { storage, purge } = await createAged(8)
+    const stop = {
+      hit(name: string) {
+        if (name === 'staging.purge-data-removed') throw new Error('stopped')
+      },
+    }
+    await expect(purge({ retentionMs: 3 * day, failpoints: stop })).rejects.toThrow('stopped')
+    await storage.write(manifestPath(4), Buffer.from('{"format":1'))
+    await storage.write(manifestPath(6), Buffer.alloc(0))
+    expect((await purge({ retentionMs: 3 * day })).removedManifests).toBe(9)
+    expect((await pathsOf(storage, '_log/'))[0]).toBe(manifestPath(9))
+    await expectWhole(storage)
+  })
+
   test('refuses to move the front back behind another purge', async () => {
     const { storage, purge } = await createAged(8)
     let reads = 0

@@ -9,14 +9,14 @@
  */
 
 import type { Clock } from '../base/clock.ts'
-import { SluiceError } from '../base/errors.ts'
+import { hasCode, SluiceError } from '../base/errors.ts'
 import type { Failpoints } from '../base/failpoint.ts'
 import type { Log } from '../observe/log.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import { logBasePath, logFolder, manifestPath, parseManifestPath } from './layout.ts'
 import type { BaseTable, LogBase } from './log-base.ts'
 import { encodeLogBase } from './manifest-codec.ts'
-import type { CommitNumber } from './manifest.ts'
+import type { CommitNumber, StoredManifest } from './manifest.ts'
 import { mapConcurrent, readConcurrency } from './map-concurrent.ts'
 import { filesOf } from './orphans.ts'
 import { BaseFold, PurgePlan } from './purge-plan.ts'
@@ -134,7 +134,7 @@ async function removeBefore(
   let [removedManifests, removedFiles, removedBytes] = [0, 0, 0]
   const remove = async (commits: readonly CommitNumber[]): Promise<void> => {
     const manifests = await mapConcurrent(commits.length, readConcurrency, (n) =>
-      readManifest(storage, commits[n] ?? first),
+      readPurged(storage, commits[n] ?? first),
     )
     const purged = manifests.filter((manifest) => manifest !== undefined)
     const files = purged.flatMap(filesOf)
@@ -156,6 +156,19 @@ async function removeBefore(
   }
   await remove(piece)
   return { removedManifests, removedFiles, removedBytes }
+}
+
+/** One that was damaged no longer says what it named: those files go as files that nobody names. */
+async function readPurged(
+  storage: ObjectStorage,
+  commit: CommitNumber,
+): Promise<Pick<StoredManifest, 'commit' | 'entries'> | undefined> {
+  try {
+    return await readManifest(storage, commit)
+  } catch (error) {
+    if (hasCode(error, 'STAGING_MANIFEST_UNREADABLE')) return { commit, entries: [] }
+    throw error
+  }
 }
 
 /** Ascending. Those before the former front are there when an earlier purge was stopped. */
