@@ -12,6 +12,10 @@ test('prepareQuery() finds tables by one, two and three parts, quoted or not', (
   expect(prepareQuery('select * from SHOP . "orders"', known).tables).toEqual([orders])
   expect(prepareQuery('select * from other."Shop"."order items" i', known).tables).toEqual([items])
   expect(prepareQuery('show tables', known).tables).toEqual(known)
+  // Of tables of one name only the one that is meant: another may be damaged.
+  const twins = [orders, { ...orders, schema: 'old' }]
+  expect(prepareQuery('select old.orders.id from old.orders', twins).tables).toEqual([twins[1]])
+  expect(prepareQuery('select orders.id from orders', twins).tables).toEqual(twins)
 })
 
 test('prepareQuery() gives a reserved catalog its name in the engine, and only there', () => {

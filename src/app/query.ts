@@ -26,6 +26,14 @@ function partsOf(name: string): readonly string[] {
   )
 }
 
+/** Alone, or behind its schema; a column may follow. In lower case. */
+function mayMean(parts: readonly string[], { schema, table }: TableName): boolean {
+  return parts.some(
+    (part, index) =>
+      part === table.toLowerCase() && (index === 0 || parts[index - 1] === schema.toLowerCase()),
+  )
+}
+
 export interface PreparedQuery {
   /** The statement with full names as the engine knows them. */
   readonly sql: string
@@ -40,9 +48,7 @@ export function prepareQuery(sql: string, known: readonly TableName[]): Prepared
   const text = sql.replace(tokens, (token) => {
     if (token.startsWith("'") || token.startsWith('--') || token.startsWith('/*')) return token
     const parts = partsOf(token)
-    for (const name of known) {
-      if (parts.includes(name.table.toLowerCase())) used.add(name)
-    }
+    for (const name of known) if (mayMean(parts, name)) used.add(name)
     const [catalog = '', schema, table] = parts
     const full = known.find(
       (name) =>

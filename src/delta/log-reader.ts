@@ -63,7 +63,7 @@ async function readListedLog(
   }
   let files = await listLog(log, 0n)
   for (;;) {
-    const segment = buildLogSegment(files, log.root, target)
+    const segment = buildLogSegment(files, shownFolder(log), target)
     if (segment === undefined) return undefined
     try {
       return await readSegment(log, segment)
@@ -72,7 +72,7 @@ async function readListedLog(
       if (checkpoint === undefined || !isUnreadableCheckpoint(error)) throw error
       // An older checkpoint, or the commits alone, may still give the same state.
       files = files.filter((file) => !checkpoint.paths.includes(file.path))
-      if (!hasSegment(files, log.root, target)) throw error
+      if (!hasSegment(files, shownFolder(log), target)) throw error
     }
   }
 }
@@ -85,8 +85,8 @@ async function readFromHint(
 ): Promise<ReadSnapshot | undefined> {
   const files = await listLog(log, hint)
   const isThere = files.some((file) => file.kind !== 'commit')
-  if (!isThere || !hasSegment(files, log.root, target)) return undefined
-  const segment = buildLogSegment(files, log.root, target)
+  if (!isThere || !hasSegment(files, shownFolder(log), target)) return undefined
+  const segment = buildLogSegment(files, shownFolder(log), target)
   if (segment?.checkpoint === undefined) return undefined
   try {
     return await readSegment(log, segment)
@@ -94,6 +94,10 @@ async function readFromHint(
     if (isUnreadableCheckpoint(error)) return undefined
     throw error
   }
+}
+
+function shownFolder({ storage, root }: LogReader): string {
+  return root === '' ? storage.url : `${storage.url}/${root}`
 }
 
 function isUnreadableCheckpoint(error: unknown): boolean {

@@ -30,7 +30,7 @@ export interface LogSegment {
 
 /**
  * The segment for `target`, or for the newest version; undefined when the listing holds no log.
- * `root` is for messages. Throws DELTA_LOG_GAP and DELTA_VERSION_MISSING.
+ * `root`, the table's folder, is for messages. Throws DELTA_LOG_GAP and DELTA_VERSION_MISSING.
  */
 export function buildLogSegment(
   files: readonly LogFile[],
