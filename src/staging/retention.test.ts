@@ -62,6 +62,12 @@ async function createVolume(storage = createMemoryStorage()): Promise<Volume> {
   }
 }
 
+const stoppedAtRemoval = {
+  hit(name: string) {
+    if (name === 'staging.purge-data-removed') throw new Error('stopped')
+  },
+}
+
 const named = (table: string): ManifestEntry => ({
   kind: 'table',
   table_id: table,
@@ -257,12 +263,9 @@ describe('purge()', () => {
 
   test('stopped at its failpoint it has removed data of no manifest that counts', async () => {
     const { storage, purge } = await createAged(8)
-    const stop = {
-      hit(name: string) {
-        if (name === 'staging.purge-data-removed') throw new Error('stopped')
-      },
-    }
-    await expect(purge({ retentionMs: 3 * day, failpoints: stop })).rejects.toThrow('stopped')
+    await expect(purge({ retentionMs: 3 * day, failpoints: stoppedAtRemoval })).rejects.toThrow(
+      'stopped',
+    )
     expect(await pathsOf(storage, '_log/')).toContain(manifestPath(0))
     expect((await expectWhole(storage))[0]?.commit).toBe(9)
     // A gateway that takes over in between, and then its purge.
@@ -275,12 +278,9 @@ describe('purge()', () => {
 
   test('a damaged manifest before the front goes with the others', async () => {
     const { storage, purge } = await createAged(8)
-    const stop = {
-      hit(name: string) {
-        if (name === 'staging.purge-data-removed') throw new Error('stopped')
-      },
-    }
-    await expect(purge({ retentionMs: 3 * day, failpoints: stop })).rejects.toThrow('stopped')
+    await expect(purge({ retentionMs: 3 * day, failpoints: stoppedAtRemoval })).rejects.toThrow(
+      'stopped',
+    )
     await storage.write(manifestPath(4), Buffer.from('{"format":1'))
     await storage.write(manifestPath(6), Buffer.alloc(0))
     expect((await purge({ retentionMs: 3 * day })).removedManifests).toBe(9)
