@@ -271,19 +271,10 @@ describe('purge()', () => {
     // A gateway that takes over in between, and then its purge.
     const log = await openTestLog(storage, { clock: { nowMs: () => 12 * day } })
     expect(log.manifests[0]?.commit).toBe(9)
-    await purge({ retentionMs: 3 * day })
-    expect((await pathsOf(storage, '_log/'))[0]).toBe(manifestPath(9))
-    await expectWhole(storage)
-  })
-
-  test('a damaged manifest before the front goes with the others', async () => {
-    const { storage, purge } = await createAged(8)
-    await expect(purge({ retentionMs: 3 * day, failpoints: stoppedAtRemoval })).rejects.toThrow(
-      'stopped',
-    )
+    // Damaged ones before the front are in nobody's way.
     await storage.write(manifestPath(4), Buffer.from('{"format":1'))
     await storage.write(manifestPath(6), Buffer.alloc(0))
-    expect((await purge({ retentionMs: 3 * day })).removedManifests).toBe(9)
+    await purge({ retentionMs: 3 * day })
     expect((await pathsOf(storage, '_log/'))[0]).toBe(manifestPath(9))
     await expectWhole(storage)
   })
