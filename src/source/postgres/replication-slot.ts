@@ -6,6 +6,7 @@ import type { PostgresOptions } from './connection-options.ts'
 import type { Control } from './control.ts'
 import { formatLsn, type Lsn, parseLsn } from './lsn.ts'
 import { sqlStateOf } from './server-error.ts'
+import { shownSession } from './shown-session.ts'
 import { quoteLiteral } from './sql-text.ts'
 import { WireConnection } from './wire/wire-connection.ts'
 
@@ -226,14 +227,12 @@ export async function blockedError(
 
 /** Sessions that hold up a slot or a snapshot, for people: "process 12 (role app, idle in transaction, …)". */
 export async function describeBlockers(control: Control, before?: bigint): Promise<string> {
-  const sql = `SELECT pid::text, usename, (now() - xact_start)::text AS age,
+  const sql = `SELECT pid::text, usename AS role, (now() - xact_start)::text AS age,
       CASE wait_event WHEN 'SyncRep' THEN 'waits for a synchronous standby' ELSE state END AS state
     FROM pg_stat_activity
     WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
     ORDER BY xact_start LIMIT 5`
-  const sessions = (await control.query(sql)).map(
-    (row) => `process ${row['pid']} (role ${row['usename']}, ${row['state']}, for ${row['age']})`,
-  )
+  const sessions = (await control.query(sql)).map((row) => shownSession(row))
   const prepared = (
     await control.query('SELECT gid FROM pg_prepared_xacts ORDER BY prepared LIMIT 5')
   ).map((row) => `prepared transaction ${row['gid']}`)

@@ -2,6 +2,10 @@
 import { expect, test } from 'vitest'
 import { serverForTests } from '../../../test/support/server-for-tests.ts'
 import type { TransactionInfo } from '../change-sink.ts'
+import type { TableId } from '../table-schema.ts'
+import type { Control } from './control.ts'
+import { describeBlockers } from './replication-slot.ts'
+import { describeHolders } from './table-locks.ts'
 import { copiedRows, sourceOf, startStream, tableNamed } from './testing/postgres-fixture.ts'
 
 const server = serverForTests({ settings: { autovacuum: 'off' } })
@@ -127,4 +131,37 @@ test('trap: a table that is locked while it is to be published is published late
   await second.stop()
   await source.dispose()
   await source.close()
+})
+
+test('who holds a lock is told without what the server hides from our role', async () => {
+  await server.sql('create table h1 (id int primary key); create role sees_little')
+  const [table] = await server.sql(`select 'h1'::regclass::oid as oid`)
+  const holder = await server.connect()
+  await holder.query('begin; lock table h1; insert into h1 values (1)')
+  const [session] = (await holder.query<{ pid: number }>('select pg_backend_pid() as pid')).rows
+  const asker = await server.connect()
+  const control = {
+    query: async (text: string, values: readonly unknown[] = []) =>
+      // As our own client reads it: every value is the server's text.
+      (
+        await asker.query<Record<string, string | null>>({
+          text,
+          values: [...values],
+          types: { getTypeParser: () => (value: string) => value },
+        })
+      ).rows,
+  } as unknown as Control
+  const tableId = String(table?.['oid']) as TableId
+  expect(await describeHolders(control, tableId, 'read')).toContain(
+    `process ${session?.pid} (role postgres, idle in transaction, for `,
+  )
+  await asker.query('set role sees_little')
+  const told = await describeHolders(control, tableId, 'read')
+  expect(told).toBe(
+    `process ${session?.pid} (role postgres, pg_read_all_stats lets our role see more) holds AccessExclusiveLock`,
+  )
+  expect(await describeBlockers(control)).not.toContain('null')
+  await asker.end()
+  await holder.query('rollback')
+  await holder.end()
 })

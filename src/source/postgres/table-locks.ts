@@ -3,6 +3,7 @@ import { SluiceError } from '../../base/errors.ts'
 import type { SourceTable, TableId } from '../table-schema.ts'
 import type { Control } from './control.ts'
 import { sqlStateOf } from './server-error.ts'
+import { shownSession } from './shown-session.ts'
 import { shownTable } from './sql-text.ts'
 
 /** Modes that keep a reader out, and those that keep out whoever publishes a table. */
@@ -49,8 +50,8 @@ export async function describeHolders(
   const holders = (await control.query(holdersSql, [table, modes])).map((row) => {
     const does = row['granted'] === 't' ? 'holds' : 'waits for'
     if (row['pid'] === null) return `prepared transaction ${row['prepared']} ${does} ${row['mode']}`
-    const who = row['is_autovacuum'] === 't' ? 'autovacuum' : `role ${row['role']}, ${row['state']}`
-    return `process ${row['pid']} (${who}, for ${row['age']}) ${does} ${row['mode']}`
+    const role = row['is_autovacuum'] === 't' ? 'autovacuum' : undefined
+    return `${shownSession(row, role)} ${does} ${row['mode']}`
   })
   return holders.length === 0 ? 'whoever held it has just let it go' : holders.join(', ')
 }
