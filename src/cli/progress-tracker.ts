@@ -57,7 +57,9 @@ export interface TableEvent {
 export class ProgressTracker {
   readonly #startedAtMs: number
   readonly #tableRates = new Map<string, RateMeter>()
-  readonly #changeRate = new RateMeter()
+  #changeRate = new RateMeter()
+  /** Names of the gateways whose changes `changeRate` counts. */
+  #measured = ''
   readonly #etas = new Map<string, EtaMeter>()
   readonly #eta = new EtaMeter()
   readonly #stages = new Map<string, string>()
@@ -98,7 +100,7 @@ export class ProgressTracker {
     const sum = (pick: (status: RunProgress['gateways'][0]['status']) => number): number =>
       progress.gateways.reduce((total, { status }) => total + pick(status), 0)
     const changes = sum((status) => status.changes)
-    this.#changeRate.add(nowMs, changes)
+    this.#measureChanges(progress, changes, nowMs)
     const share = wholeShare(progress)
     const lags = progress.gateways.flatMap(({ status }) => status.lagBytes ?? [])
     const losses = progress.gateways.flatMap(({ status }) => status.secondsToLoss ?? [])
@@ -119,6 +121,14 @@ export class ProgressTracker {
       secondsToLoss: losses.length === 0 ? undefined : Math.min(...losses),
       freshness,
     }
+  }
+
+  /** What a gateway had counted before it was first seen is nothing that came since. */
+  #measureChanges({ gateways }: RunProgress, changes: number, nowMs: number): void {
+    const measured = gateways.map(({ name }) => name).join('\n')
+    if (measured !== this.#measured) this.#changeRate = new RateMeter()
+    this.#measured = measured
+    if (gateways.length > 0) this.#changeRate.add(nowMs, changes)
   }
 
   #tableView(

@@ -216,6 +216,16 @@ test('RateMeter follows the last seconds, and begins anew when the counter falls
   expect(meter.perSecond()).toBeUndefined()
 })
 
+test('what a process had counted before it was first seen is no rate', () => {
+  const tracker = new ProgressTracker(0)
+  const rates = [
+    { ...progress([]), gateways: [], pipelines: [] },
+    progress([], [], { changes: 176_500 }),
+    progress([], [], { changes: 177_300 }),
+  ].map((seen, index) => tracker.observe(seen, index * 1000).view.changesPerSecond)
+  expect(rates).toEqual([undefined, undefined, 800])
+})
+
 function outputOn(stderr: FakeTerminal, env: Record<string, string> = {}): Output {
   return new Output({ stdout: new FakeTerminal(), stderr, format: 'human', env })
 }
