@@ -4,20 +4,20 @@ import type { App, RunResult, VerifiedTable } from './app.ts'
 import { commands } from './cli.ts'
 import { statusBeforeRun } from '../gateway/gateway-run.ts'
 import { RecoveredLog } from '../staging/recovered-log.ts'
-import { brokenTable, cleanResult, emptyProgress, resourceFile, run } from './fake-app.fixture.ts'
+import {
+  brokenTable,
+  cleanResult,
+  emptyProgress,
+  jsonLines,
+  resourceFile,
+  run,
+} from './fake-app.fixture.ts'
 
 function starting(result: () => Promise<RunResult>): Partial<App> {
   return {
     deploy: async () => [],
     start: () => ({ progress: () => emptyProgress, done: result() }),
   }
-}
-
-function jsonLines(text: string): Record<string, unknown>[] {
-  return text
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Record<string, unknown>)
 }
 
 const equal: VerifiedTable = {
@@ -202,28 +202,6 @@ test('a broken resource file: every error with its place, exit code 2, nothing o
     line: 3,
     key: 'resources.connections.shop.options.host',
   })
-})
-
-test('check prints every finding with its statement; 1 when one is an error', async () => {
-  const finding = {
-    severity: 'error',
-    subject: 'wal_level',
-    message: 'is replica',
-    remedy: "ALTER SYSTEM SET wal_level = 'logical';\nSELECT 1;",
-  } as const
-  const ok = { severity: 'ok', subject: 'version', message: '18' } as const
-  const warning = { ...finding, severity: 'warning', table: 'public.t' } as const
-  const check = (
-    findings: readonly (typeof finding | typeof ok | typeof warning)[],
-  ): Partial<App> => ({
-    check: async () => [{ gateway: 'gw', findings }],
-  })
-  const bad = await run(['check', resourceFile()], check([ok, finding, warning]))
-  expect(bad.code).toBe(1)
-  expect(bad.opened[0]?.catalog).toBe('none')
-  expect(bad.stdout).toContain('error    wal_level: is replica\n             ALTER SYSTEM')
-  expect(bad.stdout).toContain('warning  public.t wal_level')
-  expect((await run(['check', resourceFile()], check([ok, warning]))).code).toBe(0)
 })
 
 test('verify: 0 when all are equal, 1 when not', async () => {

@@ -115,3 +115,10 @@ export function resourceFile(change: (text: string) => string = (text) => text):
   writeFileSync(file, change(resourceText))
   return file
 }
+
+export function jsonLines(text: string): Record<string, unknown>[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+}
