@@ -37,3 +37,26 @@ test('trap: a finding that waits for a person is not tried again, whatever its c
     expect.objectContaining({ retry: 'after-remedy' }),
   )
 })
+
+test('whoever makes what is missing is told all of it at once, the tables of a publication too', () => {
+  const missing: Finding = {
+    ...finding,
+    code: 'SOURCE_PUBLICATION_MISSING',
+    subject: 'publication',
+    remedy: 'CREATE PUBLICATION p;',
+  }
+  const incomplete: Finding = {
+    ...finding,
+    code: 'SOURCE_PUBLICATION_INCOMPLETE',
+    tables: ['a.one', 'a.two'],
+    remedy: 'ALTER PUBLICATION p ADD TABLE a.one, a.two;',
+  }
+  const level: Finding = { ...finding, code: 'SOURCE_WAL_LEVEL', remedy: 'ALTER SYSTEM;' }
+  const keyless: Finding = { ...finding, code: 'SOURCE_TABLE_WITHOUT_KEY', table: 'a.three' }
+  expect(() => refusals([missing, incomplete, keyless, level])).toThrow(
+    expect.objectContaining({
+      code: 'SOURCE_PUBLICATION_MISSING',
+      remedy: 'CREATE PUBLICATION p;\nALTER SYSTEM;\nALTER PUBLICATION p ADD TABLE a.one, a.two;',
+    }),
+  )
+})

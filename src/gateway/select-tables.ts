@@ -65,7 +65,8 @@ export function refusals(findings: readonly Finding[]): ReadonlyMap<string, Slui
   const server = errors.filter(({ table, tables }) => table === undefined && tables === undefined)
   const [first] = server
   if (first !== undefined) {
-    throw errorOf(first, server.map(({ subject, message }) => `${subject}: ${message}`).join('; '))
+    const message = server.map((one) => `${one.subject}: ${one.message}`).join('; ')
+    throw errorOf({ ...first, ...remedyOfAll(server, errors) }, message)
   }
   const refused = new Map<string, SluiceError>()
   for (const finding of errors) {
@@ -79,6 +80,18 @@ export function refusals(findings: readonly Finding[]): ReadonlyMap<string, Slui
 export function tableNotFound(table: NamedTable): SluiceError {
   const name = nameOf({ name: table })
   return new SluiceError('GATEWAY_TABLE_NOT_FOUND', `there is no table ${name} in the source`)
+}
+
+/** What `check` tells for all of them: whoever mends the first is not to meet the next one then. */
+function remedyOfAll(
+  server: readonly Finding[],
+  errors: readonly Finding[],
+): Pick<Finding, 'remedy'> {
+  // A publication that is made is to have its tables too.
+  const isMade = server.some(({ code }) => code === 'SOURCE_PUBLICATION_MISSING')
+  const tables = errors.filter(({ code }) => isMade && code === 'SOURCE_PUBLICATION_INCOMPLETE')
+  const remedies = new Set([...server, ...tables].flatMap(({ remedy }) => remedy ?? []))
+  return remedies.size === 0 ? {} : { remedy: [...remedies].join('\n') }
 }
 
 function errorOf({ code, remedy, retry }: Finding, message: string): SluiceError {
