@@ -42,7 +42,7 @@ function unmetIdentity(table: CatalogTable): UnmetRequirement | undefined {
     message: 'Its replica identity is NOTHING: updates and deletes do not say which row they mean',
     remedy:
       table.primaryKey === undefined
-        ? `${keyStatement(table)} ${otherWays(table)}`
+        ? keyOrOtherWays(table)
         : `ALTER TABLE ${quoteTable(table.table.name)} REPLICA IDENTITY DEFAULT; ${insertsOnly}`,
   }
 }
@@ -65,9 +65,10 @@ function unmetKey(table: CatalogTable): UnmetRequirement | undefined {
   if (key.length > 0 || identity === 'full-row') return undefined
   return {
     code: 'SOURCE_TABLE_WITHOUT_KEY',
-    message:
-      'It has no usable key: no primary key that is checked at once, and no replica identity index',
-    remedy: `${keyStatement(table)} ${otherWays(table)}`,
+    message: hasCells(table)
+      ? 'It has no usable key: no primary key that is checked at once, and no replica identity index'
+      : 'It has no columns to tell its rows by, whatever its replica identity is',
+    remedy: keyOrOtherWays(table),
   }
 }
 
@@ -103,6 +104,20 @@ function fullStatements(catalogTable: CatalogTable): string {
   const all = [catalogTable.table.name, ...catalogTable.partitions].map(quoteTable)
   const statements = all.map((one) => `ALTER TABLE ${one} REPLICA IDENTITY FULL;`).join(' ')
   return catalogTable.isFullRefused ? `${dropStatement(catalogTable)} ${statements}` : statements
+}
+
+/** A row without cells is like every other one. */
+function hasCells({ table }: CatalogTable): boolean {
+  return table.schema.columns.length > 0
+}
+
+function keyOrOtherWays(catalogTable: CatalogTable): string {
+  const { replicaIdentity, identityIndex, table, kind } = catalogTable
+  // A new key is of no use to identity NOTHING.
+  const isUnused = replicaIdentity === 'n' && identityIndex === undefined && kind !== 'p'
+  const first = isUnused ? `ALTER TABLE ${quoteTable(table.name)} REPLICA IDENTITY DEFAULT; ` : ''
+  const key = `${first}${keyStatement(catalogTable)}`
+  return hasCells(catalogTable) ? `${key} ${otherWays(catalogTable)}` : key
 }
 
 /** Without a key: by whole rows, or inserts alone. */
