@@ -63,6 +63,7 @@ export function accessScript(options: AccessScriptOptions): string {
     `    IF NOT EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = ${quoteLiteral(publicationName)} AND r.prrelid = t.oid) THEN`,
     `      EXECUTE format('ALTER PUBLICATION %I ADD TABLE ONLY %I.%I', ${quoteLiteral(publicationName)}, t.nspname, t.relname);`,
     '    END IF;',
+    '    -- Where row-level security would hide rows from the role; it then reads all rows of every table it may read.',
     `    IF t.relrowsecurity THEN ALTER ROLE ${role} BYPASSRLS; END IF;`,
     '  END LOOP;',
     'END $sluice$;',
