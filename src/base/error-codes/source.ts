@@ -160,8 +160,9 @@ export const sourceErrors = {
     exitCode: 1,
   },
   SOURCE_SLOT_LEFT_BEHIND: {
-    when: 'A slot that an earlier staging volume of the gateway had, or another installation has, makes the server keep log.',
-    remedy: 'Drop the slot, unless the gateway of another data folder reads it.',
+    when: 'The server keeps log for a slot that nobody reads at the moment. It may be that of another data folder, whose gateway has the same name, or of a staging volume that is lost.',
+    remedy:
+      'Look first whether the gateway of another data folder reads it: SELECT active, confirmed_flush_lsn FROM pg_replication_slots; drop it only if no data folder needs it.',
     retry: 'after-remedy',
     exitCode: 1,
   },

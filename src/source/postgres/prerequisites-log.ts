@@ -134,22 +134,36 @@ export async function leftSlotFindings(
   const stem = ownName.exec(slotName)?.[1]
   if (stem === undefined) return []
   const rows = await control.query(
-    `SELECT slot_name FROM pg_replication_slots
+    `SELECT slot_name, confirmed_flush_lsn::text AS confirmed,
+        to_jsonb(s) ->> 'inactive_since' AS inactive_since
+      FROM pg_replication_slots s
       WHERE starts_with(slot_name, $1) AND slot_name <> $2 AND NOT active
         AND database = current_database() ORDER BY slot_name`,
     [stem, slotName],
   )
   return rows.flatMap((row) => {
     const name = row['slot_name'] ?? ''
-    if (ownName.exec(name)?.[1] !== stem) return []
-    return [
-      unmet(
-        'warning',
-        'SOURCE_SLOT_LEFT_BEHIND',
-        'replication slot',
-        `Slot "${name}" is not the one of this gateway, nobody reads it, and the server keeps log for it`,
-        `SELECT pg_drop_replication_slot(${quoteLiteral(name)}); -- unless another data folder's gateway reads it`,
-      ),
-    ]
+    return ownName.exec(name)?.[1] === stem ? [leftSlotFinding(name, row)] : []
   })
+}
+
+function leftSlotFinding(name: string, row: ControlRow): Finding {
+  const confirmed = row['confirmed'] ?? ''
+  const since = row['inactive_since'] ?? ''
+  // Servers before 17 do not say since when.
+  const unread = since === '' ? 'nobody reads it now' : `nobody has read it since ${since}`
+  const place = confirmed === '' ? '' : ` and it was confirmed up to ${confirmed}`
+  const slot = quoteLiteral(name)
+  return unmet(
+    'warning',
+    'SOURCE_SLOT_LEFT_BEHIND',
+    'replication slot',
+    `Slot "${name}" may be another data folder's, whose gateway has the same name, or may be left behind: ${unread}${place}; the server keeps log for it`,
+    [
+      "-- First see whether another data folder's gateway reads it; its place then moves on:",
+      `SELECT active, confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = ${slot};`,
+      '-- Only if no data folder needs it:',
+      `SELECT pg_drop_replication_slot(${slot});`,
+    ].join('\n'),
+  )
 }
