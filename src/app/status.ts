@@ -17,12 +17,13 @@ import { applicationId } from '../destination/destination-state.ts'
 import type { GatewayStatus, TableStatus } from '../gateway/gateway-status.ts'
 import type { PipelineStatus, PipelineTableStatus } from '../pipeline/pipeline-status.ts'
 import type { CommitNumber } from '../staging/manifest.ts'
+import { NewestWork } from '../staging/newest-work.ts'
 import { tellLog } from '../staging/read-log.ts'
 import { createLocalStorage } from '../storage/local-storage.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import type { Context } from './context.ts'
 import { HeldBackRows } from './held-back.ts'
-import { lastStagedBefore, NewestWork } from './last-staged.ts'
+import { lastStagedBefore } from './last-staged.ts'
 import { leftBy } from './left-destination.ts'
 import { lastWords, type LastWords } from './live-status.ts'
 import { spelledError, spelledOut, spelledProblem } from './remedy.ts'
@@ -76,7 +77,11 @@ async function gatewayView(context: Context, gateway: GatewayDefinition): Promis
   let problem: StatusGateway['problem']
   try {
     const work = new NewestWork()
-    const { base } = await tellLog(storage, work)
+    const { base } = await tellLog(storage, {
+      begin: () => work.begin(),
+      resume: (checkpoint) => work.restore(checkpoint.work, checkpoint.commit),
+      take: (manifest) => work.take(manifest),
+    })
     staged = { storage, first: base.first, work }
   } catch (error) {
     problem = troubleOf(spelledError(context, error))

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import {
   openPlace,
   pipelineOver,
@@ -14,6 +14,7 @@ import {
 import { History, wishes, type Wish } from '../../test/support/staged-history.ts'
 import type { Failpoints } from '../base/failpoint.ts'
 import { openEngine, type Engine } from '../engine/duckdb.ts'
+import { checkpointPath } from '../staging/layout.ts'
 import { createFaultyStorage } from '../storage/faulty-storage.ts'
 
 let engine: Engine
@@ -31,8 +32,12 @@ afterAll(async () => {
 const signal = new AbortController().signal
 const root = 'main/shop/t'
 
-async function play(list: readonly Wish[], apply: (place: Place) => Promise<void>): Promise<void> {
-  const place = await openPlace(join(folder, String(places++)))
+async function play(
+  list: readonly Wish[],
+  apply: (place: Place) => Promise<void>,
+  checkpointCommits = 1000,
+): Promise<void> {
+  const place = await openPlace(join(folder, String(places++)), { checkpointCommits })
   const history = new History(place)
   await history.begin()
   for (const wish of [...list, { kind: 'apply' as const }]) {
@@ -50,6 +55,25 @@ test('every portion of any history gives the rows of the source', async () => {
       play(list, async (place) => {
         expect((await pipelineOver(place, engine).update({ signal })).failedTables).toEqual([])
       }),
+    ),
+    { numRuns: 6 },
+  )
+})
+
+test('so does every portion that begins with a checkpoint of the log', async () => {
+  await fc.assert(
+    fc.asyncProperty(wishes, fc.integer({ min: 1, max: 2 }), (list, checkpointCommits) =>
+      play(
+        list,
+        async (place) => {
+          // Written beside the publishing.
+          await vi.waitFor(async () => {
+            expect(await place.staging.stat(checkpointPath)).toBeDefined()
+          })
+          expect((await pipelineOver(place, engine).update({ signal })).failedTables).toEqual([])
+        },
+        checkpointCommits,
+      ),
     ),
     { numRuns: 6 },
   )

@@ -5,7 +5,7 @@ import { keepsHistory } from '../destination/destination-kind.ts'
 import type { HistoryPlan, TableCopyPoint, TableWork } from '../destination/table-work.ts'
 import type { CommitNumber } from '../staging/manifest.ts'
 import type { TablePlan } from './plan.ts'
-import type { StagedSnapshot, StagedTable } from './staged-tables.ts'
+import type { StagedSnapshot, StagedTable } from '../staging/staged-table.ts'
 import type { WorkColumns } from './table-schemas.ts'
 
 /** What a load does to the history that the table may have; a full refresh ends it. */

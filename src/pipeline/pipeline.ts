@@ -23,7 +23,8 @@ import type {
   UpdateResult,
 } from './pipeline-status.ts'
 import { chooseTarget } from './plan.ts'
-import { type Recall, StagedTables } from './staged-tables.ts'
+import type { Recall } from '../staging/recalling.ts'
+import { StagedTables } from '../staging/staged-tables.ts'
 import { TableRunner, type StagedView } from './table-runner.ts'
 import {
   anyName,
@@ -92,6 +93,10 @@ class StagedPipeline implements Pipeline {
   readonly #told: LogSink = {
     begin: (base) => {
       this.#staged.begin(base)
+      this.#delays.clear()
+    },
+    resume: (checkpoint, base) => {
+      this.#staged.restore(checkpoint.staged, { commit: checkpoint.commit, base })
       this.#delays.clear()
     },
     take: (manifest) => {

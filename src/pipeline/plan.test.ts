@@ -5,7 +5,7 @@ import { digestPoint } from '../destination/destination-state.ts'
 import { emptyLogBase, type LogBase } from '../staging/log-base.ts'
 import type { ChangesEntry, Manifest, ManifestEntry } from '../staging/manifest.ts'
 import { chooseTarget, planTable, type AppliedState, type TablePlan } from './plan.ts'
-import { StagedTables } from './staged-tables.ts'
+import { StagedTables } from '../staging/staged-tables.ts'
 
 const table: Extract<ManifestEntry, { kind: 'table' }> = {
   kind: 'table',

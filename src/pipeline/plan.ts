@@ -4,7 +4,13 @@ import { digestPoint } from '../destination/destination-state.ts'
 import { lostToPurge, type LogBase } from '../staging/log-base.ts'
 import type { SupersedingFile } from '../destination/table-work.ts'
 import type { CommitNumber, SnapshotChunkEntry } from '../staging/manifest.ts'
-import type { Recall, StagedSnapshot, StagedStep, StagedTable } from './staged-tables.ts'
+import type { Recall } from '../staging/recalling.ts'
+import {
+  newestFinished,
+  type StagedSnapshot,
+  type StagedStep,
+  type StagedTable,
+} from '../staging/staged-table.ts'
 
 /** What the destination table says about itself. */
 export interface AppliedState {
@@ -62,7 +68,7 @@ export function planTable(input: PlanInput): TablePlan {
   const { table, applied, target } = input
   if (!isGoneAt(table, target)) return plan
   // What was never loaded is not begun with, and what a purge took is nowhere any more.
-  if (applied.commit === undefined || newestFinished(table, target) === undefined) {
+  if (applied.commit === undefined || newestFinished(table.snapshots, target) === undefined) {
     return { kind: 'gone' }
   }
   const isOver =
@@ -89,7 +95,7 @@ function planPresent(input: PlanInput): TablePlan {
   if (applied.commit !== undefined && applied.commit > target) return { kind: 'nothing' }
   // Readers would see an older state than its former owner left; the newest is in any log.
   if (target < newest && (applied.reached ?? -1) > target) return { kind: 'nothing' }
-  const finished = newestFinished(table, target)
+  const finished = newestFinished(table.snapshots, target)
   const gap = gapError(table, target)
   if (finished === undefined) {
     // Of a log that begins afresh the next copy replaces whatever the table was loaded from.
@@ -201,21 +207,6 @@ type LoadOrChanges = Extract<TablePlan, { readonly kind: 'load' | 'changes' }>
 
 function hasNewerCopy({ snapshots }: StagedTable, { snapshotId }: AppliedState): boolean {
   return snapshotId !== undefined && [...snapshots.keys()].some((id) => id > snapshotId)
-}
-
-/** The newest copy that is finished by `target`. */
-export function newestFinished(
-  table: StagedTable,
-  target: CommitNumber,
-): StagedSnapshot | undefined {
-  let newest: StagedSnapshot | undefined
-  for (const snapshot of table.snapshots.values()) {
-    if (snapshot.finishedAt === undefined || snapshot.finishedAt > target) continue
-    if (newest === undefined || snapshot.started.snapshot_id > newest.started.snapshot_id) {
-      newest = snapshot
-    }
-  }
-  return newest
 }
 
 /** Steps of commits in (after, upTo]. */

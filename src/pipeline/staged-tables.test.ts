@@ -7,7 +7,7 @@ import { emptyLogBase, type LogBase } from '../staging/log-base.ts'
 import type { Manifest, ManifestEntry } from '../staging/manifest.ts'
 import { BaseFold } from '../staging/purge-plan.ts'
 import { type AppliedState, planTable, type TablePlan } from './plan.ts'
-import { StagedTables } from './staged-tables.ts'
+import { StagedTables } from '../staging/staged-tables.ts'
 
 const kinds = [
   'start',

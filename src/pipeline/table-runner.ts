@@ -17,8 +17,9 @@ import type { StagingReader } from '../staging/staging-reader.ts'
 import { goneError, othersCodes } from './gone-table.ts'
 import type { PipelineTableStatus } from './pipeline-status.ts'
 import { historyOf, toWork } from './make-work.ts'
-import { isGoneAt, newestFinished, planTable, type AppliedState, type TablePlan } from './plan.ts'
-import type { Recall, StagedTable } from './staged-tables.ts'
+import { isGoneAt, planTable, type AppliedState, type TablePlan } from './plan.ts'
+import type { Recall } from '../staging/recalling.ts'
+import { newestFinished, type StagedTable } from '../staging/staged-table.ts'
 import { formatDestinationName, isNamed, type TableRoute } from './table-selection.ts'
 import { TableSchemas } from './table-schemas.ts'
 
@@ -349,5 +350,5 @@ function versionOf(
 
 /** Of the copies that are finished by `target`: a later one is not what was tried. */
 function newestSnapshotId(table: StagedTable, target: CommitNumber): number | undefined {
-  return newestFinished(table, target)?.started.snapshot_id
+  return newestFinished(table.snapshots, target)?.started.snapshot_id
 }

@@ -1,9 +1,9 @@
 /** Which source tables a pipeline ingests, and where each one goes. Pure. */
 import { SluiceError } from '../base/errors.ts'
 import type { ScdType } from '../catalog/pipeline-definition.ts'
+import { groupBy } from '../base/group-by.ts'
 import type { UnfitPolicy } from '../destination/destination-columns.ts'
 import { quarantineName } from '../destination/quarantine.ts'
-import { groupBy } from './group-by.ts'
 import type { SourceTableName } from '../source/table-schema.ts'
 
 /** One `schema` object (no `sourceTable`: all tables of the schema) or one `table` object. */

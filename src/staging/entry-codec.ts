@@ -24,6 +24,18 @@ export function parseEntry(value: unknown, path: string): ManifestEntry {
   return entry
 }
 
+/** An entry as a manifest has it, of this kind. */
+export function readEntry<K extends ManifestEntry['kind']>(
+  fields: JsonFields,
+  name: string,
+  kind: K,
+): Extract<ManifestEntry, { kind: K }> {
+  const entry = parseEntry(fields.take(name), fields.pathOf(name))
+  const isOfKind = (one: ManifestEntry): one is Extract<ManifestEntry, { kind: K }> =>
+    one.kind === kind
+  return isOfKind(entry) ? entry : fields.fail(name, `is not a ${kind}`)
+}
+
 export function readTableId(fields: JsonFields): string {
   const tableId = fields.text('table_id')
   return isTableFolderName(tableId) ? tableId : fields.fail('table_id', 'is not a table id')

@@ -66,6 +66,16 @@ export class JsonFields {
     return value
   }
 
+  /** Number of a staged commit; -1: known from the log's base only. */
+  commit(name: string): number {
+    const value = this.take(name)
+    if (value === -1) return value
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
+      this.fail(name, 'is not the number of a commit')
+    }
+    return value
+  }
+
   /** A 64-bit integer in plain digits. */
   decimal(name: string): string {
     const value = this.text(name)

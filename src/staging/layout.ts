@@ -1,10 +1,13 @@
 /** Every path in a staging volume, and nothing else. */
 
-/** The log. What is in there and is not a manifest or `_first` does not concern us. */
+/** The log. What is in there and is not a manifest, `_first` or `_checkpoint` does not concern us. */
 export const logFolder = '_log/'
 
 /** Where the log begins after a purge. */
 export const logBasePath = '_log/_first'
+
+/** What its readers make of most of the log, so that they need not read it; may always be removed. */
+export const checkpointPath = '_log/_checkpoint'
 
 /** All schemas and data files. */
 export const tablesFolder = 'tables/'
@@ -60,14 +63,14 @@ export type DataFileName = SnapshotFileName | ChangeFileName
 
 export function snapshotFilePath(name: Omit<SnapshotFileName, 'kind'>): string {
   const { tableId, snapshotId, chunk, epoch } = name
-  return `${tableFolder(tableId)}snapshot/${wholeNumber(snapshotId)}/${wholeNumber(chunk)}-${wholeNumber(epoch)}.parquet`
+  return `${snapshotFolder(tableId, snapshotId)}${wholeNumber(chunk)}-${wholeNumber(epoch)}.parquet`
 }
 
 export function changeFilePath(name: Omit<ChangeFileName, 'kind'>): string {
   const { tableId, firstSequence, epoch, number } = name
   if (firstSequence < 0n) throw new RangeError(`not a sequence: ${firstSequence}`)
   const first = firstSequence.toString().padStart(digits, '0')
-  return `${tableFolder(tableId)}changes/${first}-${wholeNumber(epoch)}-${wholeNumber(number)}.parquet`
+  return `${changesFolder(tableId)}${first}-${wholeNumber(epoch)}-${wholeNumber(number)}.parquet`
 }
 
 /** undefined when the path is not exactly what the builders above return. */
@@ -79,6 +82,33 @@ export function parseDataFilePath(path: string): DataFileName | undefined {
   if (![...numbers, name.epoch].every((number) => Number.isSafeInteger(number))) return undefined
   const built = name.kind === 'snapshot' ? snapshotFilePath(name) : changeFilePath(name)
   return built === path ? name : undefined
+}
+
+/** What `ObjectStorage.list` takes. */
+export interface PathRange {
+  readonly prefix: string
+  readonly startAfter?: string
+}
+
+export function changesFolder(tableId: string): string {
+  return `${tableFolder(tableId)}changes/`
+}
+
+/** Of all copies. */
+export function snapshotsFolder(tableId: string): string {
+  return `${tableFolder(tableId)}snapshot/`
+}
+
+/** Change files with a first sequence greater than `sequence`; all of them after -1. */
+export function changesAfter(tableId: string, sequence: bigint): PathRange {
+  const prefix = changesFolder(tableId)
+  if (sequence < 0n) return { prefix }
+  // The character after the one that ends the number in a name.
+  return { prefix, startAfter: `${prefix}${sequence.toString().padStart(digits, '0')}.` }
+}
+
+export function snapshotFolder(tableId: string, snapshotId: number): string {
+  return `${snapshotsFolder(tableId)}${wholeNumber(snapshotId)}/`
 }
 
 function parseSnapshotFilePath(path: string): SnapshotFileName | undefined {

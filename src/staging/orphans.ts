@@ -1,6 +1,14 @@
 /** Data files that no manifest names: what a gateway had staged but not published when it ended. */
 import type { ObjectStorage } from '../storage/object-storage.ts'
-import { parseDataFilePath, tablesFolder } from './layout.ts'
+import type { Checkpoint } from './checkpoint.ts'
+import {
+  changesAfter,
+  type DataFileName,
+  parseDataFilePath,
+  type PathRange,
+  snapshotFolder,
+  tablesFolder,
+} from './layout.ts'
 import type { Manifest, StagedFile } from './manifest.ts'
 import { mapConcurrent, readConcurrency } from './map-concurrent.ts'
 
@@ -13,6 +21,15 @@ export function filesOf(manifest: Pick<Manifest, 'entries'>): StagedFile[] {
   })
 }
 
+/** Of what a checkpoint stands for not every name is known: beyond this nothing of it can be. */
+interface Horizon {
+  readonly epoch: number
+  /** -1: of none. */
+  readonly greatestSequence: bigint
+  /** All files of these copies were told: table id → snapshot ids. */
+  readonly copies: Map<string, Set<number>>
+}
+
 /**
  * Paths of the data files that were told, as 53-bit digests: a volume may have millions. Two paths
  * with one digest make an orphan be left alone, never a named file be taken for one.
@@ -21,13 +38,56 @@ export class NamedFiles {
   #digests = new Float64Array(1024)
   #count = 0
   #isSorted = true
+  /** undefined: the log was told whole. */
+  #horizon: Horizon | undefined
 
   begin(): void {
     this.#count = 0
+    this.#isSorted = true
+    this.#horizon = undefined
+  }
+
+  /** Instead of `begin`. */
+  resume({ epoch, files }: Pick<Checkpoint, 'epoch' | 'files'>): void {
+    this.begin()
+    const copies = new Map<string, Set<number>>()
+    for (const { tableId, snapshotId, paths } of files.copies) {
+      copies.set(tableId, new Set([snapshotId]))
+      for (const path of paths) this.#add(digestOf(path))
+    }
+    this.#horizon = { epoch, greatestSequence: BigInt(files.greatestSequence ?? -1), copies }
   }
 
   take(manifest: Pick<Manifest, 'entries'>): void {
     for (const { path } of filesOf(manifest)) this.#add(digestOf(path))
+    if (this.#horizon === undefined) return
+    const { copies } = this.#horizon
+    for (const entry of manifest.entries) {
+      if (entry.kind !== 'snapshot_started') continue
+      copies.set(entry.table_id, (copies.get(entry.table_id) ?? new Set()).add(entry.snapshot_id))
+    }
+  }
+
+  /** Whether it is known of such a file that nothing names it when nothing that was told does. */
+  judges(name: DataFileName): boolean {
+    if (this.#horizon === undefined) return true
+    const { epoch, greatestSequence, copies } = this.#horizon
+    if (name.epoch > epoch) return true
+    return name.kind === 'changes'
+      ? name.firstSequence > greatestSequence
+      : copies.get(name.tableId)?.has(name.snapshotId) === true
+  }
+
+  /** Where files that it judges are; of files elsewhere hardly any has no name. */
+  ranges(tableIds: Iterable<string>): readonly PathRange[] {
+    if (this.#horizon === undefined) return [{ prefix: tablesFolder }]
+    const { greatestSequence, copies } = this.#horizon
+    return [
+      ...[...tableIds].map((tableId) => changesAfter(tableId, greatestSequence)),
+      ...[...copies].flatMap(([tableId, ids]) =>
+        [...ids].map((id) => ({ prefix: snapshotFolder(tableId, id) })),
+      ),
+    ]
   }
 
   has(path: string): boolean {
@@ -71,21 +131,27 @@ function digestOf(path: string): number {
 
 export interface OrphanOptions {
   readonly storage: ObjectStorage
-  /** Of the whole log, up to and including the manifest that took the volume over with `epoch`. */
+  /** Of the log up to and including the manifest that took the volume over with `epoch`. */
   readonly named: NamedFiles
   readonly epoch: number
+  /** All that the log names. */
+  readonly tableIds: Iterable<string>
 }
 
 /**
  * Removes them and returns how many. Only files of smaller epochs: those gateways are fenced out,
  * so nothing they wrote can become visible any more; a greater epoch's files are not ours to judge.
+ * After a checkpoint also no file that something before it may name: the purge comes to those.
  */
 export async function removeOrphans(options: OrphanOptions): Promise<number> {
-  const { storage, named, epoch } = options
+  const { storage, named, epoch, tableIds } = options
   const orphans: string[] = []
-  for await (const { path } of storage.list(tablesFolder)) {
-    const name = parseDataFilePath(path)
-    if (name !== undefined && name.epoch < epoch && !named.has(path)) orphans.push(path)
+  for (const { prefix, startAfter } of named.ranges(tableIds)) {
+    for await (const { path } of storage.list(prefix, startAfter)) {
+      const name = parseDataFilePath(path)
+      if (name === undefined || name.epoch >= epoch || !named.judges(name)) continue
+      if (!named.has(path)) orphans.push(path)
+    }
   }
   await mapConcurrent(orphans.length, readConcurrency, (n) => storage.delete(orphans[n] ?? ''))
   return orphans.length

@@ -1,16 +1,21 @@
 /** The commit point of staging: puts one manifest into the log, or finds out who was first. */
-import { hasCode, SluiceError } from '../base/errors.ts'
+import { SluiceError } from '../base/errors.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
 import { manifestPath } from './layout.ts'
 import { decodeManifest, encodeManifest } from './manifest-codec.ts'
 import type { Manifest, StoredManifest } from './manifest.ts'
-import { readManifest } from './read-log.ts'
+import { sealOf } from './sealed-json.ts'
 
-export type PublishOutcome =
-  /** `manifest` is durable and visible under its number. */
-  | { readonly kind: 'published'; readonly manifest: Manifest }
-  /** The number is taken by somebody else's manifest, or by an earlier one of this writer. */
-  | { readonly kind: 'taken'; readonly manifest: Manifest }
+export interface PublishOutcome {
+  /**
+   * `published`: `manifest` is durable and visible under its number. `taken`: the number is that of
+   * somebody else's manifest, or of an earlier one of this writer, which is `manifest`.
+   */
+  readonly kind: 'published' | 'taken'
+  readonly manifest: Manifest
+  /** Of the file. */
+  readonly seal: number
+}
 
 /**
  * `before` is the manifest before it, if its writer knows that. An answer that is lost on the way is told from a lost race by reading back what is there. Throws
@@ -28,23 +33,28 @@ export async function publishManifest(
   let failure: { readonly error: unknown } | undefined
   try {
     if (await storage.writeIfAbsent(manifestPath(commit), bytes)) {
-      return { kind: 'published', manifest }
+      return { kind: 'published', manifest, seal: sealFrom(bytes) }
     }
   } catch (error) {
     failure = { error }
   }
-  const present = await readManifest(storage, commit).catch((error: unknown) => {
-    throw failure === undefined || hasCode(error, 'STAGING_MANIFEST_UNREADABLE')
-      ? error
-      : failure.error
+  const found = await storage.read(manifestPath(commit)).catch((error: unknown) => {
+    throw failure === undefined ? error : failure.error
   })
-  if (present === undefined) {
+  if (found === undefined) {
     if (failure !== undefined) throw failure.error
     const text = `${storage.url}/${manifestPath(commit)} exists but can not be read`
     throw new SluiceError('STAGING_LOG_GAP', text)
   }
-  const found = { ...present, incarnation: present.incarnation ?? before?.incarnation ?? '' }
-  return { kind: isSame(present, stored) ? 'published' : 'taken', manifest: found }
+  const present = decodeManifest(found, commit, storage.url)
+  const kind = isSame(present, stored) ? 'published' : 'taken'
+  const incarnation = present.incarnation ?? before?.incarnation ?? ''
+  return { kind, manifest: { ...present, incarnation }, seal: sealFrom(found) }
+}
+
+/** Of bytes that were encoded or decoded whole. */
+function sealFrom(bytes: Uint8Array): number {
+  return sealOf(bytes) ?? -1
 }
 
 function asStored(manifest: Manifest, before: Manifest | undefined): StoredManifest {

@@ -1,6 +1,7 @@
 /** Reads the manifests of a volume, in bounded memory, and proves that none is missing. */
 import { SluiceError } from '../base/errors.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
+import { type Checkpoint, type FittingCheckpoint, readCheckpoint } from './checkpoint.ts'
 import { logBasePath, logFolder, manifestPath, parseManifestPath } from './layout.ts'
 import { emptyLogBase, type LogBase } from './log-base.ts'
 import { decodeLogBase, decodeManifest } from './manifest-codec.ts'
@@ -11,7 +12,12 @@ import { mapConcurrent, readConcurrency } from './map-concurrent.ts'
 export interface LogSink {
   /** A log is told from its beginning: what was told before does not count. */
   begin(base: LogBase): void
-  /** Ascending and dense from `base.first`. */
+  /**
+   * Instead of `begin`, of a log whose beginning is in a checkpoint: what is told goes on after that.
+   * A sink without it is told the log whole.
+   */
+  resume?(checkpoint: Checkpoint, base: LogBase): void
+  /** Ascending and dense from `base.first`, or after the checkpoint. */
   take(manifest: Manifest): void
 }
 
@@ -41,13 +47,17 @@ export async function readLogBase(storage: ObjectStorage): Promise<LogBase> {
 }
 
 /**
- * Tells the whole log; from its beginning again when a purge overtakes it. A gateway may be at work
- * meanwhile. Throws STAGING_LOG_GAP and STAGING_MANIFEST_UNREADABLE.
+ * Tells the log, whole or after a checkpoint; from its beginning again when a purge overtakes it. A
+ * gateway may be at work meanwhile. What is missing or damaged in the part that the checkpoint stands
+ * for is not noticed. Throws STAGING_LOG_GAP and STAGING_MANIFEST_UNREADABLE.
  */
 export async function tellLog(storage: ObjectStorage, sink: LogSink): Promise<LogEnd> {
   for (;;) {
     const base = await readLogBase(storage)
     try {
+      const fitting = sink.resume && (await readCheckpoint(storage, base))
+      if (fitting !== undefined)
+        return { base, last: await tellRest(storage, base, { fitting, sink }) }
       sink.begin(base)
       return { base, last: await tellWhole(storage, base, sink) }
     } catch (error) {
@@ -135,6 +145,19 @@ export async function assertLogEndsAt(storage: ObjectStorage, end: CommitNumber)
   }
 }
 
+async function tellRest(
+  storage: ObjectStorage,
+  base: LogBase,
+  { fitting, sink }: { readonly fitting: FittingCheckpoint; readonly sink: LogSink },
+): Promise<Manifest> {
+  const { checkpoint, last } = fitting
+  sink.resume?.(checkpoint, base)
+  const { commit, incarnation } = checkpoint
+  const from = commit + 1
+  const end = await findEnd(storage, from)
+  return (await tellBetween(storage, { from, end, incarnation }, sink)) ?? last
+}
+
 async function tellWhole(
   storage: ObjectStorage,
   { first, incarnation = '' }: LogBase,
@@ -142,13 +165,23 @@ async function tellWhole(
 ): Promise<Manifest | undefined> {
   const end = await findEnd(storage, first)
   if (end === first && first > 0) throw holeError(storage, first)
+  return await tellBetween(storage, { from: first, end, incarnation }, sink)
+}
+
+/** Also what is published meanwhile; `incarnation` is that of the manifest before. */
+async function tellBetween(
+  storage: ObjectStorage,
+  range: { readonly from: CommitNumber; readonly end: CommitNumber; readonly incarnation: string },
+  sink: LogSink,
+): Promise<Manifest | undefined> {
+  const { end, incarnation } = range
   const complete = completing(incarnation)
   let last: Manifest | undefined
   const tell = (manifest: Manifest): void => {
     last = manifest
     sink.take(manifest)
   }
-  await tellStored(storage, { from: first, end }, (stored) => tell(complete(stored)))
+  await tellStored(storage, range, (stored) => tell(complete(stored)))
   const before = last as Manifest | undefined
   const newer = await readNewManifests(storage, end, before?.incarnation ?? incarnation)
   for (const manifest of newer) tell(manifest)

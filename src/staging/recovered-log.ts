@@ -43,6 +43,13 @@ export interface RecoveredPlace {
   readonly position: string
 }
 
+export interface RecoveredState {
+  readonly place: RecoveredPlace | undefined
+  readonly lastSequence: string | undefined
+  readonly newestCommitTimeUs: string | undefined
+  readonly tables: readonly RecoveredTable[]
+}
+
 /** The gateway was removed: whoever reads its source again begins anew. */
 function isEnd({ position_before: before, position_after: after }: Manifest): boolean {
   return before !== '' && after === ''
@@ -60,6 +67,26 @@ export class RecoveredLog implements LogSink {
     this.#place = this.#newest = this.#newestCommitTimeUs = undefined
     this.#lastSequence = base.last_sequence
     for (const { entries } of base.tables) for (const entry of entries) this.#note(entry)
+  }
+
+  /** Instead of `begin`: as if all up to `commit` had been told. */
+  restore(state: RecoveredState, commit: CommitNumber): void {
+    this.#tables.clear()
+    for (const table of state.tables) this.#tables.set(table.tableId, copyOf(table))
+    this.#place = state.place
+    this.#lastSequence = state.lastSequence
+    this.#newest = commit
+    this.#newestCommitTimeUs = state.newestCommitTimeUs
+  }
+
+  /** What `restore` goes on from. */
+  state(): RecoveredState {
+    return {
+      place: this.#place,
+      lastSequence: this.#lastSequence,
+      newestCommitTimeUs: this.#newestCommitTimeUs,
+      tables: [...this.tables().values()],
+    }
   }
 
   take(manifest: Manifest): void {
@@ -94,9 +121,6 @@ export class RecoveredLog implements LogSink {
 
   /** Of now; the caller's own. */
   tables(): Map<string, RecoveredTable> {
-    const copyOf = (table: RecoveredTable): RecoveredTable => {
-      return { ...table, points: [...table.points], chunks: new Map(table.chunks) }
-    }
     return new Map([...this.#tables].map(([id, table]) => [id, copyOf(table)]))
   }
 
@@ -108,6 +132,10 @@ export class RecoveredLog implements LogSink {
     }
     noteEntry(table, entry)
   }
+}
+
+function copyOf(table: RecoveredTable): RecoveredTable {
+  return { ...table, points: [...table.points], chunks: new Map(table.chunks) }
 }
 
 function noteEntry(table: RecoveredTable, entry: ManifestEntry): void {

@@ -5,6 +5,7 @@
  *    manifest that counts ever names a file that is gone.
  * 2. The data files of the older manifests are removed. Failpoint `staging.purge-data-removed`.
  * 3. The older manifests are removed, ascending.
+ * 4. So are data files of that time which no manifest ever named, and no gateway removed.
  * One purge at a time, by the gateway that holds the volume.
  */
 
@@ -13,6 +14,7 @@ import { hasCode, SluiceError } from '../base/errors.ts'
 import type { Failpoints } from '../base/failpoint.ts'
 import type { Log } from '../observe/log.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
+import { AgedNames, removeAgedOrphans } from './aged-orphans.ts'
 import { logBasePath, logFolder, manifestPath, parseManifestPath } from './layout.ts'
 import type { BaseTable, LogBase } from './log-base.ts'
 import { encodeLogBase } from './manifest-codec.ts'
@@ -52,6 +54,8 @@ export interface PurgeResult {
   readonly removedManifests: number
   readonly removedFiles: number
   readonly removedBytes: number
+  /** Data files that no manifest ever named. */
+  readonly removedOrphans: number
   /** Data that aged out unapplied in this purge. Empty when nobody lost anything. */
   readonly gaps: readonly PurgeGap[]
   /** Tables whose newest copy aged out: a pipeline that has not loaded them yet needs a new copy. */
@@ -85,7 +89,17 @@ export async function purge(options: PurgeOptions): Promise<PurgeResult> {
   const { storage, clock, retentionMs = defaultRetentionMs } = options
   try {
     const plan = new PurgePlan(clock.nowMs() - retentionMs)
-    const { base: before } = await tellLog(storage, plan)
+    const aged = new AgedNames()
+    const { base: before } = await tellLog(storage, {
+      begin(base) {
+        plan.begin(base)
+        aged.begin(base)
+      },
+      take(manifest) {
+        plan.take(manifest)
+        aged.take(manifest)
+      },
+    })
     const { first } = plan
     const base = first === before.first ? before : await foldUpTo(storage, before, first)
     if (base !== before) await moveFront(storage, before, base)
@@ -94,6 +108,7 @@ export async function purge(options: PurgeOptions): Promise<PurgeResult> {
       firstCommit: first,
       base,
       ...removed,
+      removedOrphans: await removeAgedOrphans(storage, aged),
       ...losses({ before, base, plan }, options),
     }
     report(result, options)
@@ -213,13 +228,14 @@ function newestSnapshot(table: BaseTable | undefined): number | undefined {
 }
 
 function report(result: PurgeResult, { storage, log }: PurgeOptions): void {
-  if (result.removedManifests > 0) {
+  if (result.removedManifests > 0 || result.removedOrphans > 0) {
     log.info('staging volume purged', {
       volume: storage.url,
       firstCommit: result.firstCommit,
       manifests: result.removedManifests,
       files: result.removedFiles,
       bytes: result.removedBytes,
+      orphans: result.removedOrphans,
     })
   }
   for (const { pipelineId, tableIds } of result.gaps) {

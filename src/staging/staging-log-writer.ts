@@ -2,6 +2,8 @@
 import { SluiceError } from '../base/errors.ts'
 import type { ParquetColumn } from '../columnar/parquet-encoder.ts'
 import type { TableId, TableSchema } from '../source/table-schema.ts'
+import type { CheckpointFold } from './checkpoint.ts'
+import type { CheckpointWriter } from './checkpoint-writer.ts'
 import { parseDataFilePath, schemaPath } from './layout.ts'
 import { manifestFormat } from './manifest-codec.ts'
 import type { Manifest } from './manifest.ts'
@@ -17,27 +19,36 @@ import type {
 } from './staging-log.ts'
 import { onVolume } from './volume-error.ts'
 
-/** A log that was read whole and taken over. */
+/** A log that was read and taken over. */
 export interface TakenLog {
-  /** The manifest that took the volume over. */
+  /** The manifest that took the volume over, and the seal of its file. */
   readonly last: Manifest
-  readonly recovered: RecoveredLog
+  readonly seal: number
+  /** Was told everything. */
+  readonly fold: CheckpointFold
+  readonly checkpoints: CheckpointWriter
 }
 
 export class StagingLogWriter implements StagingLog {
-  readonly recovered: RecoveredLog
   readonly epoch: number
+  readonly #fold: CheckpointFold
+  readonly #checkpoints: CheckpointWriter
   #last: Manifest
   readonly #options: StagingLogOptions
   /** Why nothing may be written any more. */
   #ended: SluiceError | undefined
   #isPublishing = false
 
-  constructor({ last, recovered }: TakenLog, options: StagingLogOptions) {
-    this.recovered = recovered
+  constructor({ last, fold, checkpoints }: TakenLog, options: StagingLogOptions) {
+    this.#fold = fold
+    this.#checkpoints = checkpoints
     this.epoch = last.epoch
     this.#last = last
     this.#options = options
+  }
+
+  get recovered(): RecoveredLog {
+    return this.#fold.recovered
   }
 
   async publish(draft: ManifestDraft): Promise<Manifest> {
@@ -66,8 +77,9 @@ export class StagingLogWriter implements StagingLog {
     const outcome = await publishManifest(storage, manifest, last)
     if (outcome.kind === 'taken') throw this.#end(lostRace(manifest, outcome.manifest, storage.url))
     this.#last = outcome.manifest
-    this.recovered.take(outcome.manifest)
+    this.#fold.take(outcome.manifest)
     failpoints.hit('staging.manifest-published')
+    this.#checkpoints.published(outcome.manifest, outcome.seal)
     return outcome.manifest
   }
 
@@ -98,6 +110,7 @@ export class StagingLogWriter implements StagingLog {
 
   async close(): Promise<void> {
     this.#ended ??= new SluiceError('INTERNAL_ERROR', 'the staging log is closed')
+    await this.#checkpoints.settled()
   }
 
   #assertOpen(): void {

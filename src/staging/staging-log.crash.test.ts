@@ -11,9 +11,13 @@ import {
 import { failpointNames } from '../base/failpoint.ts'
 import { createMemoryStorage } from '../storage/memory-storage.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
+import { CheckpointFold } from './checkpoint.ts'
 import { parseDataFilePath } from './layout.ts'
+import type { ManifestEntry } from './manifest.ts'
 import { filesOf } from './orphans.ts'
 import { readLog } from '../../test/support/read-log.ts'
+import { tellLog } from './read-log.ts'
+import { RecoveredLog } from './recovered-log.ts'
 import type { StagingLogOptions } from './staging-log.ts'
 import { verifyStagedFile } from './verify-staged-file.ts'
 
@@ -66,22 +70,56 @@ async function expectNothingLost(storage: ObjectStorage, acknowledged: Set<strin
   for (const file of manifests.flatMap(filesOf)) await verifyStagedFile(storage, file)
 }
 
-test('a stop after every write and removal loses and duplicates nothing', async () => {
-  const whole = stopAfter(createMemoryStorage(), Infinity)
-  await work(whole, new Set())
-  expect(whole.steps).toBeGreaterThan(target * 3)
-  for (let limit = 0; limit < whole.steps; limit++) {
-    const storage = createMemoryStorage()
-    const acknowledged = new Set<string>()
-    await expect(work(stopAfter(storage, limit), acknowledged)).rejects.toThrow('stopped')
-    await expectNothingLost(storage, acknowledged)
-    // The second process is stopped too: also the clean-up after a stop has to bear it.
-    await work(stopAfter(storage, 2), acknowledged).catch(() => undefined)
-    await expectNothingLost(storage, acknowledged)
-    await work(storage, acknowledged)
-    await expectExact(storage)
-  }
-})
+/** Where both tables are on record, as before anything of them is staged. */
+async function volumeOfTwo(): Promise<ObjectStorage> {
+  const storage = createMemoryStorage()
+  const log = await openTestLog(storage)
+  const entries = ['7', '8'].map((id): ManifestEntry => {
+    const named = { source_schema: 'public', source_table: `t${id}`, schema_version: 0 }
+    return { kind: 'table', table_id: id, ...named }
+  })
+  await log.publish(draftOf(entries, '0'))
+  return storage
+}
+
+/** Who reads after a checkpoint knows what one does who reads everything. */
+async function expectSameFromCheckpoint(storage: ObjectStorage): Promise<void> {
+  const [fold, whole] = [new CheckpointFold(), new RecoveredLog()]
+  await tellLog(storage, fold)
+  await tellLog(storage, { begin: (base) => whole.begin(base), take: (one) => whole.take(one) })
+  expect(fold.recovered.state()).toEqual(whole.state())
+}
+
+test.each([
+  { how: 'no checkpoints', options: {} },
+  { how: 'a checkpoint after every commit', options: { checkpointCommits: 1 } },
+  { how: 'a checkpoint after every third commit', options: { checkpointCommits: 3 } },
+])(
+  'a stop after every write and removal loses and duplicates nothing, with $how',
+  async ({ options }: { readonly options: { readonly checkpointCommits?: number } }) => {
+    const whole = stopAfter(await volumeOfTwo(), Infinity)
+    await work(whole, new Set(), options)
+    expect(whole.steps).toBeGreaterThan(target * 3)
+    for (let limit = 0; limit < whole.steps; limit++) {
+      const storage = await volumeOfTwo()
+      const acknowledged = new Set<string>()
+      const first = work(stopAfter(storage, limit), acknowledged, options)
+      // A checkpoint that fails, fails nothing.
+      const isDone = options.checkpointCommits !== undefined && limit === whole.steps - 1
+      if (isDone) await first.catch(() => undefined)
+      else await expect(first).rejects.toThrow('stopped')
+      await expectNothingLost(storage, acknowledged)
+      await expectSameFromCheckpoint(storage)
+      // The second process is stopped too: also the clean-up after a stop has to bear it.
+      await work(stopAfter(storage, 2), acknowledged, options).catch(() => undefined)
+      await expectNothingLost(storage, acknowledged)
+      await expectSameFromCheckpoint(storage)
+      await work(storage, acknowledged, options)
+      await expectExact(storage)
+      await expectSameFromCheckpoint(storage)
+    }
+  },
+)
 
 const otherwhere = ['staging.purge-data-removed', 'staging.salvage-claimed']
 const own = failpointNames.filter(

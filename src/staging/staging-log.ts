@@ -12,12 +12,14 @@ import type { ParquetColumn, ParquetEncoder } from '../columnar/parquet-encoder.
 import type { Log } from '../observe/log.ts'
 import type { TableId, TableSchema } from '../source/table-schema.ts'
 import type { ObjectStorage } from '../storage/object-storage.ts'
+import { CheckpointFold } from './checkpoint.ts'
+import { CheckpointWriter } from './checkpoint-writer.ts'
 import type { LogBase } from './log-base.ts'
 import type { CommitNumber, Manifest, StagedFile } from './manifest.ts'
 import { NamedFiles, removeOrphans } from './orphans.ts'
 import { publishManifest } from './publish-manifest.ts'
-import { tellLog } from './read-log.ts'
-import { RecoveredLog } from './recovered-log.ts'
+import { type LogSink, tellLog } from './read-log.ts'
+import type { RecoveredLog } from './recovered-log.ts'
 import { manifestOf, StagingLogWriter, type TakenLog } from './staging-log-writer.ts'
 import { onVolume } from './volume-error.ts'
 
@@ -80,51 +82,71 @@ export interface StagingLogOptions {
   readonly clock: Clock
   readonly log: Log
   readonly failpoints: Failpoints
+  /** Commits from one checkpoint of the log to the next; `defaultCheckpointCommits` unless given. */
+  readonly checkpointCommits?: number
 }
 
 /**
- * Takes the volume over: reads the log, publishes an empty manifest with the next epoch, and
+ * Takes the volume over: reads the log, from a checkpoint on where one fits, publishes an empty manifest with the next epoch, and
  * removes data files of earlier gateways that no manifest names. Hits `staging.epoch-claimed`
  * between the two. That removal may fail without harm. Throws STAGING_LOG_GAP, STAGING_MANIFEST_UNREADABLE and STORAGE_*.
  */
 export async function openStagingLog(options: StagingLogOptions): Promise<StagingLog> {
   const { storage, log, failpoints } = options
-  const { taken, named, firstCommit } = await claimEpoch(options).catch((error: unknown) => {
+  const { taken, named, base, checkpoint } = await claimEpoch(options).catch((error: unknown) => {
     throw onVolume(storage, error)
   })
   const { epoch, commit: lastCommit } = taken.last
   failpoints.hit('staging.epoch-claimed')
-  const removedFiles = await removeOrphans({ storage, named, epoch }).catch((error: unknown) => {
+  const removing = { storage, named, epoch, tableIds: taken.fold.recovered.tables().keys() }
+  const removedFiles = await removeOrphans(removing).catch((error: unknown) => {
     // They are in nobody's way; the next gateway tries again.
     const { code, message } = asSluiceError(onVolume(storage, error))
     log.warn('unpublished files were not removed', { code, reason: message })
     return 0
   })
   const volume = storage.url
-  log.info('staging volume taken over', { volume, epoch, firstCommit, lastCommit, removedFiles })
-  return new StagingLogWriter(taken, options)
+  const { first: firstCommit } = base
+  const told = { volume, epoch, firstCommit, lastCommit, removedFiles }
+  log.info('staging volume taken over', checkpoint === undefined ? told : { ...told, checkpoint })
+  const checkpoints = new CheckpointWriter(taken.fold, options)
+  // Whoever reads the log next, in this process too, has less to read.
+  checkpoints.writeIfDue(taken.last, taken.seal)
+  await checkpoints.settled()
+  return new StagingLogWriter({ ...taken, checkpoints }, options)
 }
 
 interface Claim {
-  readonly taken: TakenLog
+  readonly taken: Omit<TakenLog, 'checkpoints'>
   readonly named: NamedFiles
-  readonly firstCommit: CommitNumber
+  readonly base: LogBase
+  /** Newest commit of the one from which the log was read; undefined: it was read whole. */
+  readonly checkpoint: CommitNumber | undefined
 }
 
 /** Every lost race shows somebody else's manifest, so that the next attempt begins further on. */
 async function claimEpoch(options: StagingLogOptions): Promise<Claim> {
   const { storage, writer, clock } = options
-  const recovered = new RecoveredLog()
+  const fold = new CheckpointFold()
   const named = new NamedFiles()
-  const take = (manifest: Manifest): void => {
-    recovered.take(manifest)
-    named.take(manifest)
+  let checkpoint: CommitNumber | undefined
+  const sink: Required<LogSink> = {
+    begin(base) {
+      fold.begin(base)
+      named.begin()
+      checkpoint = undefined
+    },
+    resume(from, base) {
+      fold.resume(from, base)
+      named.resume(from)
+      checkpoint = from.commit
+    },
+    take(manifest) {
+      fold.take(manifest)
+      named.take(manifest)
+    },
   }
-  const begin = (base: LogBase): void => {
-    recovered.begin(base)
-    named.begin()
-  }
-  let { base, last } = await tellLog(storage, { begin, take })
+  let { base, last } = await tellLog(storage, sink)
   for (;;) {
     const position = last?.position_after ?? ''
     const claim = manifestOf(
@@ -143,9 +165,9 @@ async function claimEpoch(options: StagingLogOptions): Promise<Claim> {
     )
     const outcome = await publishManifest(storage, claim, last)
     last = outcome.manifest
-    take(last)
+    sink.take(last)
     if (outcome.kind === 'published') {
-      return { taken: { last, recovered }, named, firstCommit: base.first }
+      return { taken: { last, seal: outcome.seal, fold }, named, base, checkpoint }
     }
   }
 }

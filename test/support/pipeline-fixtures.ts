@@ -9,6 +9,7 @@ import { silentLog } from '../../src/observe/log.ts'
 import { createPipeline, type PipelineOptions } from '../../src/pipeline/pipeline.ts'
 import type { Pipeline } from '../../src/pipeline/pipeline-status.ts'
 import type { TableSelection } from '../../src/pipeline/table-selection.ts'
+import type { StagingLogOptions } from '../../src/staging/staging-log.ts'
 import { createStagingReader } from '../../src/staging/staging-reader.ts'
 import { createLocalStorage } from '../../src/storage/local-storage.ts'
 import type { ObjectStorage } from '../../src/storage/object-storage.ts'
@@ -30,10 +31,13 @@ export interface Place {
 }
 
 /** A staging volume and a lake below `folder`, in folders whose names are patterns to an engine. */
-export async function openPlace(folder: string): Promise<Place> {
+export async function openPlace(
+  folder: string,
+  options: Pick<StagingLogOptions, 'checkpointCommits'> = {},
+): Promise<Place> {
   const staging = createLocalStorage(join(folder, 'staging [a]*'))
   const lake = createLocalStorage(join(folder, "lake k=v 'q'"))
-  return { source: await StagedSource.open(staging), staging, lake }
+  return { source: await StagedSource.open(staging, options), staging, lake }
 }
 
 export function pipelineOver(

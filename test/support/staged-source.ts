@@ -10,7 +10,7 @@ import type {
   ManifestEntry,
   StagedFile,
 } from '../../src/staging/manifest.ts'
-import type { StagingLog } from '../../src/staging/staging-log.ts'
+import type { StagingLog, StagingLogOptions } from '../../src/staging/staging-log.ts'
 import type { ObjectStorage } from '../../src/storage/object-storage.ts'
 import { absent, batchOf, type Cell, Unfit } from './cells.ts'
 import { openTestLog, tableId } from './staging-fixtures.ts'
@@ -57,8 +57,12 @@ export class StagedSource {
     this.storage = storage
   }
 
-  static async open(storage: ObjectStorage): Promise<StagedSource> {
+  static async open(
+    storage: ObjectStorage,
+    options: Pick<StagingLogOptions, 'checkpointCommits'> = {},
+  ): Promise<StagedSource> {
     const log = await openTestLog(storage, {
+      ...options,
       createEncoder: (columns) => createParquetEncoder(columns),
     })
     return new StagedSource(log, storage)
