@@ -28,6 +28,8 @@ export interface Context {
   readonly clock: SteadyClock
   readonly log: Log
   readonly failpoints: Failpoints
+  /** See `StagingLogOptions`; undefined but in tests, for which logs of thousands of commits are long. */
+  readonly checkpointCommits: number | undefined
   readonly env: AppOptions['env']
   /** Not there when the product was opened with catalog `none`. */
   readonly store: CatalogStore
@@ -45,6 +47,7 @@ export function openContext(options: AppOptions): Context {
   const log = spelledLog({ dataFolder, env }, options.log)
   const clock = systemClock
   const failpoints = failpointsFromText(env['SLUICE_FAILPOINT'])
+  const checkpointCommits = Number(env['SLUICE_CHECKPOINT_COMMITS'] ?? Number.NaN)
   const store =
     options.catalog === 'none'
       ? undefined
@@ -60,6 +63,7 @@ export function openContext(options: AppOptions): Context {
     clock,
     log,
     failpoints,
+    checkpointCommits: checkpointCommits >= 1 ? checkpointCommits : undefined,
     env,
     get store() {
       if (store === undefined) throw new SluiceError('INTERNAL_ERROR', 'opened without a catalog')

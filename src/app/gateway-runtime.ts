@@ -157,7 +157,7 @@ export async function openGatewayRuntime(
     identity,
     spoolFolder: storage.localPath(spoolFolder),
   })
-  const { clock, failpoints } = context
+  const { clock, failpoints, checkpointCommits } = context
   const log = context.log.child({ gateway: definition.key })
   let staging: StagingLog
   try {
@@ -169,6 +169,7 @@ export async function openGatewayRuntime(
       clock,
       log,
       failpoints,
+      ...(checkpointCommits === undefined ? {} : { checkpointCommits }),
     })
   } catch (error) {
     await source.close()

@@ -173,7 +173,14 @@ class CrashOracle {
   }
 
   #environment(): { readonly cwd: string; readonly env: Record<string, string> } {
-    return { cwd: this.#folder, env: { SLUICE_TEST_PASSWORD: this.#server.password } }
+    return {
+      cwd: this.#folder,
+      env: {
+        SLUICE_TEST_PASSWORD: this.#server.password,
+        // So that every life begins with one.
+        SLUICE_CHECKPOINT_COMMITS: '3',
+      },
+    }
   }
 
   async #connect(): Promise<void> {

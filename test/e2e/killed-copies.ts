@@ -51,6 +51,8 @@ async function play(
     cwd: folder,
     env: {
       SLUICE_TEST_PASSWORD: server.password,
+      // Every second time each life begins with a checkpoint of the log.
+      ...(seed % 2 === 0 ? { SLUICE_CHECKPOINT_COMMITS: '2' } : {}),
       ...(failpoint === undefined ? {} : { SLUICE_FAILPOINT: failpoint }),
     },
   })
