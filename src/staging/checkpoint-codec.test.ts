@@ -83,8 +83,7 @@ test('is what docs/staging-format.md says, and is not changed without another fo
   expect(JSON.parse(Buffer.from(bytes).toString())).toMatchInlineSnapshot(`
     {
       "commit": 7,
-      "crc32": "04821448",
-      "epoch": 2,
+      "crc32": "00111d30",
       "files": {
         "copies": [
           {

@@ -12,12 +12,11 @@ import { decodeStaged, encodeStaged } from './staged-codec.ts'
 export const checkpointFormat = 1
 
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
-  const { commit, seal, epoch, incarnation, recovered, files, staged, work } = checkpoint
+  const { commit, seal, incarnation, recovered, files, staged, work } = checkpoint
   return encodeSealedJson({
     format: checkpointFormat,
     commit,
     seal,
-    epoch,
     incarnation,
     recovered: encodeRecovered(recovered, incarnation),
     files: {
@@ -48,7 +47,6 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint | undefined {
     const checkpoint = {
       commit: fields.count('commit'),
       seal: fields.count('seal'),
-      epoch: fields.count('epoch'),
       incarnation,
       recovered: decodeRecovered(fields.object('recovered'), incarnation),
       files: decodeFiles(fields.object('files')),

@@ -20,7 +20,6 @@ export interface Checkpoint {
   /** The newest manifest in it, and its seal: tells it from any other of that number. */
   readonly commit: CommitNumber
   readonly seal: number
-  readonly epoch: number
   /** As of that manifest, which may leave it out. */
   readonly incarnation: string
   /** For a gateway. */
@@ -101,11 +100,10 @@ export class CheckpointFold implements LogSink {
 
   /** As of `newest`, the manifest that was told last; `seal` is that of its file. */
   checkpoint(newest: Manifest, seal: number): Checkpoint {
-    const { commit, epoch, incarnation } = newest
+    const { commit, incarnation } = newest
     return {
       commit,
       seal,
-      epoch,
       incarnation,
       recovered: this.recovered.state(),
       files: this.#files.state(),

@@ -23,7 +23,6 @@ export function filesOf(manifest: Pick<Manifest, 'entries'>): StagedFile[] {
 
 /** Of what a checkpoint stands for not every name is known: beyond this nothing of it can be. */
 interface Horizon {
-  readonly epoch: number
   /** -1: of none. */
   readonly greatestSequence: bigint
   /** All files of these copies were told: table id → snapshot ids. */
@@ -48,14 +47,14 @@ export class NamedFiles {
   }
 
   /** Instead of `begin`. */
-  resume({ epoch, files }: Pick<Checkpoint, 'epoch' | 'files'>): void {
+  resume({ files }: Pick<Checkpoint, 'files'>): void {
     this.begin()
     const copies = new Map<string, Set<number>>()
     for (const { tableId, snapshotId, paths } of files.copies) {
       copies.set(tableId, new Set([snapshotId]))
       for (const path of paths) this.#add(digestOf(path))
     }
-    this.#horizon = { epoch, greatestSequence: BigInt(files.greatestSequence ?? -1), copies }
+    this.#horizon = { greatestSequence: BigInt(files.greatestSequence ?? -1), copies }
   }
 
   take(manifest: Pick<Manifest, 'entries'>): void {
@@ -71,14 +70,13 @@ export class NamedFiles {
   /** Whether it is known of such a file that nothing names it when nothing that was told does. */
   judges(name: DataFileName): boolean {
     if (this.#horizon === undefined) return true
-    const { epoch, greatestSequence, copies } = this.#horizon
-    if (name.epoch > epoch) return true
+    const { greatestSequence, copies } = this.#horizon
     return name.kind === 'changes'
       ? name.firstSequence > greatestSequence
       : copies.get(name.tableId)?.has(name.snapshotId) === true
   }
 
-  /** Where files that it judges are; of files elsewhere hardly any has no name. */
+  /** Where the files are that it judges, of tables that the log names. */
   ranges(tableIds: Iterable<string>): readonly PathRange[] {
     if (this.#horizon === undefined) return [{ prefix: tablesFolder }]
     const { greatestSequence, copies } = this.#horizon
