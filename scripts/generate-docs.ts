@@ -39,7 +39,7 @@ function errorsPage(): string {
     [
       `## ${code}`,
       `${when}`,
-      `**What to do:** ${remedy}`,
+      `**What to do:** ${remedy.replaceAll('\n', '\n- ')}`,
       `Retry: ${retryWords[retry]}. Exit code of a command that ends with it: ${exitCode}.`,
     ].join('\n\n'),
   )
@@ -201,7 +201,7 @@ function typeMappingPage(): string {
         ],
         [
           'string',
-          'every column that may have such values (date, timestamps, decimals) is a string in the destination, with the text that PostgreSQL prints',
+          'in all tables of the pipeline every column that may have such values (date, timestamps, decimals, arrays) is a string, with the text that PostgreSQL prints; tables that have one are loaded anew',
         ],
         [
           'quarantine',
@@ -209,9 +209,9 @@ function typeMappingPage(): string {
         ],
       ],
     ),
-    'Those columns are nullable in the destination even where the source says NOT NULL. `sluice status` names the tables ' +
-      'with rows in quarantine, how many, and what to do. Another value ' +
-      'of the setting loads the table anew from its staged copy: the rows that were held back are in ' +
+    'The setting holds for a whole pipeline: of one table alone it can not be said, unless that table has a pipeline of its own. Those columns are nullable in the destination even where the source says NOT NULL. `sluice status` names the tables ' +
+      'with rows in quarantine, how many, and what to do. From `fail` to `null`, `clamp` or `quarantine` ' +
+      'tables go on from where they stand; any other change of the setting, and `string`, loads every table that has such columns anew from its staged copy: the rows that were held back are in ' +
       'it then, and the quarantine is emptied; where staging was purged since, the ' +
       'table stops with `PIPELINE_STAGING_PURGED` and the refresh to run. `verify` compares with what ' +
       'the policy makes of each value. In a history (SCD type 2, append-only) a version in quarantine ' +

@@ -78,7 +78,7 @@ export const pipelineSettings = {
     key: 'sluice.unfitValues',
     on: 'pipeline',
     summary:
-      'What becomes of values that no type of the destination can hold (infinite dates, years beyond 9999, NaN in a decimal): fail stops the table, null, clamp (the nearest value), string (such columns become strings) or quarantine (the row goes to <table>__quarantine).',
+      'What becomes of values that no type of the destination can hold (infinite dates, years beyond 9999, NaN in a decimal): fail stops the table, null, clamp (the nearest value), string (all columns of these kinds become strings, and tables that have one are loaded again) or quarantine (the row goes to <table>__quarantine). It holds for all tables of the pipeline.',
     initial: 'fail',
     kind: choice('fail', 'null', 'clamp', 'string', 'quarantine'),
   },

@@ -6,7 +6,7 @@ import type { Output } from './output.ts'
 import { countOf, printable } from './text.ts'
 
 /** Keeps a remedy of several statements readable, one per line. */
-function remedyLines(remedy: string): readonly string[] {
+export function remedyLines(remedy: string): readonly string[] {
   const [first, ...rest] = remedy.split('\n').map(printable)
   return [`  what to do: ${first ?? ''}`, ...rest.map((line) => `              ${line}`)]
 }

@@ -204,6 +204,10 @@ test('plain lines for what is no terminal', () => {
   expect(plainEvent({ table: 'public.t', stage: 'failed', rows: 0, problem })).toBe(
     'public.t: C: m\n  what to do: r',
   )
+  const two = { ...problem, remedy: 'r;\ns;' }
+  expect(plainEvent({ table: 'public.t', stage: 'failed', rows: 0, problem: two })).toBe(
+    'public.t: C: m\n  what to do: r;\n              s;',
+  )
 })
 
 test('RateMeter follows the last seconds, and begins anew when the counter falls', () => {

@@ -1,4 +1,5 @@
 /** The progress display: lines that fit the terminal, for few tables and for hundreds. */
+import { remedyLines } from './error-print.ts'
 import type { ProgressView, TableEvent, TableStage, TableView } from './progress-tracker.ts'
 import type { Style } from './output.ts'
 import {
@@ -199,7 +200,7 @@ export function plainEvent(event: TableEvent): string {
   const name = printable(event.table)
   if (event.problem !== undefined) {
     const { code, message, remedy } = event.problem
-    return `${name}: ${code}: ${printable(message)}\n  what to do: ${printable(remedy)}`
+    return [`${name}: ${code}: ${printable(message)}`, ...remedyLines(remedy)].join('\n')
   }
   const rows = event.rows > 0 ? ` (${formatCount(event.rows)} rows)` : ''
   return `${name}: ${stageWords[event.stage]}${rows}`

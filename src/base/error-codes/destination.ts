@@ -41,15 +41,21 @@ export const destinationErrors = {
   },
   DESTINATION_VALUE_UNFIT: {
     when: 'A value to be applied is none that its column in the destination can hold, such as an infinite date, and the pipeline does not say what to do with such values. The table stops before it; other tables go on, and nothing staged is lost.',
-    remedy:
-      'Set sluice.unfitValues in the configuration of the pipeline to null, clamp, string or quarantine; the table then goes on from here. Or correct the rows in the source and run: sluice refresh TABLE --full',
+    remedy: [
+      'Set sluice.unfitValues in the configuration of the pipeline; it holds for all its tables, and this one goes on from here. One of:',
+      'null: such a value becomes NULL.',
+      'clamp: such a value becomes the nearest one that its type holds; NaN becomes NULL.',
+      'string: in all tables of the pipeline every column of the kinds concerned (date, timestamp, numeric(p,s), array) becomes text, and tables that have one are loaded again.',
+      'quarantine: the row goes to <table>__quarantine and is missing in the table until it fits.',
+      'Or correct the rows in the source and run: sluice refresh TABLE --full',
+    ].join('\n'),
     retry: 'after-remedy',
     exitCode: 1,
   },
   DESTINATION_KEY_UNFIT: {
     when: 'A key column has a value that its type in the destination can not hold. With sluice.unfitValues null or clamp rows of different keys would be taken for one; the table stops before it.',
     remedy:
-      'Set sluice.unfitValues in the configuration of the pipeline to string (the key is then a text) or quarantine.',
+      'Set sluice.unfitValues in the configuration of the pipeline, for all its tables, to quarantine, or to string: every column of the kinds concerned (date, timestamp, numeric(p,s), array), the key too, is then text, and tables that have one are loaded again.',
     retry: 'after-remedy',
     exitCode: 1,
   },

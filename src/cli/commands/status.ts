@@ -123,7 +123,9 @@ function printHeldBack({ output, program }: CommandCall, name: string, held: Hel
   output.line(
     `  to have them here: correct them in the source, and where that update kept a large value (unchanged TOAST) run: ${program} refresh ${printable(name)} --full`,
   )
-  output.line('  or set sluice.unfitValues of the pipeline to null, clamp or string and run it')
+  output.line(
+    '  or set sluice.unfitValues of the pipeline, for all its tables, to null, clamp or string and run it',
+  )
 }
 
 const stateWords: Record<StatusTable['state'], string> = {
