@@ -6,6 +6,7 @@ import type { CopyLedger } from './copy-ledger.ts'
 import { CopyProgress } from './copy-progress.ts'
 import { CopyPoints, type PointChoice } from './copy-points.ts'
 import type { TableStatus, TableSyncState } from './gateway-status.ts'
+import { RepeatedNews } from './repeated-news.ts'
 import { isSameSchema } from './same-schema.ts'
 import { isFollowed, nextTableSync, type TableSyncEvent } from './table-sync.ts'
 
@@ -33,6 +34,8 @@ export class FollowedTable {
   /** The description may be old: ask the source again before the next copy. */
   mustDescribe = false
   copyFailures = 0
+  /** Why copies failed, told by this process since the last one that came to its end. */
+  readonly copyNews = new RepeatedNews()
   /** Copies given up since the last one that came to its end. */
   timesGivenUp = 0
   /** Of a failed table: when a copy is tried again although nothing is known to be mended. */
@@ -134,7 +137,10 @@ export class FollowedTable {
   passPoints(position: Position): void {
     const { points } = this
     this.setPoints(points.passedBy(position))
-    if (this.points.isPassed && !points.isPassed) this.copyFailures = this.timesGivenUp = 0
+    if (this.points.isPassed && !points.isPassed) {
+      this.copyFailures = this.timesGivenUp = 0
+      this.copyNews.forget()
+    }
   }
 
   /** The copy in progress can not be gone on with. */

@@ -11,6 +11,8 @@ export interface FollowedTablesOptions {
   readonly log: Log
   /** Puts a gap on record, before or with the position that goes past it. */
   readonly announce: (entry: GapEntry) => void
+  /** By table id, why it is stopped, as this process has told it; shared by the runs of a gateway. */
+  readonly told: Map<string, string>
 }
 
 export class FollowedTables {
@@ -68,9 +70,12 @@ export class FollowedTables {
   /** The table needs a person. */
   refuse(table: FollowedTable, error: SluiceError): void {
     const { code, message } = error
-    if (table.problem?.code !== code || table.problem.message !== message) {
-      this.#options.log.error(`table stopped: ${message}`, { table: nameOf(table.table), code })
+    const { log, told } = this.#options
+    const words = `${code} ${message}`
+    if (told.get(table.table.id) !== words) {
+      log.error(`table stopped: ${message}`, { table: nameOf(table.table), code })
     }
+    told.set(table.table.id, words)
     this.#discontinue(table, message, code === 'GATEWAY_TABLE_GONE' ? { gone: true } : {})
     table.meet('refused')
     table.problem = troubleOf(error)
@@ -89,6 +94,7 @@ export class FollowedTables {
   remedy(table: FollowedTable): void {
     table.meet('remedied')
     table.problem = undefined
+    this.#options.told.delete(table.table.id)
     table.mustDescribe = true
     table.copyFailures = table.retryAtMs = 0
     this.changed()
@@ -123,6 +129,7 @@ export class FollowedTables {
     for (const table of finished) {
       if (table.state !== 'catching-up') continue
       table.meet('point-passed')
+      this.#options.told.delete(table.table.id)
       const rows = table.stagedRows
       this.#options.log.info('table copied', { table: nameOf(table.table), rows })
     }

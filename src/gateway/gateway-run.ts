@@ -43,7 +43,8 @@ export class GatewayRun {
   #transactions = 0
   #newestCommitAtMs: number | undefined
 
-  constructor(options: FullGatewayOptions, asked: GatewayRunOptions) {
+  /** `told`: see FollowedTablesOptions. */
+  constructor(options: FullGatewayOptions, asked: GatewayRunOptions, told: Map<string, string>) {
     this.#options = options
     const { source, staging, settings, log, clock, timers } = options
     const abort = (): void => this.#stop.abort()
@@ -55,7 +56,7 @@ export class GatewayRun {
     const delivered = new DeliveredTransactions()
     const isBounded = asked.mode !== 'continuous'
     const maxFailures = isBounded ? settings.onceFailures : Infinity
-    const tables = new FollowedTables({ log, announce: (entry) => this.progress.announce(entry) })
+    const tables = new FollowedTables({ log, told, announce: (gap) => this.progress.announce(gap) })
     this.tables = tables
     this.progress = new Progress({
       ...options,

@@ -39,6 +39,7 @@ class IngestionGateway implements RefreshableGateway {
   #run: GatewayRun | undefined
   #state: GatewayState = 'idle'
   #refresh: string[] | 'all' = []
+  readonly #told = new Map<string, string>()
 
   constructor(options: FullGatewayOptions) {
     this.#options = options
@@ -46,7 +47,7 @@ class IngestionGateway implements RefreshableGateway {
 
   async run(asked: GatewayRunOptions): Promise<GatewayResult> {
     const { settings, timers, random } = this.#options
-    const run = new GatewayRun(this.#options, asked)
+    const run = new GatewayRun(this.#options, asked, this.#told)
     this.#run = run
     run.plan.refresh(this.#refresh)
     this.#refresh = []

@@ -368,7 +368,8 @@ export class Snapshots {
       return tables.refuse(table, error)
     }
     const fields = { table: nameOf(table.table), code, failures: table.copyFailures }
-    log.warn(`copy failed, trying again: ${message}`, fields)
+    const isNews = table.copyNews.isNews(`${code} ${message}`, clock.elapsedMs())
+    log[isNews ? 'warn' : 'debug'](`copy failed, trying again: ${message}`, fields)
     table.problem = troubleOf(error)
     tables.changed()
   }

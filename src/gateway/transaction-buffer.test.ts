@@ -37,7 +37,7 @@ function benchOf(
   const failures: unknown[] = []
   const disk = new StagingDisk()
   const time = new FakeTime()
-  const tables = new FollowedTables({ log: silentLog, announce: () => undefined })
+  const tables = new FollowedTables({ log: silentLog, announce: () => undefined, told: new Map() })
   const followed = new FollowedTable(table, 'streaming')
   followed.snapshotId = followed.schemaVersion = 0
   tables.add(followed)

@@ -1,6 +1,6 @@
 /** A database, a disk and processes that die: what the gateway's replay tests play in. */
 import { expect } from 'vitest'
-import { silentLog } from '../../../src/observe/log.ts'
+import { type Log, silentLog } from '../../../src/observe/log.ts'
 import { createGateway } from '../../../src/gateway/gateway.ts'
 import type { RefreshableGateway } from '../../../src/gateway/gateway-options.ts'
 import type { GatewayResult } from '../../../src/gateway/gateway-status.ts'
@@ -30,6 +30,7 @@ export interface ProcessOptions {
   readonly refresh?: readonly string[] | 'all'
   /** In place of the log over the world's own disk. */
   readonly openStaging?: (failpoints: Failpoints) => Promise<StagingLog>
+  readonly log?: Log
   /** Called at every step of a living process; may throw, which fails that step. */
   readonly atStep?: (moment: Moment) => void
 }
@@ -93,7 +94,7 @@ export class GatewayWorld {
       source,
       staging,
       tables: options.selection ?? { schemas: ['public'], tables: [] },
-      log: silentLog,
+      log: options.log ?? silentLog,
       clock: this.time,
       timers: this.time,
       random: () => 0.5,
