@@ -152,9 +152,11 @@ test('who holds a lock is told without what the server hides from our role', asy
       ).rows,
   } as unknown as Control
   const tableId = String(table?.['oid']) as TableId
-  expect(await describeHolders(control, tableId, 'read')).toContain(
-    `process ${session?.pid} (role postgres, idle in transaction, for `,
-  )
+  const seen = await describeHolders(control, tableId, 'read')
+  expect(seen).toContain(`process ${session?.pid} (role postgres, idle in transaction, since 2`)
+  // The same words while nothing changes: they are not told again each time.
+  await server.sql('select pg_sleep(1.1)')
+  expect(await describeHolders(control, tableId, 'read')).toBe(seen)
   await asker.query('set role sees_little')
   const told = await describeHolders(control, tableId, 'read')
   expect(told).toBe(

@@ -30,7 +30,7 @@ const holdersSql = `
     SELECT $1::oid UNION SELECT i.inhrelid FROM parts p JOIN pg_inherits i ON i.inhparent = p.oid
   )
   SELECT DISTINCT l.pid::text, l.mode, l.granted, a.usename AS role, a.state,
-    (now() - a.xact_start)::text AS age, coalesce(a.backend_type, '') = 'autovacuum worker' AS is_autovacuum,
+    date_trunc('second', a.xact_start)::text AS since, coalesce(a.backend_type, '') = 'autovacuum worker' AS is_autovacuum,
     CASE WHEN l.pid IS NULL THEN (SELECT x.gid FROM pg_prepared_xacts x
       WHERE x.transaction::text = split_part(l.virtualtransaction, '/', 2)) END AS prepared
   FROM pg_locks l
@@ -38,9 +38,12 @@ const holdersSql = `
   WHERE l.locktype = 'relation' AND l.relation IN (SELECT oid FROM parts) AND l.mode = ANY ($2::text[])
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND l.pid IS DISTINCT FROM pg_backend_pid()
-  ORDER BY l.granted DESC LIMIT 5`
+  ORDER BY l.granted DESC, 1 LIMIT 5`
 
-/** "process 12 (role app, active, for 00:01:10) holds AccessExclusiveLock"; for people. */
+/**
+ * "process 12 (role app, active, since 2026-01-01 10:00:00+00) holds AccessExclusiveLock"; for
+ * people. The same words for as long as the same sessions hold it.
+ */
 export async function describeHolders(
   control: Pick<Control, 'query'>,
   table: TableId,
