@@ -300,7 +300,7 @@ export class TablePlan {
       } catch (error) {
         if (!isLostSchema(error)) throw error
         // Whoever copies the table anew does not need it.
-        if (table.isFollowed && !this.isAsked(source.id)) throw error
+        if (table.isFollowed && !this.isAsked(source.id)) throw ofTable(source, error)
         if (table.isFollowed) {
           this.#announce(known, 'a schema file of the staging volume is lost')
           table.meet('gap')
@@ -376,6 +376,12 @@ function isTold({ table }: FollowedTable, now: SourceTable): boolean {
 
 function isLostSchema(error: unknown): boolean {
   return hasCode(error, 'STAGING_SCHEMA_MISSING') || hasCode(error, 'STAGING_SCHEMA_UNREADABLE')
+}
+
+/** The file is named by the table's number. */
+function ofTable(table: SourceTable, cause: unknown): SluiceError {
+  const { code, message } = asSluiceError(cause)
+  return new SluiceError(code, `table ${nameOf(table)}: ${message}`, { cause })
 }
 
 function isSameIdentity(a: TableSchema, b: TableSchema): boolean {
