@@ -23,6 +23,7 @@ test('what a pipeline says of a table that its gateway gave up is not another ta
     'main.copy.other PIPELINE_TABLE_GAP',
   ])
   expect(codes([], [gap])).toEqual(['main.copy.orders PIPELINE_TABLE_GAP'])
+  expect(codes([], [gap], { isStopped: true })).toEqual([])
   expect(codes([{ tableId: '7', name }], [loaded])).toEqual([])
 })
 

@@ -13,6 +13,7 @@ type FailedTables = RunResult['failedTables']
 export function failedTables(
   followed: readonly Pick<TableStatus, 'tableId' | 'name' | 'problem'>[],
   loaded: readonly Pick<PipelineTableStatus, 'tableId' | 'source' | 'destination' | 'problem'>[],
+  { isStopped = false }: { readonly isStopped?: boolean } = {},
 ): FailedTables {
   const gone = loaded.filter(({ problem }) => problem?.code === 'GATEWAY_TABLE_GONE')
   // What was loaded once was not misspelled.
@@ -25,6 +26,8 @@ export function failedTables(
     ...causes.map(({ name, problem }) => ({ table: nameOf({ name }), problem })),
     ...loaded
       .filter(({ tableId }) => !ids.has(tableId))
+      // Who stops a run before a new copy is whole has not met a failure.
+      .filter(({ problem }) => !(isStopped && problem?.code === 'PIPELINE_TABLE_GAP'))
       .map(({ destination, problem }) => ({ table: destination, problem })),
   ]
   return all.flatMap(({ table, problem }) => (problem === undefined ? [] : [{ table, problem }]))

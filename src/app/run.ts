@@ -96,7 +96,7 @@ async function runAll(context: Context, runtime: Runtime, options: RunOptions): 
       await keepHouseOnce(context, runtime.lanes, options.signal)
     }
     await updates.end(first?.error)
-    return resultOf(runtime, ended)
+    return resultOf(runtime, ended, options.signal.aborted)
   } catch (error) {
     // Its own failure, on a full disk for one, must not hide why the work ended.
     await updates.end(error).catch((second: unknown) => notUpdated(context, second))
@@ -272,7 +272,7 @@ function tablesOf({ pipelines }: Lane): readonly PipelineTableStatus[] {
   return pipelines.flatMap(({ pipeline }) => pipeline.status().tables)
 }
 
-function resultOf(runtime: Runtime, ended: readonly LaneEnd[]): RunResult {
+function resultOf(runtime: Runtime, ended: readonly LaneEnd[], isStopped: boolean): RunResult {
   const results = ended.flatMap((end) => (end.kind === 'done' ? [end.result] : []))
   const stopped = ended.flatMap((end) => (end.kind === 'failed' ? [end] : []))
   const tables = runtime.lanes.flatMap(tablesOf)
@@ -285,7 +285,7 @@ function resultOf(runtime: Runtime, ended: readonly LaneEnd[]): RunResult {
       ...runtime.lanes.flatMap((lane, place) => {
         const end = ended[place]
         const followed = end?.kind === 'done' ? end.result.failedTables : []
-        return failedTables(followed, tablesOf(lane))
+        return failedTables(followed, tablesOf(lane), { isStopped })
       }),
     ],
     rowsLoaded: tables.reduce((sum, table) => sum + table.rowsLoaded, 0),

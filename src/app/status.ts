@@ -209,7 +209,10 @@ async function tableView(
   const left = leftBy(record, pipeline?.status)
   const isGone = applied?.gone !== undefined
   let problem =
-    (left && troubleOf(left)) ?? applied?.gone ?? source?.problem ?? loadProblem(source, applied)
+    (left && troubleOf(left)) ??
+    applied?.gone ??
+    source?.problem ??
+    loadProblem(source, applied, gateway?.isRunning === true)
   try {
     snapshot = await context.deltaTable(record.location).snapshot()
     if (snapshot !== undefined) heldBack = await known.held.of(record, snapshot)
@@ -263,9 +266,11 @@ async function workTime(
 function loadProblem(
   source: TableStatus | undefined,
   applied: PipelineTableStatus | undefined,
+  isRunning: boolean,
 ): StatusTable['problem'] {
   const problem = applied?.problem
-  const isCopying = source !== undefined && source.state !== 'streaming'
+  // Of a running gateway also one that is copied and about to be loaded.
+  const isCopying = source !== undefined && (isRunning || source.state !== 'streaming')
   return isCopying && problem?.code === 'PIPELINE_TABLE_GAP' ? undefined : problem
 }
 

@@ -28,6 +28,8 @@ export interface TableView {
   /** Of the copy, from 0 to 1; undefined when the source gives no idea of it. Never goes back. */
   readonly share: number | undefined
   readonly bytes: number
+  /** Why it is copied anew, by itself. */
+  readonly anew: string | undefined
   readonly problem: Problem | undefined
 }
 
@@ -51,6 +53,7 @@ export interface TableEvent {
   readonly table: string
   readonly stage: TableStage
   readonly rows: number
+  readonly anew?: string | undefined
   readonly problem: Problem | undefined
 }
 
@@ -154,7 +157,8 @@ export class ProgressTracker {
       etaSeconds: share === undefined ? undefined : eta.secondsLeft(now.nowMs, share),
       share,
       bytes: table.snapshotBytes,
-      problem: table.problem ?? loadProblem(table, now.applied),
+      anew: table.anew,
+      problem: table.problem ?? loadProblem(now.applied),
     }
   }
 
@@ -165,7 +169,8 @@ export class ProgressTracker {
     this.#stages.set(key, seen)
     // That a table waits at the start is no news.
     if (isFirst && view.stage === 'pending' && view.problem === undefined) return []
-    return [{ table: view.name, stage: view.stage, rows: view.rows, problem: view.problem }]
+    const { name: table, stage, rows, anew, problem } = view
+    return [{ table, stage, rows, anew, problem }]
   }
 }
 
@@ -202,21 +207,19 @@ function sumOf(progress: RunProgress, pick: (table: TableStatus) => number): num
     .reduce((total, table) => total + pick(table), 0)
 }
 
-/** That a table waits for its copy is no problem while the copy is made. */
-function loadProblem(
-  { state }: TableStatus,
-  applied: readonly PipelineTableStatus[],
-): Problem | undefined {
-  const isCopying = state !== 'streaming' && state !== 'failed'
-  return applied.find(
-    ({ problem }) => problem !== undefined && !(isCopying && problem.code === 'PIPELINE_TABLE_GAP'),
-  )?.problem
+/** That a table waits for its new copy is no problem: its gateway makes it, or says why it can not. */
+function loadProblem(applied: readonly PipelineTableStatus[]): Problem | undefined {
+  return applied.find((table) => table.problem !== undefined && !isWaiting(table))?.problem
+}
+
+function isWaiting({ problem }: PipelineTableStatus): boolean {
+  return problem?.code === 'PIPELINE_TABLE_GAP'
 }
 
 function stageOf(table: TableStatus, applied: readonly PipelineTableStatus[]): TableStage {
-  if (table.state === 'failed' || loadProblem(table, applied) !== undefined) return 'failed'
+  if (table.state === 'failed' || loadProblem(applied) !== undefined) return 'failed'
   if (table.state !== 'streaming') return table.state
   const isLoaded =
-    applied.length > 0 && applied.every(({ appliedCommit }) => appliedCommit !== undefined)
+    applied.length > 0 && applied.every((one) => one.appliedCommit !== undefined && !isWaiting(one))
   return isLoaded ? 'loaded' : 'applying'
 }

@@ -195,6 +195,26 @@ test('the tracker tells each change of a table once', () => {
   expect(observe('failed', 3)).toEqual(['failed'])
 })
 
+test('a copy that is made anew by itself is told with its reason, and is no problem', () => {
+  const tracker = new ProgressTracker(0)
+  const gap = { code: 'PIPELINE_TABLE_GAP', message: 'm', remedy: 'r' }
+  const waiting = { ...applied('t', 3), problem: gap }
+  const anew = { anew: 'columns were dropped and others added' }
+  const tell = (...tables: readonly [TableStatus, PipelineTableStatus]): readonly string[] =>
+    tracker.observe(progress([tables[0]], [tables[1]]), 0).events.map(plainEvent)
+  expect(tell(table('t', 'streaming'), applied('t', 3))).toEqual(['public.t: loaded'])
+  expect(tell({ ...table('t', 'pending'), ...anew }, waiting)).toEqual([
+    `public.t: waits to be copied anew: ${anew.anew}`,
+  ])
+  expect(tell({ ...table('t', 'snapshotting'), ...anew }, waiting)).toEqual([
+    `public.t: is copied anew: ${anew.anew}`,
+  ])
+  expect(tell(table('t', 'streaming', 7), waiting)).toEqual([
+    'public.t: copied, being loaded (7 rows)',
+  ])
+  expect(tell(table('t', 'streaming', 7), applied('t', 4))).toEqual(['public.t: loaded (7 rows)'])
+})
+
 test('plain lines for what is no terminal', () => {
   const { view } = new ProgressTracker(0).observe(progress([table('t', 'snapshotting', 5)]), 0)
   expect(plainProgress(view)).toBe(

@@ -202,6 +202,10 @@ export function plainEvent(event: TableEvent): string {
     const { code, message, remedy } = event.problem
     return [`${name}: ${code}: ${printable(message)}`, ...remedyLines(remedy)].join('\n')
   }
+  if (event.anew !== undefined && (event.stage === 'pending' || event.stage === 'snapshotting')) {
+    const words = event.stage === 'pending' ? 'waits to be copied anew' : 'is copied anew'
+    return `${name}: ${words}: ${printable(event.anew)}`
+  }
   const rows = event.rows > 0 ? ` (${formatCount(event.rows)} rows)` : ''
   return `${name}: ${stageWords[event.stage]}${rows}`
 }

@@ -72,8 +72,8 @@ function progressStyle(output: Output): Parameters<typeof renderProgress>[1] {
 
 function reportEvent(output: Output, event: TableEvent): void {
   if (output.format === 'json') {
-    const { table, stage, rows, problem } = event
-    output.event('table', { table, stage, rows, problem })
+    const { table, stage, rows, anew, problem } = event
+    output.event('table', { table, stage, rows, anew, problem })
   } else if (!output.isLive || event.problem !== undefined) {
     for (const line of plainEvent(event).split('\n')) output.note(line)
   }

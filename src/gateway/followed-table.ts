@@ -29,6 +29,8 @@ export class FollowedTable {
   /** Of the present copy, until all of it is staged. */
   ledger: CopyLedger | undefined
   problem: TableProblem | undefined
+  /** Why the table, which was followed before, is copied anew; until that copy is whole. */
+  anew: string | undefined
   /** Stops the copy in progress. */
   abortCopy: (() => void) | undefined
   /** The description may be old: ask the source again before the next copy. */
@@ -161,6 +163,7 @@ export class FollowedTable {
       ...(copied === undefined ? {} : { copied }),
       estimatedBytes: this.table.estimatedBytes,
       changes: this.changes,
+      ...(this.anew === undefined ? {} : { anew: this.anew }),
       ...(this.problem === undefined ? {} : { problem: this.problem }),
     }
   }

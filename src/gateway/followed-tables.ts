@@ -52,8 +52,7 @@ export class FollowedTables {
 
   /** The table can not be continued; it is copied anew, with `table` as its new description if given. */
   gap(table: FollowedTable, reason: string, described?: SourceTable): void {
-    this.#discontinue(table, reason)
-    table.meet('gap')
+    this.#copyAnew(table, reason)
     table.mustDescribe = described === undefined
     if (described !== undefined) table.table = described
     this.changed()
@@ -61,8 +60,7 @@ export class FollowedTables {
 
   /** A person asked for a full refresh. */
   refresh(table: FollowedTable): void {
-    this.#discontinue(table, 'a full refresh was asked for', { full_refresh: true })
-    table.meet('gap')
+    this.#copyAnew(table, 'a full refresh was asked for', { full_refresh: true })
     table.mustDescribe = true
     this.changed()
   }
@@ -76,6 +74,7 @@ export class FollowedTables {
       log.error(`table stopped: ${message}`, { table: nameOf(table.table), code })
     }
     told.set(table.table.id, words)
+    table.anew = undefined
     this.#discontinue(table, message, code === 'GATEWAY_TABLE_GONE' ? { gone: true } : {})
     table.meet('refused')
     table.problem = troubleOf(error)
@@ -84,6 +83,8 @@ export class FollowedTables {
 
   /** Nobody asks for the table any more. */
   remove(table: FollowedTable, reason: string): void {
+    const name = nameOf(table.table)
+    this.#options.log.warn(`table is no longer followed: ${reason}`, { table: name })
     this.#discontinue(table, reason, { gone: true })
     if (table.state !== 'failed') table.meet('refused')
     this.#tables.delete(table.table.id)
@@ -130,6 +131,7 @@ export class FollowedTables {
       if (table.state !== 'catching-up') continue
       table.meet('point-passed')
       this.#options.told.delete(table.table.id)
+      table.anew = undefined
       const rows = table.stagedRows
       this.#options.log.info('table copied', { table: nameOf(table.table), rows })
     }
@@ -141,23 +143,29 @@ export class FollowedTables {
     return this.all().map((table) => table.status())
   }
 
-  #discontinue(
-    table: FollowedTable,
-    reason: string,
-    kind: Pick<GapEntry, 'full_refresh' | 'gone'> = {},
-  ): void {
+  #copyAnew(table: FollowedTable, reason: string, kind: GapKind = {}): void {
+    if (table.isFollowed) {
+      this.#options.log.info(`table is copied anew: ${reason}`, { table: nameOf(table.table) })
+    }
+    this.#discontinue(table, reason, kind)
+    table.meet('gap')
+    table.anew = reason
+  }
+
+  #discontinue(table: FollowedTable, reason: string, kind: GapKind = {}): void {
     // That it is gone is news also of a table that could not be followed before.
     const isNews = kind.gone === true && table.recordedName !== undefined && !table.isGoneOnRecord
     if (table.isFollowed || isNews) {
       table.isGoneOnRecord = kind.gone === true
       this.#options.announce({ ...gapEntry(table.table.id, reason), ...kind })
-      this.#options.log.warn('table is discontinued', { table: nameOf(table.table), reason })
     }
     table.abortCopy?.()
     table.abortCopy = undefined
     table.forgetCopy()
   }
 }
+
+type GapKind = Pick<GapEntry, 'full_refresh' | 'gone'>
 
 export function gapEntry(tableId: string, reason: string): GapEntry {
   return { kind: 'gap', table_id: tableId, reason }

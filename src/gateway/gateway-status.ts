@@ -21,7 +21,9 @@ export interface TableStatus {
   readonly estimatedBytes?: number | undefined
   /** Changes staged since this process began. */
   readonly changes: number
-  /** Why it failed or is being copied anew; code and message. */
+  /** Why it is being copied anew, by itself; nothing is to be done. */
+  readonly anew?: string
+  /** Why it failed; code and message. */
   readonly problem?: Trouble
 }
 

@@ -330,7 +330,7 @@ export class TablePlan {
         : 'the table is no longer selected'
       const code = isWanted ? { code: 'GATEWAY_TABLE_GONE' } : {}
       progress.announce({ ...gapEntry(known.tableId, reason), gone: true })
-      log.warn(`table is discontinued: ${reason}`, { table: name, ...code })
+      log.warn(`table is no longer followed: ${reason}`, { table: name, ...code })
     }
   }
 

@@ -56,3 +56,16 @@ test('a table that is stopped is told once by all runs of a gateway, and anew on
   first?.tables.refuse(first.table, refused)
   expect(lines).toHaveLength(2)
 })
+
+test('a table that is copied anew by itself is no warning: why is said at info, and in its status', () => {
+  const lines: string[] = []
+  const log = createLog((level, message) => void lines.push(`${level} ${message}`), 'info')
+  const tables = new FollowedTables({ log, announce: () => undefined, told: new Map() })
+  const table = new FollowedTable(fakeTable('1'), 'streaming')
+  tables.add(table)
+  tables.gap(table, 'the table has a new schema')
+  expect(lines).toEqual(['info table is copied anew: the table has a new schema'])
+  expect(table.status()).toMatchObject({ state: 'pending', anew: 'the table has a new schema' })
+  tables.refuse(table, new SluiceError('SOURCE_PERMISSION_DENIED', 'may not read it'))
+  expect(table.status().anew).toBeUndefined()
+})
