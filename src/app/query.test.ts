@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { SluiceError } from '../base/errors.ts'
 import { openEngine } from '../engine/duckdb.ts'
-import { ofStatement, prepareQuery } from './query.ts'
+import type { Context } from './context.ts'
+import { ofStatement, prepareQuery, runQuery } from './query.ts'
 
 const orders = { catalog: 'main', schema: 'shop', table: 'orders' }
 const items = { catalog: 'other', schema: 'Shop', table: 'Order Items' }
@@ -39,4 +40,23 @@ test('a wrong statement is told from an engine in trouble', async () => {
   await engine.close()
   const trouble = new SluiceError('ENGINE_FAILED', 'Out of Memory Error: no room')
   expect(ofStatement(trouble)).toBe(trouble)
+})
+
+test('a table that is not there is told as one, though its schema is, with those there are', async () => {
+  const context = {
+    openEngine: async () => await openEngine({ valuesInErrors: true }),
+    folders: async () => ({ table: () => '/nowhere' }),
+    store: {
+      destinations: async () => known.map((name) => ({ name, pipelineId: 'p', location: '' })),
+    },
+  } as unknown as Context
+  for (const name of ['shop.nope', 'nope', 'other."Shop".nope']) {
+    const error: unknown = await runQuery(context, `select * from ${name}`).catch(
+      (thrown: unknown) => thrown,
+    )
+    expect(error).toMatchObject({
+      message: expect.stringContaining('Table with name nope does not exist') as string,
+      remedy: expect.stringContaining('main.shop.orders, other.Shop.Order Items') as string,
+    })
+  }
 })

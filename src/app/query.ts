@@ -63,6 +63,22 @@ export function prepareQuery(sql: string, known: readonly TableName[]): Prepared
   return { sql: text, tables: listsTables ? known : known.filter((name) => used.has(name)) }
 }
 
+/** As the engine knows it. */
+function schemaOf(name: TableName): string {
+  return `${quoteIdentifier(engineCatalog(name.catalog))}.${quoteIdentifier(name.schema)}`
+}
+
+/** All there are, or a wrong name of a table would be told as that of a schema. */
+async function createSchemas(engine: Engine, names: readonly TableName[]): Promise<void> {
+  for (const catalog of new Set(names.map((name) => engineCatalog(name.catalog)))) {
+    await engine.run(`ATTACH ':memory:' AS ${quoteIdentifier(catalog)}`)
+    const schemas = names.filter((name) => engineCatalog(name.catalog) === catalog)
+    for (const schema of new Set(schemas.map((name) => quoteIdentifier(name.schema)))) {
+      await engine.run(`CREATE SCHEMA IF NOT EXISTS ${quoteIdentifier(catalog)}.${schema}`)
+    }
+  }
+}
+
 /** False when the table was never loaded. */
 async function createView(
   context: Context,
@@ -73,10 +89,11 @@ async function createView(
   const table = context.deltaTable(location)
   const snapshot = await table.snapshot()
   if (snapshot === undefined) return false
-  const schema = `${quoteIdentifier(engineCatalog(name.catalog))}.${quoteIdentifier(name.schema)}`
+  const schema = schemaOf(name)
   const relation = await liveRowsSql(engine, table, snapshot)
-  await engine.run(`CREATE SCHEMA IF NOT EXISTS ${schema};
-    CREATE VIEW ${schema}.${quoteIdentifier(name.table)} AS SELECT * FROM ${relation}`)
+  await engine.run(
+    `CREATE VIEW ${schema}.${quoteIdentifier(name.table)} AS SELECT * FROM ${relation}`,
+  )
   return true
 }
 
@@ -89,24 +106,27 @@ export async function runQuery(context: Context, sql: string): Promise<QueryResu
   )
   const engine = await context.openEngine({ valuesInErrors: true })
   try {
-    for (const catalog of new Set(prepared.tables.map(({ catalog }) => engineCatalog(catalog)))) {
-      await engine.run(`ATTACH ':memory:' AS ${quoteIdentifier(catalog)}`)
-    }
+    await createSchemas(
+      engine,
+      destinations.map(({ name }) => name),
+    )
     const path = new Set<string>()
     for (const name of prepared.tables) {
       const record = destinations.find((one) => formatTableName(one.name) === formatTableName(name))
       if (record === undefined) continue
       if (!(await createView(context, engine, name, record.location))) continue
-      path.add(`${quoteIdentifier(engineCatalog(name.catalog))}.${quoteIdentifier(name.schema)}`)
+      path.add(schemaOf(name))
     }
+    // Schemas without a view come last: a wrong name of a table in one is told as just that.
+    for (const { name } of destinations) path.add(schemaOf(name))
     if (path.size > 0)
       await engine.run(`SET search_path = '${[...path].join(',').replaceAll("'", "''")}'`)
     if (!(await engine.isOneRead(prepared.sql))) {
       throw new SluiceError('QUERY_NOT_READ_ONLY', 'the text is not one statement that only reads')
     }
     return await withEnoughMemory(engine, () => resultOf(engine, prepared.sql)).catch(
-      (error: unknown) => {
-        throw ofStatement(error)
+      async (error: unknown) => {
+        throw ofStatement(error, await loadedTables(context, error))
       },
     )
   } finally {
@@ -118,10 +138,24 @@ export async function runQuery(context: Context, sql: string): Promise<QueryResu
 const statementErrors =
   /^(Parser|Syntax|Binder|Catalog|Conversion|Invalid Input|Out of Range|Not implemented|Permission) Error/
 
-/** The same error; what a wrong statement caused says so. */
-export function ofStatement(error: unknown): unknown {
+/** Names of tables that are told to somebody who named one that is not there. */
+const mostNames = 20
+
+/** Told to whoever named a table or schema that is not there; else none. */
+async function loadedTables(context: Context, error: unknown): Promise<readonly string[]> {
+  if (!(error instanceof SluiceError) || !/does not exist/.test(error.message)) return []
+  return (await context.store.destinations()).map(({ name }) => formatTableName(name)).toSorted()
+}
+
+/** The same error; what a wrong statement caused says so, and names `tables`. */
+export function ofStatement(error: unknown, tables: readonly string[] = []): unknown {
   if (!(error instanceof SluiceError) || !statementErrors.test(error.message)) return error
-  const remedy = 'Correct the statement; `sluice status` names the tables that can be read.'
+  const names = tables.slice(0, mostNames).join(', ')
+  const more = tables.length > mostNames ? ` and ${tables.length - mostNames} more` : ''
+  const remedy =
+    names === ''
+      ? 'Correct the statement; `sluice status` names the tables that can be read.'
+      : `Correct the statement. There are: ${names}${more}; \`sluice status\` tells how they are.`
   return new SluiceError(error.code, error.message, { cause: error, remedy })
 }
 
