@@ -52,7 +52,7 @@ export function startRun(
   return { progress: () => progress(), done: work() }
 }
 
-function progressOf(runtime: Runtime): RunProgress {
+export function progressOf(runtime: Pick<Runtime, 'lanes'>): RunProgress {
   const gateways = runtime.lanes.map(({ gateway }) => ({
     name: gateway.definition.key,
     status: gateway.gateway.status(),
@@ -66,7 +66,10 @@ function progressOf(runtime: Runtime): RunProgress {
   const isCopying = gateways.some(({ status }) =>
     status.tables.some(({ state }) => state === 'pending' || state === 'snapshotting'),
   )
-  return { phase: isCopying ? 'copying' : 'streaming', gateways, pipelines }
+  // Of a server that was not reached, or that has none.
+  const isEmpty = gateways.every(({ status }) => status.tables.length === 0)
+  const phase = isEmpty ? 'looking for tables' : isCopying ? 'copying' : 'streaming'
+  return { phase, gateways, pipelines }
 }
 
 async function runAll(context: Context, runtime: Runtime, options: RunOptions): Promise<RunResult> {
