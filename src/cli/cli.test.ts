@@ -183,6 +183,24 @@ test('a stop by signal: clean for continuous, undone work for --once', async () 
   expect(result.stderr).toContain('error ABORTED')
 })
 
+test('who stops a run that goes on is told what was still to come, and not that all is there', async () => {
+  const { gateways } = emptyProgress
+  const status = { ...statusBeforeRun({ recovered: new RecoveredLog() }), lagBytes: 3n * 2n ** 20n }
+  const behind = { ...emptyProgress, gateways: [...gateways, { name: 'gw', status }] }
+  const app: Partial<App> = {
+    deploy: async () => [],
+    start: () => ({ progress: () => behind, done: Promise.resolve(cleanResult) }),
+  }
+  const stopped = await run(['run', resourceFile()], app, { signal: AbortSignal.abort() })
+  expect(stopped.code).toBe(0)
+  expect(stopped.stdout).not.toContain('up to date')
+  expect(stopped.stdout).toContain('3 tables without a problem, 1,234 rows loaded')
+  expect(stopped.stdout).toContain(`stopped; the source's log was 3.0 MiB ahead`)
+  const once = await run(['run', resourceFile(), '--once'], app)
+  expect(once.stdout).toContain('3 tables up to date')
+  expect(once.stdout).not.toContain('ahead')
+})
+
 test('a broken resource file: every error with its place, exit code 2, nothing opened', async () => {
   const file = resourceFile((text) =>
     text.replace('host: h', 'hots: h').replace('name: shop,', 'name: shpo,'),

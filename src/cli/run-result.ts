@@ -1,8 +1,8 @@
 /** How `run` and `refresh` end. */
-import type { Running, RunResult } from './app.ts'
+import type { RunProgress, Running, RunResult } from './app.ts'
 import type { CommandCall, ExitCode } from './command.ts'
 import { printProblem } from './error-print.ts'
-import { countOf, formatSeconds } from './text.ts'
+import { countOf, formatBytes, formatSeconds } from './text.ts'
 import { watchProgress } from './watch.ts'
 
 /** Follows the work, prints its result; 0 only when nothing asked for is left undone. */
@@ -15,14 +15,26 @@ export async function finishRun(
   const result = await watchProgress(running, running.done, { ...call, isSummarized: true })
   const seconds = (call.clock.nowMs() - startedAtMs) / 1000
   const isStopped = call.signal.aborted && options.mode === 'once'
-  printResult(call, result, { seconds, isStopped })
+  const isUpToDate = !call.signal.aborted && options.mode === 'once'
+  const lagBytes = lagOf(running.progress())
+  printResult(call, result, { seconds, isStopped, isUpToDate, lagBytes })
   return result.failedTables.length > 0 || isStopped ? 1 : 0
+}
+
+/** Of all gateways together, as their sources said last. */
+function lagOf({ gateways }: RunProgress): bigint {
+  return gateways.reduce((sum, { status }) => sum + (status.lagBytes ?? 0n), 0n)
 }
 
 function printResult(
   { output, program }: CommandCall,
   result: RunResult,
-  run: { readonly seconds: number; readonly isStopped: boolean },
+  run: {
+    readonly seconds: number
+    readonly isStopped: boolean
+    readonly isUpToDate: boolean
+    readonly lagBytes: bigint
+  },
 ): void {
   const { failedTables, rowsLoaded, changesApplied, stagedCommit, tableCount } = result
   output.event('finished', {
@@ -37,12 +49,18 @@ function printResult(
   if (output.format === 'json') return
   for (const { table, problem } of failedTables) printProblem(output, problem, table)
   const done = [
-    `${countOf(tableCount, 'table')} up to date`,
+    `${countOf(tableCount, 'table')} ${run.isUpToDate ? 'up to date' : 'without a problem'}`,
     `${countOf(rowsLoaded, 'row')} loaded`,
     `${countOf(changesApplied, 'change')} applied`,
     formatSeconds(run.seconds),
   ].join(', ')
   output.line(output.style(failedTables.length === 0 ? 'green' : 'yellow', done))
+  // A stop leaves what the source had written and nobody read yet.
+  if (!run.isUpToDate && !run.isStopped && run.lagBytes > 0n) {
+    output.line(
+      `stopped; the source's log was ${formatBytes(run.lagBytes)} ahead when last seen: run it again to go on`,
+    )
+  }
   if (failedTables.length > 0) output.line(`${countOf(failedTables.length, 'table')} failed`)
   if (run.isStopped && result.goesOnElsewhere === true) {
     output.line(
