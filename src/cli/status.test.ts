@@ -162,6 +162,7 @@ test('quickstart sums up, with commands that can be pasted', async () => {
   )
   expect(stdout).toContain(`query "SELECT 'x'" --data`)
   expect(stdout).toContain(`query 'SELECT "$"' --data`)
+  expect(stdout).toContain(`  sluice status --data "/far/my folder"\nIts server has ended`)
 })
 
 test('a stopped or unequal quickstart is not a success', async () => {

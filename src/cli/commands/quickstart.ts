@@ -120,6 +120,10 @@ function printSummary({ output, program }: CommandCall, result: QuickstartResult
   output.line('Look at them:')
   const data = quoteForShell(shorter(result.dataFolder))
   for (const sql of queries) output.line(`  ${program} query ${quoteForShell(sql)} --data ${data}`)
+  output.line(`  ${program} status --data ${data}`)
+  output.line(
+    'Its server has ended with it: verify, refresh and run of this folder would find none. To see those, take a database of your own.',
+  )
 }
 
 /** Relative to where the person is, when that is shorter. */
