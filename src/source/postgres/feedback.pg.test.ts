@@ -143,6 +143,35 @@ test.runIf(postgresVersion >= 14)(
   },
 )
 
+/** Closes before every transaction, for as long as more of the log takes to arrive. */
+class PausingSink extends RecordingSink {
+  #isPaused = false
+
+  override pressure(): Promise<void> | undefined {
+    this.#isPaused = !this.#isPaused
+    return this.#isPaused ? new Promise((resolve) => setTimeout(resolve, 2)) : undefined
+  }
+}
+
+test('trap: a message that waits for the sink is not overwritten by what arrives meanwhile', async () => {
+  await server.sql('create table moved (id int primary key, t text)')
+  const source = sourceOf(server, { name: 'moved' })
+  const table = await tableNamed(source, 'moved')
+  const state = await source.prepare([table], undefined)
+  await server.sql(`do $$ begin for id in 1..600 loop
+    insert into moved values (id, repeat(chr(97 + id % 26), 6000)); commit; end loop; end $$`)
+  const sink = new PausingSink()
+  const stream = startStream({ source, state, tables: [table], sink })
+  await stream.reach(await source.currentPosition())
+  const rows = sink.transactions.flatMap((transaction) => transaction.rows)
+  expect(rows.map(({ cells }) => cells[0])).toEqual(
+    Array.from({ length: 600 }, (_, index) => String(index + 1)),
+  )
+  await stream.stop()
+  await source.dispose()
+  await source.close()
+})
+
 test('trap: what is acknowledged right before the end is told to the server', async () => {
   await server.sql('create table final (id int primary key)')
   const source = sourceOf(server, { name: 'final' })

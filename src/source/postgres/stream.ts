@@ -212,7 +212,7 @@ export class ChangeStream implements ReplicationHandler {
     if (this.#rolledBack.isEmpty) return this.#decode(bytes, start, end)
     const due = this.#rolledBack.takeFor(bytes, start, end)
     if (due.length === 0) return this.#decode(bytes, start, end)
-    return this.#decodeAfter(due, bytes.subarray(start, end))
+    return this.#decodeAfter(due, Buffer.from(bytes.subarray(start, end)))
   }
 
   async #decodeAfter(due: readonly Buffer[], message: Buffer): Promise<void> {
@@ -226,7 +226,7 @@ export class ChangeStream implements ReplicationHandler {
   #decodeLater(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
     const pressure = this.#decoder.pressure()
     if (pressure === undefined) return undefined
-    const message = bytes.subarray(start, end)
+    const message = Buffer.from(bytes.subarray(start, end))
     return pressure.then(async () => {
       if (!this.#isDone) await this.#decode(message, 0, message.length)
     })

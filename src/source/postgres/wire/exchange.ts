@@ -6,7 +6,7 @@ import { deniedRemedy } from './startup-error.ts'
 
 /**
  * A conversation in progress. A promise returned from either method stops reading until it
- * resolves; the bytes handed over stay where they are for that long.
+ * resolves. The bytes handed over are good during the call alone: room for the next read is made at once.
  */
 export interface Exchange {
   /** For messages of an error: "copying public.orders". */

@@ -15,7 +15,7 @@ import type { WireConnection } from './wire-connection.ts'
 export interface ReplicationHandler {
   /**
    * One message of the output plugin is `bytes[start, end)`. A returned promise stops reading until
-   * it resolves; the bytes stay where they are for that long.
+   * it resolves. The bytes are good during the call alone.
    */
   data(bytes: Buffer, start: number, end: number): Promise<void> | undefined
   /** Everything that the server sends before `walEnd` was handed over. */
