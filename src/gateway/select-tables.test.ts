@@ -38,7 +38,7 @@ test('trap: a finding that waits for a person is not tried again, whatever its c
   )
 })
 
-test('whoever makes what is missing is told all of it at once, the tables of a publication too', () => {
+test('whoever makes a publication is told to add its tables too; statements of other kinds stay apart', () => {
   const missing: Finding = {
     ...finding,
     code: 'SOURCE_PUBLICATION_MISSING',
@@ -56,7 +56,11 @@ test('whoever makes what is missing is told all of it at once, the tables of a p
   expect(() => refusals([missing, incomplete, keyless, level])).toThrow(
     expect.objectContaining({
       code: 'SOURCE_PUBLICATION_MISSING',
-      remedy: 'CREATE PUBLICATION p;\nALTER SYSTEM;\nALTER PUBLICATION p ADD TABLE a.one, a.two;',
+      remedy: 'CREATE PUBLICATION p;\nALTER PUBLICATION p ADD TABLE a.one, a.two;',
     }),
+  )
+  // Some of them can not be run together with others.
+  expect(() => refusals([level, missing, incomplete])).toThrow(
+    expect.objectContaining({ code: 'SOURCE_WAL_LEVEL', remedy: 'ALTER SYSTEM;' }),
   )
 })

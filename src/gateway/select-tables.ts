@@ -66,7 +66,7 @@ export function refusals(findings: readonly Finding[]): ReadonlyMap<string, Slui
   const [first] = server
   if (first !== undefined) {
     const message = server.map((one) => `${one.subject}: ${one.message}`).join('; ')
-    throw errorOf({ ...first, ...remedyOfAll(server, errors) }, message)
+    throw errorOf({ ...first, ...wholeRemedy(first, errors) }, message)
   }
   const refused = new Map<string, SluiceError>()
   for (const finding of errors) {
@@ -82,16 +82,11 @@ export function tableNotFound(table: NamedTable): SluiceError {
   return new SluiceError('GATEWAY_TABLE_NOT_FOUND', `there is no table ${name} in the source`)
 }
 
-/** What `check` tells for all of them: whoever mends the first is not to meet the next one then. */
-function remedyOfAll(
-  server: readonly Finding[],
-  errors: readonly Finding[],
-): Pick<Finding, 'remedy'> {
-  // A publication that is made is to have its tables too.
-  const isMade = server.some(({ code }) => code === 'SOURCE_PUBLICATION_MISSING')
-  const tables = errors.filter(({ code }) => isMade && code === 'SOURCE_PUBLICATION_INCOMPLETE')
-  const remedies = new Set([...server, ...tables].flatMap(({ remedy }) => remedy ?? []))
-  return remedies.size === 0 ? {} : { remedy: [...remedies].join('\n') }
+/** A publication that is made is to have its tables too, or they are missing the next time. */
+function wholeRemedy(first: Finding, errors: readonly Finding[]): Pick<Finding, 'remedy'> {
+  if (first.code !== 'SOURCE_PUBLICATION_MISSING') return {}
+  const tables = errors.filter(({ code }) => code === 'SOURCE_PUBLICATION_INCOMPLETE')
+  return { remedy: [first, ...tables].flatMap(({ remedy }) => remedy ?? []).join('\n') }
 }
 
 function errorOf({ code, remedy, retry }: Finding, message: string): SluiceError {
