@@ -64,7 +64,9 @@ test('trap: a keepalive in the middle of a transaction is no place to go on from
   const until = await source.currentPosition()
   // Long enough to be asked several times how far the server has come; the sink throws otherwise.
   const sink = new RecordingSink()
-  sink.pressure = () => new Promise((resolve) => setTimeout(resolve, 5))
+  let asked = 0
+  sink.pressure = () =>
+    asked++ % 2 === 0 ? new Promise((resolve) => setTimeout(resolve, 10)) : undefined
   await source.streamChanges({ from: state.position, until, tables, sink, signal: never })
   expect(sink.transactions.map(({ rows }) => rows.length)).toEqual([20_000])
   const place = sink.transactions[0]?.place
