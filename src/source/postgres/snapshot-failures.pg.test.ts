@@ -102,9 +102,11 @@ test('a copy whose session has ended says so, and a cell that can not be read is
   const orphan = await source.beginSnapshot(tables[1], { delivered: [] })
   await server.sql(`select pg_terminate_backend(l.pid) from pg_locks l
     where l.relation = 'e3'::regclass and l.mode = 'AccessShareLock'`)
+  // Version 13 has no parts of a table that other sessions could read.
+  const told = postgresVersion < 14 ? 'The connection' : 'public.e3'
   const end = {
     code: 'SOURCE_CONNECTION_LOST',
-    message: expect.stringContaining('public.e3') as string,
+    message: expect.stringContaining(told) as string,
   }
   await expect
     .poll(async () => await read(orphan, tables[1]).catch((error: unknown) => error))
