@@ -10,7 +10,8 @@ const reads = [
   'DESCRIBE t',
   'PRAGMA table_info(t)',
   'CALL duckdb_tables()',
-  'PIVOT t ON a',
+  'PIVOT t ON a;',
+  'WITH p AS (PIVOT t ON a) SELECT * FROM p',
   'EXPLAIN ANALYZE SELECT * FROM t',
   // The engine says what is wrong with these.
   'SELEC 1',
@@ -26,6 +27,8 @@ const writes = [
   "ATTACH 'other.db' AS other",
   'SET threads = 1',
   'SELECT 1; SELECT 2',
+  "CREATE TYPE pivot1 AS ENUM ('a'); COPY (SELECT 1) TO 'rows.csv'",
+  "COPY (PIVOT t ON a) TO 'rows.csv'",
   "SELECT 1; COPY (SELECT 1) TO 'rows.csv'",
   "COPY (SELECT 1) TO 'rows.csv'; SELECT 1",
 ]
