@@ -207,7 +207,8 @@ async function tableView(
   let snapshot: DeltaSnapshot | undefined
   let heldBack: HeldBack | undefined
   const left = leftBy(record, pipeline?.status)
-  const isGone = applied?.gone !== undefined
+  const gone = applied?.gone === undefined ? undefined : 'gone'
+  const over = left === undefined ? gone : 'left'
   let problem =
     (left && troubleOf(left)) ??
     applied?.gone ??
@@ -222,7 +223,7 @@ async function tableView(
   const isKnown = pipeline === undefined || applied !== undefined || source !== undefined
   const isNothing = left !== undefined || (!isKnown && problem === undefined)
   if (isNothing && snapshot === undefined) return undefined
-  if ((isGone || left !== undefined) && problem !== undefined) {
+  if (over !== undefined && problem !== undefined) {
     problem = { ...problem, remedy: `${problem.remedy} Its folder is ${record.location}.` }
   }
   const running = gateway?.isRunning === true ? (source?.state ?? 'pending') : 'stopped'
@@ -230,8 +231,7 @@ async function tableView(
   return {
     destination,
     source: record.source,
-    state:
-      left === undefined ? (problem === undefined ? running : isGone ? 'gone' : 'failed') : 'left',
+    state: over ?? (problem === undefined ? running : 'failed'),
     copiedShare: copiedShare(source),
     rows: snapshot === undefined ? undefined : liveRows(snapshot),
     version: snapshot?.version,
