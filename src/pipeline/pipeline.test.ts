@@ -106,6 +106,11 @@ describe('update()', () => {
       committedTables: 0,
       failedTables: [],
     })
+    const gone = { op: 'd', sequence: 4, ordinal: 0, cells: [1n, null, null] } as const
+    await source.publish([await source.changes('1', schema, [gone])])
+    const next = pipelineOver(at, engine)
+    expect(await next.update({ signal })).toMatchObject({ committedTables: 1 })
+    expect(next.status().freshness?.count).toBe(2)
   })
 
   test('one damaged or missing file stops its table only, until a newer copy is there', async () => {

@@ -139,6 +139,8 @@ class StagedPipeline implements Pipeline {
       const runner = runners[n]
       await runner?.open(this.#staged.table(runner.route.tableId)?.isGone)
     })
+    // What a former process had made visible did not wait for this one.
+    if (this.#passed < 0) this.#delays.forget(appliedBefore(runners))
     const target = chooseTarget(this.#staged.barriers, newest, this.#passed, (barrier) =>
       runners.some((runner) => this.#hasWork(runner, barrier, view)),
     )
@@ -356,6 +358,11 @@ class StagedPipeline implements Pipeline {
       problem: { code: error.code, message: error.message, remedy: error.remedy },
     }))
   }
+}
+
+/** The newest staged commit that any of the tables has; -1: none. */
+function appliedBefore(runners: readonly TableRunner[]): CommitNumber {
+  return runners.reduce((most, runner) => Math.max(most, runner.status().appliedCommit ?? -1), -1)
 }
 
 function routeKey(route: TableRoute): string {
